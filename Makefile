@@ -1,0 +1,61 @@
+# `make book` and `make test` do everything, from a fresh clone; `make help` lists the rest.
+PYTHON ?= python3
+PORT ?= 8000
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+HTML := _build/html
+
+# What a page is made from. Prose is re-read at every change; a change of anything else also discards the
+# executed chapters, because the cache of executions looks only at a notebook's own code.
+INPUTS := $(shell find book walkcut results _config.yml _toc.yml -type f \
+	-not -path '*/__pycache__/*' -not -path '*/.ipynb_checkpoints/*' -not -name '*.tmp' 2>/dev/null)
+PROSE := $(filter book/%.md book/%.ipynb book/%.bib _toc.yml,$(INPUTS))
+CODE := $(filter-out $(PROSE),$(INPUTS))
+
+export MPLBACKEND ?= agg
+export PYTHONHASHSEED ?= 0
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup book test lint serve lab clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
+
+setup: $(READY)  ## create .venv with the pinned requirements and the package
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "The book needs Python 3.11 or newer, and '$(PYTHON)' is not: install it, or name one: make PYTHON=python3.12" >&2; exit 1; }
+	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -e .
+	@touch $@
+
+book: _build/.built  ## execute every chapter, build the site, print the page to open
+	@echo "The book is built. Open: $(CURDIR)/$(HTML)/index.html"
+
+_build/.built: $(INPUTS) $(READY) _build/.code
+	@touch _build/.started
+	$(BIN)/jupyter-book build . --all -W -n --keep-going
+	@mv _build/.started $@
+
+_build/.code: $(CODE) $(READY)
+	@rm -rf _build/.jupyter_cache
+	@mkdir -p _build && touch $@
+
+test: $(READY)  ## run every test and every chapter
+	$(BIN)/python -m pytest --nbval-lax tests $(wildcard book/*.ipynb)
+
+lint: $(READY)  ## check style and formatting
+	$(BIN)/ruff check .
+
+serve: book  ## build the site and serve it at http://127.0.0.1:8000 (PORT=8000)
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(HTML) $(PORT)
+
+lab: $(READY)  ## open the chapters in JupyterLab
+	$(BIN)/jupyter lab book
+
+clean:  ## remove the built site, the executed chapters and the caches; .venv stays
+	rm -rf _build .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find book walkcut tests -name __pycache__ -prune -exec rm -rf {} +
