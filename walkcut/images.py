@@ -1,12 +1,13 @@
 """Read, check and resize one picture; the sample pictures.
 
-Whatever comes in, an image inside walkcut is uint8 (H, W, 3), RGB, upright. Transparency is laid on white, deeper pixels
-are scaled (never clipped) to 8 bits, of an animation the first frame counts.
+Whatever comes in, an image inside walkcut is uint8 (H, W, 3), RGB, upright. Transparency is laid on white, deeper
+pixels are scaled (never clipped) to 8 bits, of an animation the first frame counts.
 """
 
 from __future__ import annotations
 
 import json
+import stat
 import struct
 import warnings
 import zlib
@@ -52,7 +53,9 @@ def read_image(path: str | Path, max_side: int = MAX_SIDE) -> np.ndarray:
             picture.draft(picture.mode, (max_side, max_side))  # a large JPEG is decoded small from the start
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # remarks on metadata; what spoils pixels raises
-                small = _to_8_bits(ImageOps.exif_transpose(picture), path)
+                picture.load()
+                upright = picture if _orientation(picture) == 1 else ImageOps.exif_transpose(picture)
+                small = _to_8_bits(upright, path)
             small.thumbnail((max_side, max_side), Image.Resampling.BICUBIC)
         except InputError:
             raise
@@ -66,21 +69,28 @@ def image_size(path: str | Path) -> tuple[int, int]:
     with _open(path) as picture:
         width, height = picture.size
         # of a TIFF, Pillow tells the size as it is once turned
-        turned = picture.format != "TIFF" and picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        turned = picture.format != "TIFF" and _orientation(picture) in (5, 6, 7, 8)
     return (width, height) if turned else (height, width)
+
+
+def _orientation(picture: Image.Image) -> int:
+    """EXIF's number for how to turn a picture; 1, as it is, where the metadata are missing or damaged."""
+    try:
+        return picture.getexif().get(ExifTags.Base.Orientation, 1)
+    except _DAMAGE:
+        return 1
 
 
 def _open(path: str | Path) -> Image.Image:
     """The picture with its header read and its size checked; the pixels are not decoded yet."""
     path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path} is a folder, not a picture: name a file inside it.")
-    if not path.exists():
-        raise InputError(f"There is no file {path}: check its name and folder.")
-    if not path.is_file():
-        raise InputError(f"{path} is not a regular file: name a picture.")
     try:
-        if path.stat().st_size == 0:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise InputError(f"{path} is a folder, not a picture: name a file inside it.")
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"{path} is not a regular file: name a picture.")
+        if status.st_size == 0:
             raise InputError(f"{path} is empty (0 bytes): get a whole copy of the picture.")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of size we judge below; other remarks concern the metadata
@@ -91,6 +101,8 @@ def _open(path: str | Path) -> Image.Image:
         raise _too_large(path) from error
     except UnidentifiedImageError as error:
         raise InputError(f"{path} is not a picture: use a JPEG, PNG, GIF, BMP, TIFF, WebP or PPM file.") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"There is no file {path}: check its name and folder.") from error
     except PermissionError as error:
         raise InputError(f"{path} may not be read: change its permissions.") from error
     except _DAMAGE as error:
@@ -208,8 +220,13 @@ def sample_names() -> tuple[str, ...]:
     return tuple(sample_credits())
 
 
+def sample_path(name: str) -> Path:
+    """The file of a sample photograph; InputError for an unknown name."""
+    if name not in sample_names():
+        raise InputError(f"There is no sample {name!r}: choose one of {', '.join(sample_names())}.")
+    return _SAMPLES / sample_credits()[name]["file"]
+
+
 def sample(name: str) -> np.ndarray:
     """A photograph that comes with walkcut, uint8 (H, W, 3); InputError for an unknown name."""
-    if name not in sample_names():
-        raise InputError(f"There is no sample '{name}': choose one of {', '.join(sample_names())}.")
-    return read_image(_SAMPLES / sample_credits()[name]["file"])
+    return read_image(sample_path(name))
