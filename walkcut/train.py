@@ -34,8 +34,10 @@ UNET_CONFIG = dict(
     down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
     # no attention in the last block: what is far must be fetched by the encoder, whose attention we read
     up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+    mid_block_type=None,
     layers_per_block=1,
-    transformer_layers_per_block=2,
+    transformer_layers_per_block=(2, 2),
+    reverse_transformer_layers_per_block=(1, 1),
     attention_head_dim=2,  # diffusers' name for the number of heads: heads of 48 and 64 dimensions
     cross_attention_dim=32,
     norm_num_groups=16,
@@ -56,7 +58,7 @@ SIDES = (20, 28, 36)  # patch grids seen in training; a batch holds one of them,
 class TrainConfig:
     """What a training run depends on; stored beside its weights."""
 
-    steps: int = 3000
+    steps: int = 2600
     seed: int = 0
     patches: int = 8192  # per batch
     learning_rate: float = 5e-4
@@ -260,5 +262,6 @@ def export(state: _State, config: TrainConfig, folder: Path) -> Path:
 if __name__ == "__main__":
     import sys
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(int(sys.argv[3]))
+    torch.set_flush_denormal(True)
     train(Path(sys.argv[1]), TrainConfig(steps=int(sys.argv[2])), workers=1)

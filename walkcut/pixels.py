@@ -1,0 +1,58 @@
+"""From patches to pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from walkcut.errors import InputError
+from walkcut.walk import Walk
+
+STRIP = 2**24  # pixels times segments held at once
+
+
+def soft_membership(walk: Walk, labels: np.ndarray, k: int = 1) -> torch.Tensor:
+    """Where does a walk of k steps from each patch end?
+
+    Parameters
+    ----------
+    walk : Walk on a grid (h, w)
+    labels : int (h, w), 0..m-1
+
+    Returns
+    -------
+    Tensor (h*w, m), rows sum to 1: column s is P^k 1_s.
+    """
+    labels = np.asarray(labels)
+    if labels.shape != walk.grid:
+        raise InputError(f"Labels of shape {labels.shape} do not fit a walk on {walk.grid[0]}x{walk.grid[1]} patches.")
+    indicator = functional.one_hot(torch.from_numpy(labels.ravel().astype(np.int64)))  # (n, m)
+    return walk.expect(indicator.to(walk.P), k)
+
+
+def _upsampler(size: int, patches: int) -> torch.Tensor:
+    """(size, patches): bilinear interpolation along one side, as a matrix."""
+    return functional.interpolate(torch.eye(patches)[None], size=size, mode="linear")[0].T
+
+
+def pixel_labels(membership: torch.Tensor, grid: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
+    """Up-sample memberships bilinearly and give each pixel to the segment it belongs to most.
+
+    Parameters
+    ----------
+    membership : Tensor (h*w, m)
+    grid : (h, w)
+    shape : (H, W) of the picture
+
+    Returns
+    -------
+    int32 (H, W), 0..m-1
+    """
+    (h, w), (height, width) = grid, shape
+    stack = membership.float().cpu().T.reshape(-1, h, w)  # (m, h, w)
+    down, across = _upsampler(height, h), _upsampler(width, w)
+    wide = stack @ across.T  # (m, h, W)
+    rows = max(1, STRIP // (len(stack) * width))
+    strips = [torch.einsum("yh,mhx->myx", part, wide).argmax(0) for part in down.split(rows)]
+    return torch.cat(strips).to(torch.int32).numpy()

@@ -1,0 +1,136 @@
+"""The whole method in one call: attention, walk, cut, tree, threshold, pixels."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from walkcut.attention import attend
+from walkcut.backbone import Backbone, load_backbone
+from walkcut.images import check_image
+from walkcut.pixels import pixel_labels, soft_membership
+from walkcut.threshold import automatic, check_threshold
+from walkcut.tree import PartitionTree, partition
+from walkcut.walk import Walk, aggregate
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What `segment` found.
+
+    Attributes
+    ----------
+    image : uint8 (H, W, 3)
+    labels : int32 (H, W)
+        Segments of pixels, 0..m-1 without gaps.
+    patch_labels : int32 (h, w)
+        Segments of patches.
+    tree : PartitionTree
+        Every other threshold's answer, see `at`.
+    walk : Walk
+        That was cut.
+    threshold : float
+        That was used, in [0, 2].
+    timings : dict of str to float
+        Seconds per stage.
+    """
+
+    image: np.ndarray
+    labels: np.ndarray
+    patch_labels: np.ndarray
+    tree: PartitionTree
+    walk: Walk
+    threshold: float
+    timings: dict[str, float]
+
+    @property
+    def count(self) -> int:
+        """Number of segments among the pixels."""
+        return int(self.labels.max()) + 1
+
+    def at(self, threshold: float | str) -> Segmentation:
+        """The same tree pruned at another threshold: no second pass, no second recursion."""
+        checked = check_threshold(threshold)
+        chosen = automatic(self.tree) if checked == "auto" else checked
+        patch_labels = self.tree.labels(chosen)
+        labels = pixel_labels(soft_membership(self.walk, patch_labels), self.walk.grid, self.image.shape[:2])
+        # a segment may lose every pixel to its neighbours: number those that are left
+        labels = np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.int32)
+        return replace(self, labels=labels, patch_labels=patch_labels, threshold=chosen)
+
+
+def segment(
+    image: np.ndarray,
+    model: str | Backbone = "dead-leaves",
+    *,
+    threshold: float | str = "auto",
+    steps: int = 1,
+    grid: int = 64,
+    timesteps: Sequence[int] | None = None,
+    locality: float | None | str = "auto",
+    seed: int = 0,
+    device: str = "auto",
+) -> Segmentation:
+    """Segment a picture by cutting the random walk that a denoiser's attention takes over it.
+
+    Parameters
+    ----------
+    image : uint8 (H, W, 3)
+        Other arrays are converted, see `walkcut.images.check_image`.
+    model : str or Backbone
+        A short name, a local folder in diffusers format, or a backbone that is already loaded.
+    threshold : "auto" or float in (0, 2]
+        Splits of NCut up to it are taken, from the whole picture down; "auto" lets the walk propose.
+    steps : int
+        k >= 1: the walk takes k steps at once.
+    grid : int
+        Patches along the picture's longer side.
+    timesteps : sequence of int, optional
+        Noise levels at which attention is read, 0 to 999. Default: the model's.
+    locality : "auto", None or float
+        Width of the prior on distance (`Walk.local`), None for no prior. Default: the model's.
+    seed : int
+        Of the noise.
+    device : str
+        For a model given by name.
+
+    Returns
+    -------
+    Segmentation
+
+    Raises
+    ------
+    InputError
+        For a picture or an argument out of range, told in one sentence.
+    """
+    threshold = check_threshold(threshold)
+    image = check_image(image)
+    timings: dict[str, float] = {}
+    with _timed(timings, "model"):
+        backbone = load_backbone(model, device) if isinstance(model, str) else model
+    with _timed(timings, "attention"):
+        attention = attend(backbone, image, grid, timesteps, seed)
+    with _timed(timings, "walk"):
+        walk = aggregate(attention)
+        sigma = backbone.locality if locality == "auto" else locality
+        walk = (walk.local(sigma) if sigma else walk).power(steps)
+    with _timed(timings, "cut"):
+        tree = partition(walk.reversible(), walk.grid)
+    blank = np.zeros(image.shape[:2], np.int32)
+    found = Segmentation(image, blank, np.zeros(walk.grid, np.int32), tree, walk, 0.0, timings)
+    with _timed(timings, "pixels"):
+        return found.at(threshold)
+
+
+@contextmanager
+def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    timings[stage] = time.perf_counter() - start
