@@ -8,12 +8,11 @@ HTML := _build/html
 
 # What a page is made from. Prose is re-read at every change; a change of anything else also discards the
 # executed chapters, because the cache of executions looks only at a notebook's own code.
-INPUTS := $(shell find book walkcut results _config.yml _toc.yml -type f \
+INPUTS := $(shell find book walkcut results _config.yml _toc.yml Makefile -type f \
 	-not -path '*/__pycache__/*' -not -path '*/.ipynb_checkpoints/*' -not -name '*.tmp' 2>/dev/null)
 PROSE := $(filter book/%.md book/%.ipynb book/%.bib _toc.yml,$(INPUTS))
 CODE := $(filter-out $(PROSE),$(INPUTS))
 
-export MPLBACKEND ?= agg
 export PYTHONHASHSEED ?= 0
 
 .DEFAULT_GOAL := help

@@ -1,0 +1,22 @@
+"""Write each inline script of a page once.
+
+Sphinx 7 keeps an inline script under the name None when an extension adds it after the builder has started, and again under
+the name "" when the pages are written, so that a page declares the same constant twice and the browser reports an error.
+"""
+
+from sphinx.application import Sphinx
+
+
+def drop_repeats(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object) -> None:
+    """Keep the first of all scripts that agree in name and attributes, in the page's own list."""
+    seen, scripts = set(), context["script_files"]
+    for script in list(scripts):
+        key = (script.filename or "", tuple(sorted(script.attributes.items())))
+        if key in seen:
+            scripts.remove(script)
+        seen.add(key)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("html-page-context", drop_repeats, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,201 @@
+"""The built site in a real browser that can reach no other host.
+
+The fixture calls `make book`, which does nothing where the site is up to date. Without Chromium the tests are skipped,
+except where the environment sets CI: there a missing browser is a failure.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+HTML = ROOT / "_build" / "html"
+PHONE = 390  # CSS pixels
+pytestmark = pytest.mark.browser
+
+
+def toc_pages() -> list[str]:
+    """Names of the pages in _toc.yml, with the generated front and search pages."""
+
+    def files(entry: dict) -> Iterator[str]:
+        if "file" in entry:
+            yield entry["file"]
+        for child in (*entry.get("parts", ()), *entry.get("chapters", ()), *entry.get("sections", ())):
+            yield from files(child)
+
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    return ["index", "search", toc["root"], *files(toc)]
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serve files without a line on stderr for each."""
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator["webdriver.Chrome"]:  # noqa: F821 - selenium is imported where it is used
+    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (binary and driver):
+        reason = "needs Chromium and its driver: apt-get install chromium chromium-driver"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for flag in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--no-first-run",
+        "--window-size=1280,1000",
+        "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+    ):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    browser.set_page_load_timeout(60)
+    browser.set_script_timeout(60)
+    yield browser
+    browser.quit()
+
+
+@pytest.fixture(scope="session")
+def site(chromium: object) -> Iterator[str]:
+    """Address of the built site, served on this machine only."""
+    env = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    build = subprocess.run(["make", "book"], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    if build.returncode:
+        pytest.fail("`make book` failed:\n" + (build.stdout + build.stderr)[-4000:])
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(HTML)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What the browser saw on one page."""
+
+    console: list[str]  # warnings and errors
+    requests: list[str]  # every address asked for
+    failed: list[str]  # requests without an answer, or answered with an error
+    facts: dict  # what FACTS measured
+
+
+# Waits for the typesetting, scrolls lazily loaded images into being, then measures.
+FACTS = """
+const done = arguments[arguments.length - 1];
+(async () => {
+  if (window.MathJax && MathJax.startup) await MathJax.startup.promise;
+  const images = [...document.querySelectorAll('main img')];
+  images.forEach(image => { image.loading = 'eager'; });
+  await Promise.all(images.map(image => image.decode().catch(() => null)));
+  const formulas = [...document.querySelectorAll('main .math')];
+  const within = (node, selector) => node.closest(selector) !== null;
+  done({
+    formulas: formulas.length,
+    bare: formulas.filter(formula => !formula.querySelector('mjx-container')).map(formula => formula.textContent),
+    broken: [...document.querySelectorAll('mjx-merror, [data-mjx-error]')].map(m => m.textContent || m.title),
+    images: images.map(image => ({
+      source: image.getAttribute('src'), alt: image.alt, width: image.naturalWidth,
+      output: within(image, '.cell_output'), captioned: !!image.closest('figure')?.querySelector('figcaption'),
+      named: !!image.closest('figure')?.id,
+    })),
+  });
+})();
+"""
+
+# The width of the whole page, and what sticks out first.
+OVERFLOW = """
+const wide = [...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1);
+const first = wide.slice(0, 3).map(element => element.outerHTML.slice(0, 120));
+return {page: document.documentElement.scrollWidth, screen: innerWidth, first};
+"""
+
+
+def network(browser: object) -> tuple[list[str], list[str]]:
+    """Read the requests, and those that failed, from the browser's performance log."""
+    asked, failed = {}, []
+    for entry in browser.get_log("performance"):
+        event = json.loads(entry["message"])["message"]
+        method, params = event["method"], event["params"]
+        if method == "Network.requestWillBeSent":
+            asked[params["requestId"]] = params["request"]["url"]
+        elif method == "Network.responseReceived" and params["response"]["status"] >= 400:
+            failed.append(params["response"]["url"])
+        elif method == "Network.loadingFailed" and not params.get("canceled"):
+            failed.append(asked.get(params["requestId"], params.get("errorText", "")))
+    return list(asked.values()), failed
+
+
+@pytest.fixture(scope="module", params=toc_pages())
+def visit(request: pytest.FixtureRequest, chromium: object, site: str) -> Visit:
+    chromium.get("about:blank")
+    chromium.get_log("browser"), chromium.get_log("performance")  # forget the page before
+    chromium.get(f"{site}/{request.param}.html")
+    facts = chromium.execute_async_script(FACTS)
+    phone = {"width": PHONE, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+    chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    facts["phone"] = chromium.execute_script(OVERFLOW)
+    chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    requests, failed = network(chromium)
+    console = [entry["message"] for entry in chromium.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+    return Visit(console, requests, failed, facts)
+
+
+def test_the_console_is_silent(visit: Visit) -> None:
+    assert visit.console == []
+
+
+def test_no_other_host_is_asked(visit: Visit) -> None:
+    hosts = {urlsplit(url).hostname for url in visit.requests if urlsplit(url).scheme not in ("data", "blob", "about")}
+    assert hosts == {"127.0.0.1"}, visit.requests
+    assert visit.failed == []
+
+
+def test_mathematics_is_typeset(visit: Visit) -> None:
+    assert visit.facts["bare"] == []
+    assert visit.facts["broken"] == []
+
+
+def test_images_load_and_are_described(visit: Visit) -> None:
+    for image in visit.facts["images"]:
+        assert image["width"] > 0, f"{image['source']} did not load"
+        # Without an alt text of ours the build writes the file's own name there.
+        assert image["alt"].strip(), f"{image['source']} has no alt text"
+        assert not image["alt"].endswith((".png", ".svg", ".jpg")), f"{image['source']} has a file name as its alt text"
+
+
+def test_figures_have_a_caption_and_a_name(visit: Visit) -> None:
+    bare = [i["source"] for i in visit.facts["images"] if i["output"] and not (i["captioned"] and i["named"])]
+    assert bare == [], "a cell shows a picture without a caption and a name (cell metadata: mystnb.figure)"
+
+
+def test_a_phone_needs_no_sideways_scrolling(visit: Visit) -> None:
+    assert visit.facts["phone"]["screen"] == PHONE
+    assert visit.facts["phone"]["page"] <= PHONE, visit.facts["phone"]["first"]
+
+
+def test_some_page_holds_mathematics(chromium: object, site: str) -> None:
+    """So that a site without any formula cannot pass for one whose formulas are typeset."""
+    chromium.get(f"{site}/book/notation.html")
+    assert chromium.execute_async_script(FACTS)["formulas"] > 20
