@@ -1,0 +1,52 @@
+"""Put an ES module into an HTML output: it runs on the built site and in a live notebook, with no widget manager.
+
+A module has a default export with `render({ model, el })`, as anywidget's have; `model.get(name)` returns what Python
+put into the state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from IPython.display import HTML
+
+EXPORT = "export default "
+
+
+def inline_module(name: str, state: Mapping[str, Any], fallback: str) -> HTML:
+    """The figure that `walkcut/widgets/<name>.js` draws from `state`.
+
+    Parameters
+    ----------
+    name : str
+        File in this folder, without `.js`; it holds one `export default` and imports nothing.
+    state : mapping
+        JSON values, read by the module through `model.get`.
+    fallback : str
+        What a reader without scripts is told, plain text.
+
+    Returns
+    -------
+    IPython.display.HTML
+        The same bytes for the same module and state, so that a rebuilt page does not change.
+    """
+    source = (Path(__file__).parent / f"{name}.js").read_text(encoding="utf-8")
+    if source.count(EXPORT) != 1 or "</script" in source.lower():
+        raise ValueError(f"{name}.js must hold one `{EXPORT.strip()}` and no closing script tag.")
+    data = json.dumps(dict(state), sort_keys=True).replace("<", "\\u003c")
+    key = "walkcut-" + hashlib.sha256((source + data).encode()).hexdigest()[:12]
+    safe = fallback.replace("&", "&amp;").replace("<", "&lt;")
+    # a page may show the same figure twice: each script takes the first place that is still empty
+    return HTML(
+        f'<div class="walkcut-widget" data-figure="{key}"><noscript>{safe}</noscript></div>\n'
+        f'<script type="module">\n{source.replace(EXPORT, "const figure = ")}\n'
+        f"const state = {data};\n"
+        f'const el = document.querySelector(\'[data-figure="{key}"]:not([data-ready])\');\n'
+        'if (el) { el.dataset.ready = ""; el.replaceChildren();\n'
+        "  figure.render({ model: { get: (name) => state[name] }, el }); }\n"
+        "</script>"
+    )
