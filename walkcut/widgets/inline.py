@@ -45,7 +45,7 @@ def inline_module(name: str, state: Mapping[str, Any], fallback: str) -> HTML:
         f'<div class="walkcut-widget" data-figure="{key}"><noscript>{safe}</noscript></div>\n'
         f'<script type="module">\n{source.replace(EXPORT, "const figure = ")}\n'
         f"const state = {data};\n"
-        f'const el = document.querySelector(\'[data-figure="{key}"]:not([data-ready])\');\n'
+        f"const el = document.querySelector('[data-figure=\"{key}\"]:not([data-ready])');\n"
         'if (el) { el.dataset.ready = ""; el.replaceChildren();\n'
         "  figure.render({ model: { get: (name) => state[name] }, el }); }\n"
         "</script>"

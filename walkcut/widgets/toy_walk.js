@@ -1,0 +1,236 @@
+// Walkers on the running toy graph: two triangles joined by a bridge. The bridge and the twist can be changed.
+
+const PLACES = [[50, 40], [50, 160], [130, 100], [230, 100], [310, 40], [310, 160]];
+// the arrow of each edge is the way in which a positive twist pushes; the last edge is the bridge
+const EDGES = [[0, 1], [1, 2], [2, 0], [3, 4], [4, 5], [5, 3], [2, 3]];
+const NODES = PLACES.length;
+const BRIDGE = EDGES.length - 1;
+
+const STYLE = `
+.toy-walk { --a: #0072b2; --b: #c04f00; --line: #6b7280; --face: #ffffff; --mark: #111827; color: inherit; max-width: 46rem;
+  font-size: 0.95rem; line-height: 1.4; }
+html[data-theme="dark"] .toy-walk, body[data-jp-theme-light="false"] .toy-walk {
+  --a: #56b4e9; --b: #f0a14a; --line: #9aa4b2; --face: #1b2028; --mark: #f3f4f6; }
+.toy-walk .drawings { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); gap: 0.75rem; }
+.toy-walk svg { width: 100%; height: auto; display: block; overflow: visible; }
+.toy-walk text { fill: currentColor; font-size: 12px; }
+.toy-walk .node { cursor: pointer; outline: none; }
+.toy-walk .node text { font-size: 15px; font-weight: 600; text-anchor: middle; dominant-baseline: central; }
+.toy-walk .node:focus-visible circle { stroke: var(--mark); stroke-width: 5; }
+.toy-walk .walker { opacity: 0.75; stroke: var(--face); stroke-width: 0.6; transition: transform 0.35s ease-in-out; }
+.toy-walk .controls { display: flex; flex-wrap: wrap; gap: 0.5rem 1.25rem; margin: 0.6rem 0; align-items: center; }
+.toy-walk button { font: inherit; color: inherit; background: transparent; border: 1.5px solid var(--line);
+  border-radius: 0.4rem; min-height: 44px; min-width: 5rem; padding: 0 0.8rem; cursor: pointer; }
+.toy-walk button:hover { border-color: currentColor; }
+.toy-walk button:focus-visible, .toy-walk input:focus-visible { outline: 3px solid var(--a); outline-offset: 2px; }
+.toy-walk label { display: grid; grid-template-columns: auto 3.2rem; column-gap: 0.5rem; flex: 1 1 14rem; }
+.toy-walk label output { text-align: right; font-variant-numeric: tabular-nums; }
+.toy-walk input { grid-column: 1 / -1; width: 100%; min-height: 32px; accent-color: var(--a); }
+.toy-walk .facts { margin: 0.3rem 0 0; min-height: 4.4em; }
+@media (prefers-reduced-motion: reduce) { .toy-walk .walker { transition: none; } }
+`;
+
+function make(name, attributes = {}, parent = null, text = "") {
+  const svg = ["svg", "g", "line", "circle", "rect", "text", "path"].includes(name);
+  const node = svg ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  if (text) node.textContent = text;
+  if (parent) parent.append(node);
+  return node;
+}
+
+// A small seeded generator (mulberry32), so that a page shows the same walk to every reader.
+function random(seed) {
+  let a = seed >>> 0;
+  return () => {
+    a = (a + 0x6d2b79f5) | 0;
+    let t = Math.imul(a ^ (a >>> 15), 1 | a);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+// Transition matrix and stationary law; a twist adds a current round each triangle, which leaves the law alone.
+function chain(bridge, twist) {
+  const flow = Array.from({ length: NODES }, () => new Array(NODES).fill(0));
+  EDGES.forEach(([i, j], e) => {
+    const weight = e === BRIDGE ? bridge : 1;
+    const push = e === BRIDGE ? 0 : twist;
+    flow[i][j] = weight * (1 + push);
+    flow[j][i] = weight * (1 - push);
+  });
+  const degrees = flow.map((row) => row.reduce((sum, x) => sum + x, 0));
+  const volume = degrees.reduce((sum, x) => sum + x, 0);
+  return { P: flow.map((row, i) => row.map((x) => x / degrees[i])), law: degrees.map((d) => d / volume) };
+}
+
+// Largest modulus of an eigenvalue other than the 1 of the stationary law: the growth of (P - 1 law')^n, n = 2^20.
+function slowest({ P, law }) {
+  let M = P.map((row) => row.map((x, j) => x - law[j]));
+  let logarithm = 0;
+  for (let doubling = 0; doubling < 20; doubling += 1) {
+    const square = M.map((row) => row.map((_, j) => row.reduce((sum, x, m) => sum + x * M[m][j], 0)));
+    const size = Math.max(...square.flat().map(Math.abs));
+    logarithm = 2 * logarithm + Math.log(size);
+    M = square.map((row) => row.map((x) => x / size));
+  }
+  return Math.min(1, Math.exp(logarithm / 2 ** 20));
+}
+
+export default {
+  render({ model, el }) {
+    const draw = random(model.get("seed"));
+    const still = window.matchMedia("(prefers-reduced-motion: reduce)");
+    let bridge = model.get("bridge");
+    let twist = model.get("twist");
+    let home = 0;
+    let walk = chain(bridge, twist);
+    let walkers = [];
+    let visits = [];
+    let steps = 0;
+    let timer = null;
+
+    const root = make("section", { class: "toy-walk", "aria-label": "Walkers on the toy graph" }, el);
+    make("style", {}, root, STYLE);
+    const drawings = make("div", { class: "drawings" }, root);
+    const controls = make("div", { class: "controls" }, root);
+    const sliders = make("div", { class: "controls" }, root);
+    const facts = make("p", { class: "facts", "aria-live": "polite" }, root);
+
+    const graph = make("svg", { viewBox: "0 0 360 200", role: "group",
+      "aria-label": "Graph of six nodes: choose one to release the walkers there" }, drawings);
+    const lines = EDGES.map(([i, j]) => make("line", { x1: PLACES[i][0], y1: PLACES[i][1], x2: PLACES[j][0],
+      y2: PLACES[j][1], stroke: "var(--line)" }, graph));
+    const arrows = EDGES.slice(0, BRIDGE).map(([i, j]) => {
+      const [dx, dy] = [PLACES[j][0] - PLACES[i][0], PLACES[j][1] - PLACES[i][1]];
+      const turn = (Math.atan2(dy, dx) * 180) / Math.PI;
+      const [x, y] = [(PLACES[i][0] + PLACES[j][0]) / 2, (PLACES[i][1] + PLACES[j][1]) / 2];
+      return make("path", { d: "M-7,-7 L8,0 L-7,7 Z", fill: "var(--line)",
+        transform: `translate(${x} ${y}) rotate(${turn})` }, graph);
+    });
+    const nodes = PLACES.map(([x, y], i) => {
+      const node = make("g", { class: "node", role: "button", tabindex: "0",
+        "aria-label": `Release the walkers at node ${i}` }, graph);
+      make("circle", { cx: x, cy: y, r: 25, fill: "var(--face)", stroke: colour(i), "stroke-width": 3 }, node);
+      make("text", { x, y }, node, String(i));
+      node.addEventListener("click", () => release(i));
+      node.addEventListener("keydown", (event) => {
+        if (event.key === "Enter" || event.key === " ") { event.preventDefault(); release(i); }
+      });
+      return node;
+    });
+    const dots = Array.from({ length: model.get("walkers") }, () => {
+      const [angle, radius] = [draw() * 2 * Math.PI, 11 + 11 * Math.sqrt(draw())];
+      const dot = make("circle", { class: "walker", r: 3.2, "pointer-events": "none" }, graph);
+      dot.shift = [radius * Math.cos(angle), radius * Math.sin(angle)];
+      return dot;
+    });
+
+    const chart = make("svg", { viewBox: "0 0 360 200", role: "img" }, drawings);
+    make("text", { x: 6, y: 14 }, chart, "share of visits (bars), stationary law (marks)");
+    make("line", { x1: 6, x2: 354, y1: 172, y2: 172, stroke: "var(--line)" }, chart);
+    const bars = PLACES.map((_, i) => make("rect", { x: 14 + 58 * i, width: 42, fill: colour(i) }, chart));
+    const marks = PLACES.map((_, i) => make("line", { x1: 8 + 58 * i, x2: 62 + 58 * i, stroke: "var(--mark)",
+      "stroke-width": 3 }, chart));
+    PLACES.forEach((_, i) => make("text", { x: 35 + 58 * i, y: 190, "text-anchor": "middle" }, chart, String(i)));
+
+    function colour(i) { return i < 3 ? "var(--a)" : "var(--b)"; }
+    function button(text, action) {
+      const made = make("button", { type: "button" }, controls, text);
+      made.addEventListener("click", action);
+      return made;
+    }
+    button("One step", () => { pause(); advance(1); tell(); });
+    const play = button("", () => {
+      if (still.matches) { advance(50); tell(); } else if (timer) { pause(); tell(); } else start();
+    });
+    button("Start again", () => release(home));
+    function slider(text, max, value, action) {
+      const label = make("label", {}, sliders);
+      make("span", {}, label, text);
+      const shown = make("output", {}, label, value.toFixed(2));
+      const input = make("input", { type: "range", min: 0, max, step: 0.05, value, "aria-label": text }, label);
+      input.addEventListener("input", () => {
+        shown.textContent = Number(input.value).toFixed(2);
+        action(Number(input.value));
+        walk = chain(bridge, twist);
+        visits = new Array(NODES).fill(0); // a new walk has a new history; the walkers stay where they are
+        steps = 0;
+        paint();
+        tell();
+      });
+    }
+    slider("weight of the bridge", 2, bridge, (value) => { bridge = value; });
+    slider("twist of the triangles", 0.9, twist, (value) => { twist = value; });
+
+    function release(i) {
+      home = i;
+      walkers = dots.map(() => i);
+      visits = new Array(NODES).fill(0);
+      steps = 0;
+      paint();
+      tell();
+    }
+    function advance(count) {
+      for (let n = 0; n < count; n += 1) {
+        walkers = walkers.map((i) => {
+          let left = draw();
+          const next = walk.P[i].findIndex((p) => (left -= p) < 0);
+          return next < 0 ? i : next; // rounding can leave nothing to draw
+        });
+        walkers.forEach((i) => { visits[i] += 1; });
+        steps += 1;
+      }
+      paint();
+    }
+    function start() {
+      facts.setAttribute("aria-live", "off"); // a screen reader is told where it ends, not of every step
+      timer = setInterval(() => { if (el.isConnected) { advance(1); tell(); } else pause(); }, 450);
+      name();
+    }
+    function pause() {
+      clearInterval(timer);
+      timer = null;
+      facts.setAttribute("aria-live", "polite");
+      name();
+    }
+    function name() { play.textContent = still.matches ? "50 steps" : timer ? "Pause" : "Play"; }
+    function paint() {
+      lines.forEach((line, e) => {
+        line.setAttribute("stroke-width", e === BRIDGE ? 6 * bridge : 6);
+        line.setAttribute("opacity", 0.55);
+      });
+      arrows.forEach((arrow) => arrow.setAttribute("opacity", twist));
+      dots.forEach((dot, n) => {
+        const [x, y] = PLACES[walkers[n]];
+        dot.setAttribute("fill", colour(home));
+        dot.style.transform = `translate(${x + dot.shift[0]}px, ${y + dot.shift[1]}px)`;
+      });
+      const total = visits.reduce((sum, n) => sum + n, 0);
+      const tall = (share) => Math.min(145, 300 * share);
+      bars.forEach((bar, i) => {
+        const height = tall(total ? visits[i] / total : 0);
+        bar.setAttribute("y", 172 - height);
+        bar.setAttribute("height", height);
+        marks[i].setAttribute("y1", 172 - tall(walk.law[i]));
+        marks[i].setAttribute("y2", 172 - tall(walk.law[i]));
+      });
+    }
+    function tell() {
+      const total = visits.reduce((sum, n) => sum + n, 0);
+      const shares = visits.map((n) => (total ? n / total : 0));
+      const rho = slowest(walk);
+      const where = walkers.filter((i) => i >= 3).length;
+      const memory = bridge === 0
+        ? "The bridge is gone: two closed classes, no single stationary law (the marks show one of many)."
+        : `NCut at the bridge ${((2 * bridge) / (6 + bridge)).toFixed(3)}; relaxation time ${(1 / (1 - rho)).toFixed(1)} steps.`;
+      facts.textContent = `${steps} steps from node ${home}: ${walkers.length - where} of ${walkers.length} walkers are now in ` +
+        `0, 1, 2 and ${where} in 3, 4, 5. ${memory}`;
+      const said = shares.map((share, i) => `node ${i}: ${share.toFixed(2)} against ${walk.law[i].toFixed(2)}`);
+      chart.setAttribute("aria-label", `Share of visits against the stationary law. ${said.join("; ")}.`);
+    }
+    still.addEventListener("change", () => { pause(); });
+    name();
+    release(0);
+  },
+};
