@@ -8,9 +8,9 @@ HTML := _build/html
 
 # What a page is made from. Prose is re-read at every change; a change of anything else also discards the
 # executed chapters, because the cache of executions looks only at a notebook's own code.
-INPUTS := $(shell find book walkcut results _config.yml _toc.yml Makefile -type f \
+INPUTS := $(shell find book walkcut _config.yml _toc.yml Makefile -type f \
 	-not -path '*/__pycache__/*' -not -path '*/.ipynb_checkpoints/*' -not -name '*.tmp' 2>/dev/null)
-PROSE := $(filter book/%.md book/%.ipynb book/%.bib _toc.yml,$(INPUTS))
+PROSE := $(wildcard book/*.md book/*.ipynb book/*.bib) _toc.yml
 CODE := $(filter-out $(PROSE),$(INPUTS))
 
 export PYTHONHASHSEED ?= 0

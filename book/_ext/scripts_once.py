@@ -1,7 +1,7 @@
 """Write each inline script of a page once.
 
-Sphinx 7 keeps an inline script under the name None when an extension adds it after the builder has started, and again under
-the name "" when the pages are written, so that a page declares the same constant twice and the browser reports an error.
+Sphinx 7 keeps an inline script under the name None when an extension adds it after the builder has started, and again
+under the name "" when the pages are written: a page then declares the same constant twice and the browser complains.
 """
 
 from sphinx.application import Sphinx

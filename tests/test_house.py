@@ -1,0 +1,134 @@
+"""The rules of the house that a machine can check: imports run one way, paths are relative, pins and names agree."""
+
+import ast
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# A module imports only modules that stand before it.
+ORDER = [
+    *("errors", "images", "scenes", "backbone", "attention", "graph", "walk", "ncut", "tree", "threshold", "pixels"),
+    *("segmentation", "bench", "train", "plots", "widgets", "cli"),
+]
+OUTER = {"bench", "train", "plots", "widgets", "cli"}  # rooms that the package's front door does not open
+SKIPPED = {"_build", "build", "dist", "__pycache__", "mathjax", "weights", "samples"}
+TEXT = {".py", ".md", ".toml", ".yml", ".yaml", ".cff", ".txt", ".ipynb", ".json", ".bib", ".js", ".css", ".csv", ""}
+
+
+def files(suffixes: set[str]) -> list[Path]:
+    """Files with one of the suffixes; not the vendored, the built and the hidden, except .github and .ci."""
+    found = []
+    for folder, inner, names in os.walk(ROOT):
+        keep = [d for d in inner if d in (".github", ".ci") or not d.startswith(".")]
+        inner[:] = sorted(d for d in keep if d not in SKIPPED and not d.endswith(".egg-info"))
+        found += [Path(folder, name) for name in sorted(names) if Path(name).suffix in suffixes and name != ".coverage"]
+    return found
+
+
+MODULES = [path for path in files({".py"}) if path.is_relative_to(ROOT / "walkcut")]
+NOTEBOOKS = files({".ipynb"})
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Top modules of walkcut that a file imports, at its head or inside a function."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                package, _, rest = alias.name.partition(".")
+                if package == "walkcut" and rest:
+                    yield rest.partition(".")[0]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name(path)}, line {node.lineno}: write imports in full, from walkcut"
+            package, _, rest = (node.module or "").partition(".")
+            if package == "walkcut":
+                yield from [rest.partition(".")[0]] if rest else [alias.name for alias in node.names]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_imports_run_one_way(path: Path) -> None:
+    module = path.relative_to(ROOT / "walkcut").parts[0].removesuffix(".py")
+    found = set(imported(path)) & set(ORDER)
+    if module == "__main__":
+        return
+    if module == "__init__":
+        assert not found & OUTER
+        return
+    assert module in ORDER, f"walkcut/{module} has no place in ORDER: decide what it may import"
+    later = {other for other in found if ORDER.index(other) > ORDER.index(module)}
+    assert not later, f"walkcut.{module} imports {sorted(later)}, which stand after it"
+    assert not (found - {module}) & {"plots", "widgets", "cli"}, "nothing imports plots, widgets or cli"
+
+
+def called(node: ast.Call) -> str:
+    return ast.unparse(node.func)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_no_pickle_and_no_silent_except(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        where = f"{name(path)}, line {getattr(node, 'lineno', 0)}"
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = {alias.name for alias in node.names} | {getattr(node, "module", None)}
+            assert not names & {"pickle", "dill", "cloudpickle", "joblib"}, f"{where}: no pickle is ever loaded"
+        elif isinstance(node, ast.Call) and called(node) == "torch.load":
+            weights_only = [k.value for k in node.keywords if k.arg == "weights_only"]
+            assert [ast.unparse(value) for value in weights_only] == ["True"], f"{where}: torch.load, weights_only=True"
+        elif isinstance(node, ast.ExceptHandler):
+            assert node.type is not None, f"{where}: except without a type"
+            assert not all(isinstance(step, ast.Pass) for step in node.body), f"{where}: a silent except"
+
+
+@pytest.mark.parametrize("path", files(TEXT), ids=name)
+def test_no_absolute_path(path: Path) -> None:
+    """A path of somebody's machine helps nobody else."""
+    pattern = re.compile(r"(?<![\w.~:/$}-])/(?:home|root|Users|work|mnt|srv|tmp)/\w|\b[A-Z]:\\\\?Users")
+    text = path.read_text(encoding="utf-8")
+    found = [line.strip()[:120] for line in text.splitlines() if pattern.search(line)]
+    assert path.name == "test_house.py" or found == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_notebooks_hold_only_the_outputs_that_are_compared(path: Path) -> None:
+    for number, cell in enumerate(json.loads(path.read_text(encoding="utf-8"))["cells"]):
+        if cell["cell_type"] == "code" and cell["outputs"]:
+            assert "NBVAL_CHECK_OUTPUT" in "".join(cell["source"]), f"cell {number} holds an output: clear it"
+
+
+def test_the_pins_are_the_declared_dependencies_within_their_ranges() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"].values()
+    declared = [Requirement(line) for group in (project["dependencies"], *extras) for line in group]
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    pins = {canonicalize_name(r.name): r for r in map(Requirement, (x for x in lines if x and not x.startswith("#")))}
+    assert set(pins) == {canonicalize_name(r.name) for r in declared}
+    for requirement in declared:
+        (pin,) = pins[canonicalize_name(requirement.name)].specifier
+        assert pin.operator == "==", f"{requirement.name} is not pinned exactly"
+        assert requirement.specifier.contains(pin.version), f"the pin {pin} is outside the range {requirement}"
+
+
+def test_the_citation_names_the_version_of_the_package() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert citation["version"] == project["version"]
+    assert citation["license"] == project["license"]
+
+
+def test_the_repository_address_stands_in_one_place() -> None:
+    address = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
+    holders = [name(path) for path in files(TEXT) if address.partition("://")[2] in path.read_text(encoding="utf-8")]
+    assert holders == ["_config.yml"]
