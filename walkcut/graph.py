@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -50,7 +51,7 @@ class Graph:
     def __len__(self) -> int:
         return len(self.W)
 
-    @property
+    @cached_property
     def degrees(self) -> torch.Tensor:
         """(n,) float64: row sums of W."""
         return self.W.sum(1, dtype=torch.float64)
