@@ -1,0 +1,223 @@
+"""Measures that compare a segmentation with a true one, and their aggregation over a data set.
+
+Every measure of two segmentations of the same N pixels is read off their *contingency table*, n[i, j] = the number of
+pixels that lie in true region i and in predicted segment j. Labels are names only: no measure depends on which numbers
+are used, nor on whether a segment is connected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from walkcut.errors import InputError
+
+MEASURES = {"covering": 1, "miou": 1, "pri": 1, "vi": -1}  # 1: more is better, -1: less is better
+
+
+def compact(labels: np.ndarray) -> np.ndarray:
+    """Renumber non-negative integer labels to 0..n-1 without gaps, in increasing order, as a flat int64 array.
+
+    Raises
+    ------
+    InputError
+        If the labels are not integers, are negative, or there are none.
+    """
+    flat = np.asarray(labels).ravel()
+    if flat.size == 0 or flat.dtype.kind not in "iu" or flat.min() < 0:
+        raise InputError("A label map must hold non-negative integers, and at least one pixel.")
+    if flat.max() >= 4 * flat.size + 65536:  # a look-up table would be larger than a sort is slow
+        return np.unique(flat, return_inverse=True)[1].astype(np.int64)
+    new = np.cumsum(np.bincount(flat) > 0) - 1
+    return new[flat]
+
+
+def contingency(truth: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Count the pixels in each pair of regions.
+
+    Parameters
+    ----------
+    truth, labels : non-negative integer arrays of one shape
+        Region of each pixel; numbers may have gaps.
+
+    Returns
+    -------
+    int64 (n_truth, n_labels)
+        No row and no column is all zero; the sum is the number of pixels.
+
+    Raises
+    ------
+    InputError
+        If the shapes differ or a map is not a label map.
+    """
+    if np.shape(truth) != np.shape(labels):
+        raise InputError(f"The true map is {np.shape(truth)} and the labels are {np.shape(labels)}: sizes must agree.")
+    rows, columns = compact(truth), compact(labels)
+    shape = (int(rows.max()) + 1, int(columns.max()) + 1)
+    return np.bincount(rows * shape[1] + columns, minlength=shape[0] * shape[1]).reshape(shape)
+
+
+def overlaps(table: np.ndarray) -> np.ndarray:
+    """Intersection over union of every true region with every segment, float64 (n_truth, n_labels) in [0, 1]."""
+    return table / (table.sum(1, keepdims=True) + table.sum(0, keepdims=True) - table)
+
+
+def covering(table: np.ndarray) -> float:
+    """Covering of the truth by the segments, in (0, 1]; 1 for equal segmentations. Not symmetric.
+
+    C = 1/N sum_i |R_i| max_j IoU(R_i, S_j): each true region counts by its size, with the segment that overlaps it
+    best; one segment may serve several regions (Arbelaez et al., TPAMI 2011, section 3.1.3, equation 8).
+    """
+    return float(table.sum(1) @ overlaps(table).max(1) / table.sum())
+
+
+def matched_miou(table: np.ndarray) -> float:
+    """Mean IoU of true regions under the best one-to-one matching with segments, in (0, 1]. Not symmetric.
+
+    The matching maximises the sum of IoU (Hungarian method). The mean runs over *true regions*, each counting alike; a
+    region left without a segment counts 0, a segment left without a region is not counted.
+    """
+    iou = overlaps(table)
+    return float(iou[linear_sum_assignment(iou, maximize=True)].sum() / len(table))
+
+
+def rand_index(table: np.ndarray) -> float:
+    """Share of the pairs of pixels on which both segmentations agree (together or apart), in [0, 1]. Symmetric.
+
+    The mean over several human segmentations is the probabilistic Rand index (Unnikrishnan et al., TPAMI 2007;
+    Arbelaez et al. 2011, equation 7). One pixel has no pairs and gives 1.
+    """
+    counts = table.astype(np.float64)
+    pixels = counts.sum()
+    if pixels < 2:
+        return 1.0
+    apart = 0.5 * ((counts.sum(1) ** 2).sum() + (counts.sum(0) ** 2).sum()) - (counts**2).sum()
+    return float(1 - apart / (pixels * (pixels - 1) / 2))
+
+
+def variation_of_information(table: np.ndarray) -> float:
+    """H(truth | labels) + H(labels | truth) in bits, at least 0; 0 for equal segmentations. Symmetric, a metric.
+
+    Meila, "Comparing clusterings by the variation of information", COLT 2003; in bits as the BSDS benchmark has it.
+    """
+    share = table / table.sum()
+
+    def entropy(p: np.ndarray) -> float:
+        p = p[p > 0]
+        return float(-(p * np.log2(p)).sum())
+
+    return max(2 * entropy(share) - entropy(share.sum(1)) - entropy(share.sum(0)), 0.0)
+
+
+def score(truths: Sequence[np.ndarray], labels: np.ndarray) -> dict[str, float]:
+    """Every measure of one segmentation against one or several true ones of the same picture.
+
+    Returns
+    -------
+    dict
+        `covering`, `miou`, `pri`, `vi`: means over the truths. As every truth covers all pixels, the mean covering is
+        also (area covered) / (area) over all regions of all truths. `weight`: pixels times truths, what the BSDS
+        benchmark weighs the picture's covering with.
+    """
+    tables = [contingency(truth, labels) for truth in truths]
+    measures = {"covering": covering, "miou": matched_miou, "pri": rand_index, "vi": variation_of_information}
+    means = {name: float(np.mean([measure(table) for table in tables])) for name, measure in measures.items()}
+    return means | {"weight": float(sum(table.sum() for table in tables))}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# From pictures to a data set
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """A measure over a data set.
+
+    Attributes
+    ----------
+    ods : float
+        With the one setting that is best for the whole data set ("optimal data set scale").
+    setting : int
+        The index of that setting; of several equal ones the first.
+    ois : float
+        With the best setting for each picture ("optimal image scale").
+    """
+
+    ods: float
+    setting: int
+    ois: float
+
+
+def check_table(values: np.ndarray, weights: np.ndarray) -> None:
+    """Raise `InputError` unless `values` is finite (pictures, settings) with one positive weight per picture."""
+    if values.ndim != 2 or 0 in values.shape or weights.shape != values.shape[:1]:
+        raise InputError(
+            f"Values {values.shape} are not (pictures, settings), or weights {weights.shape} not (pictures,)."
+        )
+    if not (np.isfinite(values).all() and np.isfinite(weights).all() and (weights > 0).all()):
+        raise InputError("Values must be finite and weights positive.")
+
+
+def aggregate(values: np.ndarray, weights: np.ndarray, sign: int = 1) -> Aggregate:
+    """ODS and OIS of one measure.
+
+    With weights w, ODS is the best over s of sum_p w_p v_ps / sum_p w_p, OIS = sum_p w_p (best of v_ps) / sum_p w_p.
+    For covering with w = pixels x humans these are the BSDS benchmark's sums of covered area over sums of area, over
+    all regions of all humans and pictures; for the Rand index and the variation of information that benchmark takes
+    plain means over pictures, w = 1. The choice is made on the very pictures that are scored, as in that benchmark.
+
+    Parameters
+    ----------
+    values : float (pictures, settings)
+    weights : float (pictures,), positive
+    sign : 1 or -1
+        -1 if less is better.
+    """
+    check_table(values, weights)
+    share = weights / weights.sum()
+    means = share @ values
+    setting = int(np.argmax(sign * means))
+    return Aggregate(float(means[setting]), setting, float(share @ (sign * (sign * values).max(1))))
+
+
+def bootstrap_difference(
+    ours: np.ndarray,
+    theirs: np.ndarray,
+    weights: np.ndarray,
+    sign: int = 1,
+    samples: int = 2000,
+    seed: int = 0,
+) -> dict[str, tuple[float, float, float]]:
+    """Difference ours - theirs of ODS and of OIS with a 95% interval, by the paired bootstrap over pictures.
+
+    Pictures are drawn with replacement, the same ones for both methods; in each draw each method chooses its best
+    setting anew, so that the interval includes the luck of that choice. Percentile interval, 2.5% to 97.5%.
+
+    Parameters
+    ----------
+    ours : float (pictures, settings of ours)
+    theirs : float (pictures, settings of theirs)
+    weights, sign
+        As for `aggregate`.
+
+    Returns
+    -------
+    dict
+        "ods" and "ois", each (difference on all pictures, low, high).
+    """
+    check_table(ours, weights)
+    check_table(theirs, weights)
+    rng = np.random.default_rng(seed)
+    draws = rng.multinomial(len(weights), np.full(len(weights), 1 / len(weights)), samples) * weights
+    draws = draws / draws.sum(1, keepdims=True)  # (samples, pictures)
+
+    def both(values: np.ndarray, share: np.ndarray) -> np.ndarray:
+        signed = sign * values
+        return sign * np.stack([(share @ signed).max(-1), share @ signed.max(1)], -1)
+
+    full = both(ours, weights / weights.sum()) - both(theirs, weights / weights.sum())
+    low, high = np.percentile(both(ours, draws) - both(theirs, draws), [2.5, 97.5], axis=0)
+    return {name: (float(full[i]), float(low[i]), float(high[i])) for i, name in enumerate(("ods", "ois"))}
