@@ -13,6 +13,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import walkcut
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # A module imports only modules that stand before it.
@@ -124,7 +126,7 @@ def test_the_pins_are_the_declared_dependencies_within_their_ranges() -> None:
 def test_the_citation_names_the_version_of_the_package() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert citation["version"] == project["version"]
+    assert citation["version"] == project["version"] == walkcut.__version__
     assert citation["license"] == project["license"]
 
 
