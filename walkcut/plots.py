@@ -1,7 +1,7 @@
 """Figures of the book. They draw and compute nothing.
 
-viridis for magnitudes, a diverging map centred on zero for eigenvectors, Okabe and Ito's colours for kinds; white grounds,
-so that a figure reads the same on a light and on a dark page. A cell ends a call with `;`, so that it is shown once.
+viridis for magnitudes, a diverging map centred on zero for eigenvectors, Okabe and Ito's colours for kinds; white
+grounds, so that a figure reads the same on a light and on a dark page. A cell ends a call with `;`, so that it is shown once.
 """
 
 from __future__ import annotations
@@ -10,7 +10,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.colors import CenteredNorm, ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from walkcut.tree import PartitionTree
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
@@ -46,8 +50,7 @@ def patch_maps(
     for number, axis in enumerate(axes.flat):
         axis.set_axis_off()
         if patch is not None and number < count:
-            axis.plot(patch[1], patch[0], "o", ms=11, mfc="none", mec="black", mew=3.5)
-            axis.plot(patch[1], patch[0], "o", ms=11, mfc="none", mec="white", mew=1.5)
+            _ring(axis, patch[1], patch[0])
     return figure
 
 
@@ -116,3 +119,146 @@ def curves(
     ax.grid(alpha=0.3)
     ax.legend(fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.2))
     return ax.figure
+
+
+def mosaic(panels: Mapping[str, np.ndarray], columns: int = 4) -> Figure:
+    """Pictures (H, W, 3) and maps over the patches (h, w) side by side; a map's colours run from 0 to its maximum."""
+    rows = -(-len(panels) // columns)
+    height, width = next(iter(panels.values())).shape[:2]
+    size = (8, (8 / columns * height / width + 0.35) * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    for (title, values), axis in zip(panels.items(), axes.flat):
+        axis.imshow(values, cmap="viridis", vmin=0 if values.ndim == 2 else None, interpolation="nearest")
+        axis.set_title(title, fontsize=10)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    return figure
+
+
+def gaze(photo: np.ndarray, looks: Mapping[str, tuple[np.ndarray, tuple[int, int]]], columns: int = 2) -> Figure:
+    """A photograph (H, W, 3) with patches ringed and named, and beside it where each of them looks.
+
+    Parameters
+    ----------
+    photo : uint8 (H, W, 3)
+    looks : mapping of a patch's name to (array (h, w), (row, column))
+        The map's colours run from 0 to its largest value; grids may differ.
+    columns : int
+    """
+    rows, (height, width) = -(-(len(looks) + 1) // columns), photo.shape[:2]
+    size = (8, (8 / columns * height / width + 0.35) * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    first = axes.flat[0]
+    first.imshow(photo)
+    first.set_title("the photograph", fontsize=10)
+    for (name, (look, (row, column))), axis in zip(looks.items(), axes.flat[1:]):
+        h, w = look.shape
+        place = ((column + 0.5) * width / w - 0.5, (row + 0.5) * height / h - 0.5)
+        axis.imshow(look, cmap="viridis", vmin=0, extent=(-0.5, width - 0.5, height - 0.5, -0.5))
+        axis.set_title(name, fontsize=10)
+        for where in (first, axis):
+            _ring(where, *place)
+        if len(looks) > 1:
+            box = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": "black", "lw": 0.6}
+            first.annotate(name, place, (9, 9), textcoords="offset points", fontsize=9, bbox=box)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    return figure
+
+
+def _ring(axis: plt.Axes, x: float, y: float) -> None:
+    """A white ring on a black one: seen on any ground."""
+    axis.plot(x, y, "o", ms=11, mfc="none", mec="black", mew=3.5)
+    axis.plot(x, y, "o", ms=11, mfc="none", mec="white", mew=1.5)
+
+
+def numbers(matrix: np.ndarray, names: Sequence[str], digits: int = 2) -> Figure:
+    """A small matrix with its entries written out: a row is where one looks from, a column where to."""
+    n = len(matrix)
+    figure, axis = plt.subplots(figsize=(0.75 * n + 1.2, 0.6 * n + 0.9), layout="constrained")
+    drawn = axis.imshow(matrix, cmap="viridis", vmin=0, aspect="auto")
+    for i, j in np.ndindex(matrix.shape):
+        colour = "white" if drawn.norm(matrix[i, j]) < 0.6 else "black"
+        axis.text(j, i, f"{matrix[i, j]:.{digits}f}", ha="center", va="center", color=colour)
+    axis.set(xticks=range(n), yticks=range(n), xticklabels=names, yticklabels=names, xlabel="to", ylabel="from")
+    return figure
+
+
+def segments(photo: np.ndarray, labels: np.ndarray, ax: plt.Axes | None = None) -> Figure:
+    """A photograph (H, W, 3) tinted by its labels (H, W), with their borders; from the eighth on colours repeat."""
+    if ax is None:
+        _, ax = plt.subplots(figsize=(6, 6 * photo.shape[0] / photo.shape[1]), layout="constrained")
+    tints = ListedColormap([OKABE_ITO[label % 7] for label in range(int(labels.max()) + 1)])
+    ax.imshow(photo)
+    ax.imshow(labels, cmap=tints, vmin=-0.5, vmax=tints.N - 0.5, alpha=0.6, interpolation="nearest")
+    for label in range(tints.N if tints.N > 1 else 0):
+        ax.contour(labels == label, levels=[0.5], colors="white", linewidths=0.8)
+    ax.set_axis_off()
+    return ax.figure
+
+
+def tree_blocks(tree: PartitionTree, threshold: float, ax: plt.Axes | None = None) -> Figure:
+    """A tree as blocks: the blocks that a level line meets are the segments at that threshold.
+
+    A block spans its patches from left to right, and from the threshold that makes it a part to the one that splits it.
+    Those that the line at `threshold` meets, and their parts, have the colours of `segments`.
+    """
+    if ax is None:
+        _, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
+    labels, needed = tree.labels(threshold).ravel(), tree.needed()
+    split = np.flatnonzero(tree.left >= 0)
+    bottom = np.full(len(tree), min(needed[0], threshold) - 0.03)
+    bottom[tree.left[split]] = bottom[tree.right[split]] = needed[split]
+    top = np.minimum(needed, 1.0)
+    for node in np.flatnonzero(top > bottom):
+        colour = OKABE_ITO[labels[tree.order[tree.start[node]]] % 7] if top[node] > threshold else "0.75"
+        size = tree.stop[node] - tree.start[node]
+        block = Rectangle((tree.start[node], bottom[node]), size, top[node] - bottom[node])
+        block.set(facecolor=colour, edgecolor="white", linewidth=0.5)
+        ax.add_patch(block)
+    ax.axhline(threshold, color="black", ls="--", lw=1.2)
+    ax.set(xlim=(0, len(labels)), ylim=(bottom[0], 1), xticks=[], xlabel="patches", ylabel="NCut")
+    return ax.figure
+
+
+def method(
+    photo: np.ndarray,
+    look: np.ndarray,
+    patch: tuple[int, int],
+    y: np.ndarray,
+    tree: PartitionTree,
+    threshold: float,
+    labels: np.ndarray,
+) -> Figure:
+    """The whole method in five panels: photograph, walk, cut, tree, segments.
+
+    Parameters
+    ----------
+    photo : uint8 (H, W, 3)
+    look : array (h, w)
+        Where a walker on `patch` goes next.
+    patch : (row, column)
+    y : array (h, w)
+        Second eigenvector of the walk's graph.
+    tree : PartitionTree
+    threshold : float
+        That prunes the tree to `labels`.
+    labels : int (H, W)
+    """
+    height, width = photo.shape[:2]
+    h, w = look.shape
+    figure = plt.figure(figsize=(8, 16 / 3 * height / width + 0.9), layout="constrained")
+    axes = figure.subplot_mosaic([["photo", "walk", "cut"], ["tree", "tree", "segments"]])
+    frame = {"extent": (-0.5, width - 0.5, height - 0.5, -0.5), "interpolation": "nearest"}
+    axes["photo"].imshow(photo)
+    axes["walk"].imshow(look, cmap="viridis", vmin=0, **frame)
+    axes["cut"].imshow(y, cmap="RdBu_r", norm=CenteredNorm(), **frame)
+    for name in ("photo", "walk"):
+        _ring(axes[name], (patch[1] + 0.5) * width / w - 0.5, (patch[0] + 0.5) * height / h - 0.5)
+    tree_blocks(tree, threshold, axes["tree"])
+    segments(photo, labels, axes["segments"])
+    for number, (name, axis) in enumerate(axes.items(), 1):
+        axis.set_title(f"{number}. {name}", fontsize=10)
+        if name != "tree":
+            axis.set_axis_off()
+    return figure
