@@ -121,6 +121,17 @@ def curves(
     return ax.figure
 
 
+def histograms(values: Mapping[str, np.ndarray], xlabel: str, limit: float) -> Figure:
+    """Densities on a logarithmic axis; what lies beyond +-limit is heaped up at the ends."""
+    figure, axis = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
+    for number, (name, data) in enumerate(values.items()):
+        style = {"color": OKABE_ITO[number], "histtype": "step" if number else "stepfilled", "lw": 1.5}
+        axis.hist(np.clip(data, -limit, limit), bins=121, range=(-limit, limit), density=True, label=name, **style)
+    axis.set(xlabel=xlabel, ylabel="density", yscale="log")
+    axis.legend(fontsize=8)
+    return figure
+
+
 def mosaic(panels: Mapping[str, np.ndarray], columns: int = 4) -> Figure:
     """Pictures (H, W, 3) and maps over the patches (h, w) side by side; a map's colours run from 0 to its maximum."""
     rows = -(-len(panels) // columns)
