@@ -1,7 +1,17 @@
-"""What every test shares: no window opens, and GPU tests are skipped, with the reason, where there is no GPU."""
+"""What every test shares: no window opens, GPU tests are skipped, with the reason, where there is none; tiny models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib
+import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from walkcut.backbone import Backbone
 
 matplotlib.use("agg")
 
@@ -16,3 +26,113 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not torch.cuda.is_available():
         for item in marked:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in diffusers format: a UNet of two levels that sees 2x2 pixels a patch, like the embedded one.
+
+    Its weights are random, but queries equal keys and are enlarged: patches that look alike look at one another, so
+    that the walk has something to cut. Tests of the method then need no trained weights.
+    """
+    import torch
+    from diffusers import DDIMScheduler, UNet2DConditionModel
+
+    from walkcut.train import SCHEDULER_CONFIG
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        unet = UNet2DConditionModel(
+            sample_size=16,
+            in_channels=12,
+            out_channels=12,
+            block_out_channels=(16, 32),
+            down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            mid_block_type=None,
+            layers_per_block=1,
+            attention_head_dim=2,
+            cross_attention_dim=8,
+            norm_num_groups=4,
+        )
+    with torch.no_grad():
+        for name, module in unet.named_modules():
+            if name.endswith("attn1"):
+                module.to_q.weight.mul_(3)
+                module.to_k.weight.copy_(module.to_q.weight)
+    folder = tmp_path_factory.mktemp("tiny")
+    unet.save_pretrained(folder / "unet")
+    DDIMScheduler(**SCHEDULER_CONFIG).save_pretrained(folder / "scheduler")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_model: Path) -> Backbone:
+    """The backbone in `tiny_model`, on the CPU."""
+    from walkcut.backbone import load_backbone
+
+    return load_backbone(str(tiny_model), "cpu")
+
+
+@pytest.fixture(scope="session")
+def stable_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Stable Diffusion in miniature, random weights: UNet, VAE (patches of 4 pixels), text encoder, tokenizer."""
+    import torch
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    folder = tmp_path_factory.mktemp("stable")
+    width, tokens = 8, 7
+    vocabulary = ["l", "o", "l</w>", "o</w>", "lo", "lo</w>", "<|startoftext|>", "<|endoftext|>"]
+    text = CLIPTextConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=width,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=tokens,
+        bos_token_id=6,
+        eos_token_id=7,
+        pad_token_id=7,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        unet = UNet2DConditionModel(
+            sample_size=8,
+            in_channels=4,
+            out_channels=4,
+            block_out_channels=(16, 32),
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+            layers_per_block=1,
+            attention_head_dim=2,
+            cross_attention_dim=width,
+            norm_num_groups=4,
+        )
+        vae = AutoencoderKL(
+            block_out_channels=(8, 8, 8),
+            down_block_types=("DownEncoderBlock2D",) * 3,
+            up_block_types=("UpDecoderBlock2D",) * 3,
+            latent_channels=4,
+            norm_num_groups=4,
+        )
+        encoder = CLIPTextModel(text)
+    unet.save_pretrained(folder / "unet")
+    vae.save_pretrained(folder / "vae")
+    encoder.save_pretrained(folder / "text_encoder")
+    DDIMScheduler(beta_schedule="scaled_linear").save_pretrained(folder / "scheduler")
+    (folder / "tokenizer").mkdir()
+    ranks = {token: rank for rank, token in enumerate(vocabulary)}
+    (folder / "tokenizer" / "vocab.json").write_text(json.dumps(ranks))
+    (folder / "tokenizer" / "merges.txt").write_text("#version: 0.2\nl o\nl o</w>\n")
+    settings = {"tokenizer_class": "CLIPTokenizer", "model_max_length": tokens}
+    (folder / "tokenizer" / "tokenizer_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def two_halves() -> np.ndarray:
+    """uint8 (24, 32, 3): dark blue on the left, orange on the right, a little noise."""
+    image = np.where(np.arange(32)[None, :, None] < 16, [20, 30, 120], [240, 160, 30])
+    noise = np.random.default_rng(0).integers(-6, 7, (24, 32, 3))
+    return (image + noise).clip(0, 255).astype(np.uint8)

@@ -83,13 +83,20 @@ def second_eigenvector(graph: Graph, tolerance: float = 1e-4, seed: int = 0) -> 
     if not root.min() > 0:
         raise InputError("A node has no edges: cut isolated nodes off first, as best_cut does.")
     if n <= DENSE:
-        scaled = (graph.W.double() / root[:, None] / root).cpu().numpy()
-        values, vectors = eigh(scaled, subset_by_index=[n - 2, n - 1])
-        value, x = values[0], vectors[:, 0]
+        value, x = _dense(graph, root)
     else:
         value, x = _lanczos(graph, root, tolerance, seed)
     y = torch.from_numpy(np.ascontiguousarray(x)).to(root) / root
     return float(max(1 - value, 0.0)), y * _sign(y)
+
+
+def _dense(graph: Graph, root: torch.Tensor) -> tuple[float, np.ndarray]:
+    """Second eigenpair by a full decomposition; the first is moved from 1 to -2, so that it never mixes in."""
+    n = len(graph)
+    first = root / torch.linalg.vector_norm(root)
+    scaled = graph.W.double() / root[:, None] / root - 3 * first[:, None] * first
+    values, vectors = eigh(scaled.cpu().numpy(), subset_by_index=[n - 1, n - 1])
+    return float(values[0]), vectors[:, 0]
 
 
 def _lanczos(graph: Graph, root: torch.Tensor, tolerance: float, seed: int) -> tuple[float, np.ndarray]:
@@ -108,9 +115,7 @@ def _lanczos(graph: Graph, root: torch.Tensor, tolerance: float, seed: int) -> t
     try:
         values, vectors = eigsh(operator, k=1, which="LA", v0=start, tol=tolerance, maxiter=50)
     except ArpackNoConvergence:
-        # eigenvalues that nearly coincide: all at once, slow and sure
-        scaled = (graph.W.double() * inverse[:, None] * inverse - 2 * first[:, None] * first).cpu().numpy()
-        values, vectors = eigh(scaled, subset_by_index=[n - 1, n - 1])
+        return _dense(graph, root)  # eigenvalues that nearly coincide: slow and sure
     return float(values[0]), vectors[:, 0]
 
 

@@ -11,7 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from torch.nn import functional
 
 from walkcut.attention import AttentionMaps, Grid
@@ -19,6 +22,7 @@ from walkcut.errors import InputError
 from walkcut.graph import Graph
 
 TELEPORT = 1e-6  # restart probability that makes the stationary law of a reducible walk unique
+CLOSED = 1e-12  # a smaller probability does not connect patches
 DIRECT = 512  # up to this many nodes the stationary law is solved for, not iterated
 
 
@@ -32,8 +36,8 @@ class Stationary:
     residual : float
         Largest entry of |P^T law - law|.
     teleport : bool
-        True if the walk is reducible, so that the law belongs to the walk that restarts anywhere with probability
-        1e-6 a step.
+        True if the walk has several closed classes, so that its law is not unique: this one belongs to the walk that
+        restarts anywhere with probability 1e-6 a step.
     """
 
     law: torch.Tensor
@@ -130,15 +134,14 @@ class Walk:
         Small walks are solved directly, large ones by power iteration, lazy where plain iteration stalls (a periodic
         walk). A walk with several closed classes has many stationary laws; then the teleporting walk's is returned.
         """
-        n = len(self)
-        if n > DIRECT:
+        teleport = not _one_closed_class(self.P)
+        if len(self) > DIRECT:
+            # from a uniform start iteration leads where rare restarts would
             law, residual = _iterate(self.P, tolerance)
             if residual <= tolerance or self.P.min() > 0:
-                return Stationary(law, residual, teleport=False)
-        P = self.P.double()
-        law, teleport = _solve(P, 0.0), False
-        if law is None:
-            law, teleport = _solve(P, TELEPORT), True
+                return Stationary(law, residual, teleport)
+        P = _normalised(self.P.to(torch.float64, copy=True))  # rows that sum to 1 in float32 do not in float64
+        law = _solve(P, TELEPORT if teleport else 0.0)
         return Stationary(law, (P.T @ law - law).abs().max().item(), teleport)
 
     def reversible(self) -> Graph:
@@ -180,15 +183,23 @@ def _iterate(P: torch.Tensor, tolerance: float) -> tuple[torch.Tensor, float]:
     return law, residual
 
 
-def _solve(P: torch.Tensor, teleport: float) -> torch.Tensor | None:
-    """Solve law (I - P) = 0 with sum 1 for the walk that restarts anywhere with probability `teleport`.
+def _one_closed_class(P: torch.Tensor) -> bool:
+    """Whether the stationary law is unique: all walkers end in one set of patches that reach one another.
 
-    Returns None where the law is not unique: I - P then has a second zero singular value.
+    Probabilities below 1e-12 count as none.
     """
+    if P.min(0).values.max() > CLOSED:
+        return True  # one patch is seen from everywhere: the usual case, told without a search
+    edges = coo_array(P.cpu().numpy() > CLOSED)
+    count, label = connected_components(edges, connection="strong")
+    source, target = label[edges.row], label[edges.col]
+    return count - len(np.unique(source[source != target])) == 1
+
+
+def _solve(P: torch.Tensor, teleport: float) -> torch.Tensor:
+    """Solve law (I - P) = 0 with sum 1 for the walk that restarts anywhere with probability `teleport`."""
     n = len(P)
     system = torch.eye(n).to(P) - (1 - teleport) * P.T - teleport / n
-    if teleport == 0 and n > 1 and torch.linalg.svdvals(system)[-2] < 1e-12:
-        return None
     # the n equations sum to zero, so any one of them can give way to "the law sums to one"
     system[-1] = 1.0
     right = torch.zeros(n).to(P)
