@@ -15,7 +15,6 @@ import re
 import sys
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -25,7 +24,7 @@ from PIL import Image
 from walkcut.errors import InputError
 
 if TYPE_CHECKING:
-    from walkcut.segment import Segmentation
+    from walkcut.segmentation import Segmentation
 
 MAX_GRID = 128  # patches along the longer side: the walk of a square picture then fills 1 GB
 OUTPUTS = (".labels.png", ".overlay.png", ".tree.json")
@@ -122,15 +121,14 @@ def _add_train(subparsers: argparse._SubParsersAction) -> None:
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of the whole command; each subcommand sets `run`."""
+    from walkcut.bench.cli import add_bench
+
     about = "Segmentation by diffusing, walking and cutting: no label, no training."
     parser = _Parser(prog="walkcut", description=about)
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_segment(subparsers)
     _add_train(subparsers)
-    if find_spec("walkcut.bench.cli"):
-        from walkcut.bench.cli import add_bench
-
-        add_bench(subparsers)
+    add_bench(subparsers)
     models = subparsers.add_parser("models", help="list the models that come with walkcut")
     models.set_defaults(run=run_models)
     samples = subparsers.add_parser("samples", help="list the sample photographs and their credits")
@@ -139,9 +137,9 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; return its exit code (of wrong arguments, argparse leaves by SystemExit(2))."""
-    arguments = make_parser().parse_args(argv)
+    """Run the command; return its exit code (on wrong arguments, argparse leaves by SystemExit(2))."""
     try:
+        arguments = make_parser().parse_args(argv)
         return arguments.run(arguments) or 0
     except InputError as error:
         print(f"walkcut: {error}", file=sys.stderr)
@@ -284,7 +282,7 @@ def _segment_all(jobs: list[_Job], arguments: argparse.Namespace, failures: list
 
     from walkcut.backbone import load_backbone
     from walkcut.images import image_size, read_image
-    from walkcut.segment import segment
+    from walkcut.segmentation import segment
 
     backbone = load_backbone(arguments.model, arguments.device)
     options = {name: getattr(arguments, name) for name in ("threshold", "steps", "grid", "seed")}
@@ -299,32 +297,28 @@ def _segment_all(jobs: list[_Job], arguments: argparse.Namespace, failures: list
             except InputError as error:
                 failures.append(str(error) if str(job.path) in str(error) else f"{job.path}: {error}")
             else:
-                count = int(result.labels.max()) + 1
+                count = result.count
                 bar.write(f"{job.path}: {count} segment{'s' * (count > 1)} -> {job.outputs[0]}")
 
 
 def _encode(result: Segmentation, size: tuple[int, int], settings: dict) -> tuple[bytes, bytes, bytes]:
     """Contents of the three output files. The labels have the size of the picture in its file, even a large one's."""
-    labels = result.labels
-    count = int(labels.max()) + 1
+    labels = result.labels.astype(np.uint8 if result.count <= 256 else np.uint16)
     rows, columns = (np.arange(n) * m // n for n, m in zip(size, labels.shape, strict=True))
-    full = labels[np.ix_(rows, columns)]
-    if count <= 256:
-        picture = Image.fromarray(full.astype(np.uint8))
-        picture.putpalette(palette(count).tobytes())
-    else:
-        picture = Image.fromarray(full.astype(np.uint16))
+    picture = Image.fromarray(labels[np.ix_(rows, columns)])
+    if result.count <= 256:
+        picture.putpalette(palette(result.count).tobytes())
     h, w = result.patch_labels.shape
     record = {
         **settings,
         "size": list(size),
         "patches": [h, w],
-        "segments": count,
+        "segments": result.count,
         "threshold_used": float(result.threshold),
         "tree": result.tree.to_dict(),
     }
     text = json.dumps(record, allow_nan=False)
-    return _png(picture), _png(Image.fromarray(overlay(result.image, labels))), text.encode() + b"\n"
+    return _png(picture), _png(Image.fromarray(overlay(result.image, result.labels))), text.encode() + b"\n"
 
 
 def _png(picture: Image.Image) -> bytes:
