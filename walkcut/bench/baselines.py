@@ -19,8 +19,8 @@ from walkcut.bench.datasets import Item
 
 TRUE_K = "true K"
 FELZENSZWALB_SCALES = (10, 30, 60, 100, 200, 400, 700, 1000, 1500, 2000, 3000, 4000)
-KMEANS_COUNTS = (2, 3, 4, 6, 8, 12, 16, 24)
-FIT_PIXELS = 20_000
+KMEANS_COUNTS = (2, 4, 6, 8, 12, 16)
+FIT_PIXELS = 10_000
 
 
 class Result(NamedTuple):
