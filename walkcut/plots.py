@@ -1,7 +1,8 @@
 """Figures of the book. They draw and compute nothing.
 
 viridis for magnitudes, a diverging map centred on zero for eigenvectors, Okabe and Ito's colours for kinds; white
-grounds, so that a figure reads the same on a light and on a dark page. A cell ends a call with `;`, so that it is shown once.
+grounds, so that a figure reads the same on a light and on a dark page.
+A cell ends a call with `;`, so that it is shown once.
 """
 
 from __future__ import annotations
@@ -196,11 +197,11 @@ def numbers(matrix: np.ndarray, names: Sequence[str], digits: int = 2) -> Figure
 
 
 def segments(photo: np.ndarray, labels: np.ndarray, ax: plt.Axes | None = None) -> Figure:
-    """A photograph (H, W, 3) tinted by its labels (H, W), with their borders; from the eighth on colours repeat."""
+    """A photograph (H, W, 3), in grey, tinted by its labels (H, W), with their borders; the eighth colour is the first."""
     if ax is None:
         _, ax = plt.subplots(figsize=(6, 6 * photo.shape[0] / photo.shape[1]), layout="constrained")
     tints = ListedColormap([OKABE_ITO[label % 7] for label in range(int(labels.max()) + 1)])
-    ax.imshow(photo)
+    ax.imshow(photo.mean(2), cmap="gray", vmin=0, vmax=255)
     ax.imshow(labels, cmap=tints, vmin=-0.5, vmax=tints.N - 0.5, alpha=0.6, interpolation="nearest")
     for label in range(tints.N if tints.N > 1 else 0):
         ax.contour(labels == label, levels=[0.5], colors="white", linewidths=0.8)
