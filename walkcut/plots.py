@@ -1,8 +1,8 @@
 """Figures of the book. They draw and compute nothing.
 
 viridis for magnitudes, a diverging map centred on zero for eigenvectors, Okabe and Ito's colours for kinds; white
-grounds, so that a figure reads the same on a light and on a dark page.
-A cell ends a call with `;`, so that it is shown once.
+grounds, so that a figure reads the same on a light and on a dark page. A cell ends a call with `;`, so that it is
+shown once.
 """
 
 from __future__ import annotations
