@@ -124,10 +124,16 @@ const done = arguments[arguments.length - 1];
 })();
 """
 
-# The width of the whole page, and what sticks out first.
+# The width of the whole page, and the first things that stick out of it and are in no box that scrolls or clips.
 OVERFLOW = """
-const wide = [...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1);
-const first = wide.slice(0, 3).map(element => element.outerHTML.slice(0, 120));
+const boxed = node => {
+  for (let box = node.parentElement; box && box !== document.body; box = box.parentElement)
+    if (getComputedStyle(box).overflowX !== 'visible') return true;
+  return false;
+};
+const wide = [...document.body.querySelectorAll('*')].filter(
+  node => node.getBoundingClientRect().right > innerWidth + 1 && !boxed(node));
+const first = wide.slice(0, 3).map(node => `${node.tagName} ${node.className}: ${node.textContent.slice(0, 60)}`);
 return {page: document.documentElement.scrollWidth, screen: innerWidth, first};
 """
 
@@ -153,7 +159,7 @@ def visit(request: pytest.FixtureRequest, chromium: object, site: str) -> Visit:
     chromium.get_log("browser"), chromium.get_log("performance")  # forget the page before
     chromium.get(f"{site}/{request.param}.html")
     facts = chromium.execute_async_script(FACTS)
-    phone = {"width": PHONE, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+    phone = {"width": PHONE, "height": 844, "deviceScaleFactor": 2, "mobile": False}
     chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
     facts["phone"] = chromium.execute_script(OVERFLOW)
     chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
