@@ -141,8 +141,8 @@ def partition(graph: Graph, grid: Grid, smallest: int | None = None, tolerance: 
         nodes.append([start, stop, -1, -1, np.inf, volume, inside])
         return len(nodes) - 1
 
-    waiting = [(add(0, n, graph, 1.0), graph)]
     degrees = graph.degrees.cpu().numpy() / total
+    waiting = [(add(0, n, graph, float(degrees.sum())), graph)]
     while waiting:
         node, region = waiting.pop()
         start, stop = nodes[node][:2]

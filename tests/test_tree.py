@@ -1,0 +1,226 @@
+"""The tree: one recursion, every threshold a pruning of it."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from walkcut.errors import InputError
+from walkcut.graph import Graph
+from walkcut.ncut import best_cut
+from walkcut.tree import PartitionTree, partition
+
+GRID = (8, 10)
+THRESHOLDS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0, 2.0)
+
+
+def scattered(grid: tuple[int, int], seed: int = 0) -> Graph:
+    """Each patch has a random place in a strip and is tied to those near it: no two cuts cost the same."""
+    n = grid[0] * grid[1]
+    points = np.random.default_rng(seed).uniform(size=(n, 2)) * [4, 1]
+    squared = ((points[:, None] - points) ** 2).sum(-1)
+    return Graph(torch.from_numpy(np.exp(-squared / 0.05)))
+
+
+def blocks(*sizes: int, between: float = 0.0) -> Graph:
+    """Cliques with loops, any two nodes of different cliques tied by `between`."""
+    W = torch.block_diag(*(torch.full((n, n), 1.0 - between, dtype=torch.float64) for n in sizes))
+    return Graph(W + between)
+
+
+def same_partition(a: np.ndarray, b: np.ndarray) -> bool:
+    pairs = np.unique(np.stack([a.ravel(), b.ravel()]), axis=1).shape[1]
+    return pairs == len(np.unique(a)) == len(np.unique(b))
+
+
+def cut_again(graph: Graph, index: np.ndarray, threshold: float, smallest: int) -> list[np.ndarray]:
+    """Slow reference: the recursion run anew for one threshold."""
+    if len(index) < 2 * smallest:
+        return [index]
+    split = best_cut(graph.subgraph(torch.from_numpy(index)))
+    if split.ncut >= 1 or split.ncut > threshold:
+        return [index]
+    parts = split.order[: split.size].numpy(), split.order[split.size :].numpy()
+    return [leaf for part in parts for leaf in cut_again(graph, np.sort(index[part]), threshold, smallest)]
+
+
+@pytest.fixture(scope="module")
+def tree() -> PartitionTree:
+    return partition(scattered(GRID), GRID, smallest=2)
+
+
+@pytest.mark.parametrize("threshold", THRESHOLDS)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_labels_are_those_of_a_recursion_run_anew(seed: int, threshold: float) -> None:
+    graph = scattered(GRID, seed)
+    found = partition(graph, GRID, smallest=2).labels(threshold)
+    expected = np.empty(found.size, int)
+    for label, leaf in enumerate(cut_again(graph, np.arange(found.size), threshold, 2)):
+        expected[leaf] = label
+    assert same_partition(found, expected)
+
+
+def test_the_order_is_a_permutation_and_children_share_their_parents_slice(tree: PartitionTree) -> None:
+    np.testing.assert_array_equal(np.sort(tree.order), np.arange(80))
+    assert (tree.start[0], tree.stop[0]) == (0, 80)
+    split = np.flatnonzero(tree.left >= 0)
+    assert len(split) > 5
+    assert len(tree) == 2 * len(split) + 1
+    np.testing.assert_array_equal(tree.start[tree.left[split]], tree.start[split])
+    np.testing.assert_array_equal(tree.stop[tree.left[split]], tree.start[tree.right[split]])
+    np.testing.assert_array_equal(tree.stop[tree.right[split]], tree.stop[split])
+    assert (tree.left[split] > split).all()  # parents come before their children
+    assert (tree.right[split] > split).all()
+    np.testing.assert_array_equal(np.isinf(tree.ncut), tree.left < 0)
+
+
+def test_volume_and_inside_of_every_node(tree: PartitionTree) -> None:
+    W = scattered(GRID).W.numpy()
+    for node in range(len(tree)):
+        patches = tree.order[tree.start[node] : tree.stop[node]]
+        assert tree.volume[node] == pytest.approx(W[patches].sum() / W.sum())
+        assert tree.inside[node] == pytest.approx(W[np.ix_(patches, patches)].sum() / W.sum())
+
+
+def test_larger_thresholds_only_split(tree: PartitionTree) -> None:
+    finer = [tree.labels(threshold) for threshold in THRESHOLDS]
+    for coarse, fine in itertools.pairwise(finer):
+        pairs = np.unique(np.stack([fine.ravel(), coarse.ravel()]), axis=1)
+        assert pairs.shape[1] == fine.max() + 1  # each fine segment lies in one coarse segment
+    counts = [labels.max() + 1 for labels in finer]
+    assert counts == sorted(counts)
+    assert counts[0] == 1
+    assert counts[-1] == (tree.left < 0).sum()
+
+
+@pytest.mark.parametrize("threshold", THRESHOLDS)
+def test_labels_have_no_gaps_and_go_by_size(tree: PartitionTree, threshold: float) -> None:
+    labels = tree.labels(threshold)
+    assert (labels.shape, labels.dtype) == (GRID, np.int32)
+    sizes = np.bincount(labels.ravel())
+    assert sizes.min() > 0
+    assert (np.diff(sizes) <= 0).all()
+
+
+def test_a_node_is_split_from_the_largest_ncut_on_its_path_on(tree: PartitionTree) -> None:
+    needed = tree.needed()
+    assert needed[0] == tree.ncut[0]
+    for node in np.flatnonzero(tree.left >= 0):
+        for child in (tree.left[node], tree.right[node]):
+            assert needed[child] == max(tree.ncut[child], needed[node])
+    for node in np.flatnonzero(np.isfinite(needed)):
+        just_below = np.nextafter(needed[node], 0)
+        assert node not in tree.leaves(needed[node])
+        assert len(tree.leaves(just_below)) < len(tree.leaves(needed[node]))
+
+
+def test_a_tree_survives_json(tree: PartitionTree) -> None:
+    text = json.dumps(tree.to_dict(), allow_nan=False)
+    again = PartitionTree.from_dict(json.loads(text))
+    assert again.grid == tree.grid
+    for name in ("order", "start", "stop", "left", "right", "ncut", "volume", "inside"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(tree, name))
+        assert getattr(again, name).dtype == getattr(tree, name).dtype
+
+
+def test_a_damaged_tree_is_refused(tree: PartitionTree) -> None:
+    record = tree.to_dict()
+    with pytest.raises(InputError, match="each patch once"):
+        PartitionTree.from_dict(record | {"order": [0, *record["order"][1:-1], 0]})
+    with pytest.raises(InputError, match="share out its slice"):
+        PartitionTree.from_dict(record | {"stop": [record["stop"][0], *(stop - 1 for stop in record["stop"][1:])]})
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 2.1, float("nan"), float("inf")])
+def test_thresholds_out_of_range_are_refused(tree: PartitionTree, threshold: float) -> None:
+    with pytest.raises(InputError, match=f"between 0 and 2, not {threshold}"):
+        tree.labels(threshold)
+
+
+def test_a_grid_must_fit_its_graph() -> None:
+    with pytest.raises(InputError, match="8x10 patches needs 80 nodes, not 4"):
+        partition(blocks(4), GRID)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Graphs whose tree is known
+
+
+@pytest.mark.parametrize("between", [0.0, 1e-3])
+def test_cliques_come_out_one_by_one(between: float) -> None:
+    labels = partition(blocks(6, 5, 4, between=between), (3, 5), smallest=2).labels(0.5)
+    np.testing.assert_array_equal(labels.ravel(), [0] * 6 + [1] * 5 + [2] * 4)
+
+
+def test_cliques_in_cliques_nest() -> None:
+    """Two pairs of cliques, the partners of a pair tied more closely: pairs at a low threshold, cliques at a higher."""
+    pair = blocks(4, 4, between=0.1).W
+    W = torch.block_diag(pair, pair) + 1e-3
+    tree = partition(Graph(W), (4, 4), smallest=2)
+    low, high = (np.unique(tree.ncut[np.isfinite(tree.ncut)].round(9))[i] for i in (0, 1))
+    assert same_partition(tree.labels(low + 1e-6), np.repeat([0, 1], 8))
+    assert same_partition(tree.labels(high + 1e-6), np.repeat([0, 1, 2, 3], 4))
+
+
+def test_several_components_cost_nothing() -> None:
+    tree = partition(blocks(3, 5, 4), (3, 4), smallest=2)
+    assert tree.ncut[0] == pytest.approx(0, abs=1e-9)
+    assert same_partition(tree.labels(1e-6), np.repeat([0, 1, 2], [3, 5, 4]))
+
+
+def test_isolated_patches_are_cut_off_at_no_cost() -> None:
+    W = blocks(7).W
+    W[[2, 4]] = 0
+    W[:, [2, 4]] = 0
+    tree = partition(Graph(W), (1, 7), smallest=2)
+    labels = tree.labels(0.0).ravel()
+    assert set(labels[[0, 1, 3, 5, 6]]) == {0}
+    assert 0 not in labels[[2, 4]]
+    finest = partition(Graph(W), (1, 7), smallest=1).labels(0.0).ravel()
+    assert finest[2] != finest[4]
+
+
+def test_a_graph_without_edges() -> None:
+    tree = partition(Graph(torch.zeros(6, 6)), (2, 3), smallest=1)
+    assert tree.labels(0.0).max() + 1 == 6
+    assert (tree.volume == 0).all()
+
+
+def test_a_memoryless_walk_stays_whole() -> None:
+    pi = torch.tensor([0.1, 0.2, 0.3, 0.15, 0.15, 0.1], dtype=torch.float64)
+    tree = partition(Graph(pi[:, None] * pi), (2, 3), smallest=1)
+    assert tree.labels(0.9999).max() == 0
+
+
+def test_one_patch_is_a_tree() -> None:
+    tree = partition(Graph(torch.ones(1, 1)), (1, 1))
+    assert len(tree) == 1
+    assert tree.labels(2.0).tolist() == [[0]]
+
+
+def test_small_regions_are_left_whole() -> None:
+    tree = partition(scattered(GRID), GRID, smallest=10)
+    size = tree.stop - tree.start
+    assert (size[tree.left >= 0] >= 20).all()
+
+
+@given(seed=st.integers(0, 2**32 - 1), h=st.integers(1, 5), w=st.integers(1, 5), data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_any_graph_gives_a_sound_tree(seed: int, h: int, w: int, data: st.DataObject) -> None:
+    """Sparse graphs of any shape: with isolated nodes, components, loops."""
+    rng = np.random.default_rng(seed)
+    tied = rng.uniform(size=(h * w, h * w)) < data.draw(st.sampled_from([0.03, 0.2, 1]))
+    W = rng.uniform(size=(h * w, h * w)) * tied
+    tree = partition(Graph(torch.from_numpy(W + W.T)), (h, w), smallest=1)
+    assert tree.volume[0] == pytest.approx(1 if W.any() else 0)
+    split = tree.left >= 0
+    assert (tree.ncut[split] >= 0).all()
+    assert (tree.ncut[split] < 1).all()
+    np.testing.assert_allclose(tree.volume[tree.left[split]] + tree.volume[tree.right[split]], tree.volume[split])
+    assert (tree.inside <= tree.volume + 1e-12).all()
+    labels = tree.labels(data.draw(st.floats(0, 2)))
+    np.testing.assert_array_equal(np.unique(labels), np.arange(labels.max() + 1))
