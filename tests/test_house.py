@@ -1,6 +1,8 @@
 """The rules of the house that a machine can check: imports run one way, paths are relative, pins and names agree."""
 
 import ast
+import functools
+import importlib
 import json
 import os
 import re
@@ -108,6 +110,15 @@ def test_notebooks_hold_only_the_outputs_that_are_compared(path: Path) -> None:
     for number, cell in enumerate(json.loads(path.read_text(encoding="utf-8"))["cells"]):
         if cell["cell_type"] == "code" and cell["outputs"]:
             assert "NBVAL_CHECK_OUTPUT" in "".join(cell["source"]), f"cell {number} holds an output: clear it"
+
+
+def test_the_notation_names_functions_that_exist() -> None:
+    text = (ROOT / "book" / "notation.md").read_text(encoding="utf-8")
+    names = re.findall(r"`walkcut\.(\w+)\.([\w.]+)`", text)
+    assert names
+    for module, path in names:
+        found = functools.reduce(getattr, path.split("."), importlib.import_module(f"walkcut.{module}"))
+        assert found.__doc__, f"walkcut.{module}.{path} has no docstring"
 
 
 def test_the_pins_are_the_declared_dependencies_within_their_ranges() -> None:
