@@ -119,7 +119,7 @@ def find_device(device: str = "auto") -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         found = torch.device(device)
-        torch.empty(1, device=found)
+        torch.zeros(1, device=found).item()
     except (RuntimeError, AssertionError, NotImplementedError):
         raise InputError(f"The device {device!r} is not available here: choose cpu or auto.") from None
     return found
@@ -167,25 +167,34 @@ def load_backbone(model: str = "dead-leaves", device: str = "auto") -> Backbone:
         For an unknown model, unreadable weights, or a device that is not there.
     """
     where, folder = find_device(device), _model_folder(model)
-    local = dict(local_files_only=True, use_safetensors=True)
     try:
-        unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32, **local)
-        scheduler = DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
-        vae = AutoencoderKL.from_pretrained(folder / "vae", **local) if (folder / "vae").is_dir() else None
-        context = _empty_prompt(folder, unet.config.cross_attention_dim, where)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
+        return _read(model, folder, where)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"The weights of {model!r} cannot be read ({reason}): fetch or copy them again.") from error
-    readout = {}
-    if (folder / "readout.json").is_file():
-        readout = json.loads((folder / "readout.json").read_text())
+
+
+def _read(name: str, folder: Path, device: torch.device) -> Backbone:
+    """The backbone in a folder; damage raises whatever it raises."""
+    local = dict(local_files_only=True, use_safetensors=True)
+    unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32, **local)
+    vae = AutoencoderKL.from_pretrained(folder / "vae", **local) if (folder / "vae").is_dir() else None
+    readout = json.loads((folder / "readout.json").read_text()) if (folder / "readout.json").is_file() else {}
     return Backbone(
-        name=model,
-        unet=unet.to(where).eval().requires_grad_(False),
-        scheduler=scheduler,
-        vae=vae.to(where).eval().requires_grad_(False) if vae else None,
-        context=context,
+        name=name,
+        unet=_settled(unet, device),
+        scheduler=DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True),
+        vae=_settled(vae, device) if vae else None,
+        context=_empty_prompt(folder, unet.config.cross_attention_dim, device),
         timesteps=tuple(readout.get("timesteps", DEFAULT_TIMESTEPS)),
         heads={layer: tuple(weights) for layer, weights in readout.get("heads", {}).items()},
         locality=readout.get("locality"),
     )
+
+
+def _settled(module: torch.nn.Module, device: torch.device) -> torch.nn.Module:
+    """A module on its device, for use alone; one whose file lacks a weight is refused."""
+    missing = [name for name, parameter in module.named_parameters() if parameter.is_meta]
+    if missing:
+        raise ValueError(f"{missing[0]} is missing")
+    return module.to(device).eval().requires_grad_(False)

@@ -1,0 +1,237 @@
+"""Backbones: what a picture becomes, what can be loaded, and what is refused in one sentence."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL
+from safetensors.torch import load_file, save_file
+
+from walkcut.backbone import EMBEDDED, Backbone, find_device, load_backbone, model_names
+from walkcut.errors import InputError
+
+WEIGHTS = Path("unet") / "diffusion_pytorch_model.safetensors"
+
+
+@pytest.fixture
+def copy(tiny_model: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny model that may be damaged."""
+    return Path(shutil.copytree(tiny_model, tmp_path / "copy"))
+
+
+def refused(model: Path | str, words: str) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        load_backbone(str(model), "cpu")
+    assert "\n" not in str(caught.value)
+    assert str(model) in str(caught.value)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Pictures
+
+
+@pytest.mark.parametrize(
+    ("shape", "longest", "grid"),
+    [
+        ((128, 128), 64, (64, 64)),
+        ((321, 481), 64, (42, 64)),  # 42.7 patches, to the nearest multiple of 2
+        ((481, 321), 64, (64, 42)),
+        ((1, 1000), 64, (2, 64)),
+        ((1, 1), 8, (8, 8)),
+        ((100, 100), 2, (2, 2)),
+    ],
+)
+def test_the_grid_keeps_the_aspect(tiny: Backbone, shape: tuple[int, int], longest: int, grid: tuple[int, int]) -> None:
+    assert tiny.grid(np.zeros((*shape, 3), np.uint8), longest) == grid
+
+
+@pytest.mark.parametrize("longest", [1, 0, -4])
+def test_a_grid_has_at_least_one_coarsest_patch(tiny: Backbone, longest: int) -> None:
+    with pytest.raises(InputError, match=f"{longest} patches is too coarse.*at least 2"):
+        tiny.grid(np.zeros((9, 9, 3), np.uint8), longest)
+
+
+def test_a_latent_of_pixels_loses_nothing(tiny: Backbone) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    latent = tiny.encode(image, 8)
+    assert latent.shape == (1, 12, 6, 8)
+    pixels = torch.nn.functional.pixel_shuffle(latent, 2)[0].permute(1, 2, 0)
+    np.testing.assert_array_equal(np.rint((pixels.numpy() + 1) * 127.5), image)
+
+
+def test_a_picture_is_resized_to_its_grid(tiny: Backbone) -> None:
+    latent = tiny.encode(np.full((321, 481, 3), 255, np.uint8), 16)
+    assert latent.shape == (1, 12, 10, 16)
+    assert (latent == 1).all()
+
+
+def test_noise_follows_the_schedule(tiny: Backbone) -> None:
+    """Forward noise: sqrt(abar) latent + sqrt(1 - abar) noise (Ho et al. 2020, equation 4)."""
+    latent = torch.full((1, 12, 2, 2), 0.5)
+    noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(3))
+    for timestep in (1, 500, 999):
+        betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
+        kept = torch.cumprod(1 - betas, 0)[timestep]
+        found = tiny.add_noise(latent, timestep, torch.Generator().manual_seed(3))
+        torch.testing.assert_close(found, kept.sqrt() * latent + (1 - kept).sqrt() * noise)
+
+
+def test_a_pass_has_the_latents_shape(tiny: Backbone) -> None:
+    latent = tiny.encode(np.zeros((24, 32, 3), np.uint8), 16)
+    found = tiny.denoise(latent, 100)
+    assert found.shape == latent.shape
+    assert torch.isfinite(found).all()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Loading
+
+
+def test_a_loaded_model_is_ready_to_look(tiny: Backbone) -> None:
+    assert not tiny.unet.training
+    assert not any(parameter.requires_grad for parameter in tiny.unet.parameters())
+    assert tiny.vae is None
+    assert tiny.patch == 2
+    assert tiny.device.type == "cpu"
+    assert not tiny.context.any()
+
+
+def test_the_embedded_model_is_named() -> None:
+    assert model_names() == tuple(EMBEDDED) == ("dead-leaves",)
+
+
+def test_a_stable_diffusion_in_diffusers_format(stable_model: Path, two_halves: np.ndarray) -> None:
+    backbone = load_backbone(str(stable_model), "cpu")
+    assert backbone.patch == 4
+    assert backbone.context.shape == (1, 7, 8)  # the empty prompt, padded to the tokenizer's length
+    assert backbone.context.abs().sum() > 0
+    latent = backbone.encode(two_halves, 8)
+    assert latent.shape == (1, 4, 6, 8)
+    vae = AutoencoderKL.from_pretrained(stable_model / "vae").eval()
+    pixels = torch.from_numpy(two_halves).permute(2, 0, 1)[None] / 127.5 - 1
+    with torch.inference_mode():
+        expected = vae.encode(pixels).latent_dist.mode() * vae.config.scaling_factor
+    torch.testing.assert_close(latent, expected)
+    assert backbone.denoise(latent, 10).shape == latent.shape
+
+
+def test_the_empty_prompt_is_what_the_text_encoder_makes_of_it(stable_model: Path) -> None:
+    from transformers import CLIPTextModel
+
+    backbone = load_backbone(str(stable_model), "cpu")
+    start, end = 6, 7  # of the tiny vocabulary; the prompt is padded with its end
+    with torch.inference_mode():
+        encoder = CLIPTextModel.from_pretrained(stable_model / "text_encoder").eval()
+        expected = encoder(torch.tensor([[start] + [end] * 6])).last_hidden_state
+    torch.testing.assert_close(backbone.context, expected)
+
+
+def test_the_readout_of_a_model_is_read(copy: Path) -> None:
+    readout = {"timesteps": [20, 80], "heads": {"a.attn1": [1, 0]}, "locality": 0.25}
+    (copy / "readout.json").write_text(json.dumps(readout))
+    backbone = load_backbone(str(copy), "cpu")
+    assert backbone.timesteps == (20, 80)
+    assert backbone.heads == {"a.attn1": (1, 0)}
+    assert backbone.locality == 0.25
+
+
+def test_half_precision_weights_are_computed_in_single(copy: Path) -> None:
+    save_file({name: tensor.half() for name, tensor in load_file(copy / WEIGHTS).items()}, copy / WEIGHTS)
+    assert load_backbone(str(copy), "cpu").unet.dtype == torch.float32
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What cannot be loaded
+
+
+@pytest.mark.parametrize("name", ["no-such-model", "runwayml/stable-diffusion-v1-5", "/", ""])
+def test_an_unknown_model_is_refused(name: str) -> None:
+    refused(name, "There is no model.*choose dead-leaves or a folder in diffusers format")
+
+
+def test_truncated_weights_are_refused(copy: Path) -> None:
+    content = (copy / WEIGHTS).read_bytes()
+    (copy / WEIGHTS).write_bytes(content[: len(content) // 2])
+    refused(copy, "cannot be read")
+
+
+@pytest.mark.parametrize("content", [b"", b"not weights", b"\xff" * 4096])
+def test_corrupt_weights_are_refused(copy: Path, content: bytes) -> None:
+    (copy / WEIGHTS).write_bytes(content)
+    refused(copy, "cannot be read")
+
+
+def test_missing_weights_are_refused(copy: Path) -> None:
+    (copy / WEIGHTS).unlink()
+    refused(copy, "cannot be read")
+
+
+def test_weights_that_lack_a_layer_are_refused(copy: Path) -> None:
+    tensors = load_file(copy / WEIGHTS)
+    tensors.pop("conv_in.weight")
+    save_file(tensors, copy / WEIGHTS)
+    refused(copy, "conv_in.weight is missing")
+
+
+def test_weights_of_another_shape_are_refused(copy: Path) -> None:
+    tensors = load_file(copy / WEIGHTS)
+    tensors["conv_in.weight"] = tensors["conv_in.weight"][:, :4].clone()
+    save_file(tensors, copy / WEIGHTS)
+    refused(copy, "cannot be read")
+
+
+class Trap:
+    """A pickle that leaves a trace when it is opened."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.trace,)
+
+
+def test_pickled_weights_are_refused_unopened(copy: Path, tmp_path: Path) -> None:
+    (copy / WEIGHTS).unlink()
+    trap = pickle.dumps(Trap(tmp_path / "opened"))
+    (copy / WEIGHTS).with_suffix(".bin").write_bytes(trap)
+    refused(copy, "cannot be read")
+    assert not (tmp_path / "opened").exists()
+
+
+@pytest.mark.parametrize("name", ["unet/config.json", "scheduler/scheduler_config.json"])
+@pytest.mark.parametrize("content", ["", "{", "[]"])
+def test_damaged_settings_are_refused(copy: Path, name: str, content: str) -> None:
+    (copy / name).write_text(content)
+    refused(copy, "cannot be read")
+
+
+def test_a_missing_scheduler_is_refused(copy: Path) -> None:
+    shutil.rmtree(copy / "scheduler")
+    refused(copy, "cannot be read")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"heads": 3}', '{"timesteps": 100}'])
+def test_a_damaged_readout_is_refused(copy: Path, content: str) -> None:
+    (copy / "readout.json").write_text(content)
+    refused(copy, "cannot be read")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Devices
+
+
+def test_auto_is_a_device_that_is_there() -> None:
+    assert find_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert find_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "xpu", "", "meta"])
+def test_a_device_that_is_not_there_is_refused(device: str) -> None:
+    with pytest.raises(InputError, match=f"device '{device}' is not available here"):
+        find_device(device)
