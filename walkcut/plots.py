@@ -137,7 +137,7 @@ def mosaic(panels: Mapping[str, np.ndarray], columns: int = 4) -> Figure:
     """Pictures (H, W, 3) and maps over the patches (h, w) side by side; a map's colours run from 0 to its maximum."""
     rows = -(-len(panels) // columns)
     height, width = next(iter(panels.values())).shape[:2]
-    size = (8, (8 / columns * height / width + 0.35) * rows)
+    size = (7, (7 / columns * height / width + 0.35) * rows)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     for (title, values), axis in zip(panels.items(), axes.flat):
         axis.imshow(values, cmap="viridis", vmin=0 if values.ndim == 2 else None, interpolation="nearest")
@@ -147,8 +147,13 @@ def mosaic(panels: Mapping[str, np.ndarray], columns: int = 4) -> Figure:
     return figure
 
 
-def gaze(photo: np.ndarray, looks: Mapping[str, tuple[np.ndarray, tuple[int, int]]], columns: int = 2) -> Figure:
-    """A photograph (H, W, 3) with patches ringed and named, and beside it where each of them looks.
+def gaze(
+    photo: np.ndarray,
+    looks: Mapping[str, tuple[np.ndarray, tuple[int, int]]],
+    columns: int = 2,
+    named: bool = True,
+) -> Figure:
+    """A photograph (H, W, 3) with patches ringed, and beside it where each of them looks.
 
     Parameters
     ----------
@@ -156,9 +161,11 @@ def gaze(photo: np.ndarray, looks: Mapping[str, tuple[np.ndarray, tuple[int, int
     looks : mapping of a patch's name to (array (h, w), (row, column))
         The map's colours run from 0 to its largest value; grids may differ.
     columns : int
+    named : bool
+        Write each name beside its ring, too.
     """
     rows, (height, width) = -(-(len(looks) + 1) // columns), photo.shape[:2]
-    size = (8, (8 / columns * height / width + 0.35) * rows)
+    size = (7, (7 / columns * height / width + 0.35) * rows)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     first = axes.flat[0]
     first.imshow(photo)
@@ -170,7 +177,7 @@ def gaze(photo: np.ndarray, looks: Mapping[str, tuple[np.ndarray, tuple[int, int
         axis.set_title(name, fontsize=10)
         for where in (first, axis):
             _ring(where, *place)
-        if len(looks) > 1:
+        if named:
             box = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": "black", "lw": 0.6}
             first.annotate(name, place, (9, 9), textcoords="offset points", fontsize=9, bbox=box)
     for axis in axes.flat:
@@ -197,7 +204,7 @@ def numbers(matrix: np.ndarray, names: Sequence[str], digits: int = 2) -> Figure
 
 
 def segments(photo: np.ndarray, labels: np.ndarray, ax: plt.Axes | None = None) -> Figure:
-    """A photograph (H, W, 3), in grey, tinted by its labels (H, W), with their borders; the eighth colour is the first."""
+    """A photograph (H, W, 3), in grey, tinted by its labels (H, W); the eighth colour is the first again."""
     if ax is None:
         _, ax = plt.subplots(figsize=(6, 6 * photo.shape[0] / photo.shape[1]), layout="constrained")
     tints = ListedColormap([OKABE_ITO[label % 7] for label in range(int(labels.max()) + 1)])
@@ -259,7 +266,7 @@ def method(
     """
     height, width = photo.shape[:2]
     h, w = look.shape
-    figure = plt.figure(figsize=(8, 16 / 3 * height / width + 0.9), layout="constrained")
+    figure = plt.figure(figsize=(7, 14 / 3 * height / width + 0.9), layout="constrained")
     axes = figure.subplot_mosaic([["photo", "walk", "cut"], ["tree", "tree", "segments"]])
     frame = {"extent": (-0.5, width - 0.5, height - 0.5, -0.5), "interpolation": "nearest"}
     axes["photo"].imshow(photo)

@@ -2,7 +2,9 @@
 // The data come through model.get(name), so the module serves as an anywidget as it serves inside an HTML output.
 
 const STYLE = `
-.walkcut-attention { color: inherit; font: inherit; max-width: 46rem; margin: 0.5rem 0; }
+/* the theme lays HTML outputs on a light ground, also on a dark page; this figure needs none */
+.cell_output .text_html:has(.walkcut-attention) { background: none !important; color: inherit !important; }
+.walkcut-attention { color: inherit; text-align: left; font: inherit; max-width: 46rem; margin: 0.5rem 0; }
 .walkcut-attention fieldset { border: 0; margin: 0 0 0.5rem; padding: 0; display: flex; flex-wrap: wrap; gap: 0.25rem 1.25rem; }
 .walkcut-attention legend { float: left; padding: 0; margin: 0 1rem 0 0; font-size: inherit; font-weight: 600; width: auto; }
 .walkcut-attention label { display: inline-flex; align-items: center; gap: 0.4rem; min-height: 1.75rem; cursor: pointer; }
