@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch.nn import functional
 from tqdm import tqdm
@@ -217,7 +217,7 @@ def train(
     Raises
     ------
     InputError
-        If the folder holds a run with other settings, or steps is not positive.
+        If the folder holds a run with other settings or a damaged checkpoint, or steps is not positive.
     """
     if config.steps < 1:
         raise InputError(f"A training of {config.steps} steps is no training: choose at least 1.")
@@ -225,7 +225,10 @@ def train(
     checkpoint = folder / "checkpoint.safetensors"
     state = _State.new(config, torch.device(device))
     if checkpoint.exists():
-        state.load(checkpoint, config)
+        try:
+            state.load(checkpoint, config)
+        except (SafetensorError, RuntimeError, TypeError, KeyError) as error:
+            raise InputError(f"{checkpoint} is damaged ({error}): delete it to start again.") from error
     alphas = DDIMScheduler(**SCHEDULER_CONFIG).alphas_cumprod.to(device)
     loader = torch.utils.data.DataLoader(
         _Batches(config, min(state.step, config.steps)), batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None

@@ -1,0 +1,211 @@
+"""The whole method in one call, on a model whose random weights already tell colours apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from walkcut.attention import attend
+from walkcut.backbone import Backbone, load_backbone
+from walkcut.errors import InputError
+from walkcut.segmentation import Segmentation, segment
+from walkcut.walk import aggregate
+
+GRID = 16  # with `two_halves`, 24 x 32 pixels: 12 x 16 patches
+HALVES = 0.3  # the halves come apart below, anything else above
+
+
+@pytest.fixture(scope="module")
+def found(tiny: Backbone, two_halves: np.ndarray) -> Segmentation:
+    return segment(two_halves, tiny, grid=GRID)
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """The number of threads is as before when the test ends."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_two_colours_are_two_segments(tiny: Backbone, two_halves: np.ndarray) -> None:
+    labels = segment(two_halves, tiny, grid=GRID, threshold=HALVES).labels
+    left, right = labels[0, 0], labels[0, -1]
+    assert {left, right} == {0, 1}
+    expected = np.where(np.arange(32) < 16, left, right)
+    assert (labels == expected).mean() > 0.95
+
+
+def test_types_and_shapes(found: Segmentation, two_halves: np.ndarray) -> None:
+    assert (found.labels.shape, found.labels.dtype) == ((24, 32), np.int32)
+    assert (found.patch_labels.shape, found.patch_labels.dtype) == ((12, 16), np.int32)
+    assert found.walk.grid == found.tree.grid == (12, 16)
+    np.testing.assert_array_equal(found.image, two_halves)
+    assert set(found.timings) == {"model", "attention", "walk", "cut", "pixels"}
+    assert min(found.timings.values()) >= 0
+
+
+@pytest.mark.parametrize("threshold", ["auto", 0.1, 0.5, 0.9, 2])
+def test_labels_have_no_gaps(found: Segmentation, threshold: float | str) -> None:
+    at = found.at(threshold)
+    np.testing.assert_array_equal(np.unique(at.labels), np.arange(at.count))
+    np.testing.assert_array_equal(at.patch_labels, found.tree.labels(at.threshold))
+
+
+def test_the_same_seed_gives_the_same_labels(tiny: Backbone, two_halves: np.ndarray, found: Segmentation) -> None:
+    again = segment(two_halves, tiny, grid=GRID)
+    np.testing.assert_array_equal(again.labels, found.labels)
+    assert again.threshold == found.threshold
+    assert torch.equal(again.walk.P, found.walk.P)
+    other = segment(two_halves, tiny, grid=GRID, seed=1)
+    assert not torch.equal(other.walk.P, found.walk.P)
+
+
+@pytest.mark.parametrize("threshold", [0.1, HALVES, 0.7, 1.5, "auto"])
+def test_another_threshold_is_a_pruning_of_the_same_tree(
+    tiny: Backbone, two_halves: np.ndarray, found: Segmentation, threshold: float | str
+) -> None:
+    pruned = found.at(threshold)
+    assert pruned.tree is found.tree
+    anew = segment(two_halves, tiny, grid=GRID, threshold=threshold)
+    np.testing.assert_array_equal(pruned.labels, anew.labels)
+    np.testing.assert_array_equal(pruned.patch_labels, anew.patch_labels)
+    assert pruned.threshold == anew.threshold
+
+
+def test_at_leaves_the_first_answer_alone(found: Segmentation) -> None:
+    before, threshold = found.labels.copy(), found.threshold
+    found.at(1.0)
+    np.testing.assert_array_equal(found.labels, before)
+    assert found.threshold == threshold
+
+
+@pytest.mark.parametrize(
+    ("shape", "grid"), [((24, 32), (12, 16)), ((32, 24), (16, 12)), ((9, 50), (2, 16)), ((33, 33), (16, 16))]
+)
+def test_any_aspect_keeps_its_own_grid(tiny: Backbone, shape: tuple[int, int], grid: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    result = segment(image, tiny, grid=GRID)
+    assert result.labels.shape == shape
+    assert result.patch_labels.shape == grid
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (2, 2)])
+def test_tiny_pictures(tiny: Backbone, shape: tuple[int, int]) -> None:
+    result = segment(np.full((*shape, 3), 90, np.uint8), tiny, grid=GRID)
+    assert result.labels.shape == shape
+
+
+def test_grey_and_float_pictures_are_taken(tiny: Backbone) -> None:
+    grey = np.where(np.arange(32) < 16, 40, 220).astype(np.uint8) * np.ones((24, 1), np.uint8)
+    as_bytes = segment(grey, tiny, grid=GRID, threshold=HALVES)
+    as_floats = segment(grey / 255, tiny, grid=GRID, threshold=HALVES)
+    np.testing.assert_array_equal(as_bytes.labels, as_floats.labels)
+    assert as_bytes.image.shape == (24, 32, 3)
+
+
+def test_the_walk_is_the_aggregated_attention(tiny: Backbone, two_halves: np.ndarray, found: Segmentation) -> None:
+    walk = aggregate(attend(tiny, two_halves, GRID))
+    torch.testing.assert_close(found.walk.P, walk.P)
+    twice = segment(two_halves, tiny, grid=GRID, steps=2)
+    torch.testing.assert_close(twice.walk.P, walk.P @ walk.P)
+    near = segment(two_halves, tiny, grid=GRID, locality=0.2)
+    torch.testing.assert_close(near.walk.P, walk.local(0.2).P)
+
+
+def test_a_backbones_own_prior_may_be_switched_off(tiny: Backbone, two_halves: np.ndarray, found: Segmentation) -> None:
+    from dataclasses import replace
+
+    local = replace(tiny, locality=0.2)
+    torch.testing.assert_close(segment(two_halves, local, grid=GRID).walk.P, found.walk.local(0.2).P)
+    torch.testing.assert_close(segment(two_halves, local, grid=GRID, locality=None).walk.P, found.walk.P)
+
+
+def test_a_model_by_path(tiny_model: Path, two_halves: np.ndarray, found: Segmentation) -> None:
+    np.testing.assert_array_equal(segment(two_halves, str(tiny_model), grid=GRID, device="cpu").labels, found.labels)
+
+
+def test_a_stable_diffusion_segments(stable_model: Path, two_halves: np.ndarray) -> None:
+    result = segment(two_halves, load_backbone(str(stable_model), "cpu"), grid=8)
+    assert result.labels.shape == (24, 32)
+    assert result.patch_labels.shape == (6, 8)
+
+
+@pytest.mark.usefixtures("threads")
+def test_the_number_of_threads_does_not_matter(tiny: Backbone) -> None:
+    rng = np.random.default_rng(1)
+    coarse = rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)
+    image = np.kron(coarse, np.ones((12, 12, 1), np.uint8)) // 2 + rng.integers(0, 100, (48, 60, 3), dtype=np.uint8)
+    labels = []
+    for count in (1, 2):
+        torch.set_num_threads(count)
+        labels.append(segment(image, tiny, grid=GRID, threshold=0.8).labels)
+    assert labels[0].max() > 0
+    assert (labels[0] != labels[1]).mean() <= 0.001
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The embedded model
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Backbone:
+    return load_backbone("dead-leaves", "cpu")
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (128, 128, 128), (30, 90, 200), (255, 255, 255)])
+@pytest.mark.parametrize("shape", [(64, 64), (48, 72)])
+def test_a_constant_picture_is_one_segment(
+    embedded: Backbone, colour: tuple[int, int, int], shape: tuple[int, int]
+) -> None:
+    image = np.broadcast_to(np.array(colour, np.uint8), (*shape, 3))
+    assert segment(image, embedded, grid=32).count == 1
+
+
+def test_the_embedded_model_tells_two_halves_apart(embedded: Backbone) -> None:
+    image = np.zeros((48, 64, 3), np.uint8)
+    image[:, :32], image[:, 32:] = (40, 60, 150), (220, 170, 60)
+    labels = segment(image, embedded, grid=32).labels
+    assert len(np.intersect1d(labels[:, :28], labels[:, 36:])) == 0  # no segment lies on both sides
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"threshold": 0}, "'auto' or a number above 0 and at most 2, not 0"),
+        ({"threshold": 2.5}, "not 2.5"),
+        ({"threshold": "high"}, "not 'high'"),
+        ({"threshold": float("nan")}, "not nan"),
+        ({"steps": 0}, "at least 1, not 0"),
+        ({"steps": -1}, "at least 1, not -1"),
+        ({"steps": 1.5}, "at least 1, not 1.5"),
+        ({"grid": 1}, "1 patches is too coarse"),
+        ({"timesteps": (1000,)}, "from 0 to 999"),
+        ({"locality": -0.5}, "must be positive, not -0.5"),
+        ({"model": "no-such-model"}, "no model 'no-such-model'"),
+        ({"model": "dead-leaves", "device": "gpu"}, "device 'gpu' is not available"),
+    ],
+)
+def test_bad_arguments_are_refused(tiny: Backbone, two_halves: np.ndarray, arguments: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        segment(two_halves, **({"model": tiny, "grid": GRID} | arguments))
+
+
+@pytest.mark.parametrize("threshold", [0, -1, 2.01, "none"])
+def test_at_refuses_what_segment_refuses(found: Segmentation, threshold: float | str) -> None:
+    with pytest.raises(InputError, match="'auto' or a number above 0 and at most 2"):
+        found.at(threshold)
+
+
+@pytest.mark.gpu
+def test_a_gpu_segments_alike(tiny_model: Path, two_halves: np.ndarray) -> None:
+    here, there = (segment(two_halves, str(tiny_model), grid=GRID, threshold=HALVES, device=d) for d in ("cpu", "cuda"))
+    assert (here.labels == there.labels).mean() > 0.99

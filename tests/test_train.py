@@ -1,0 +1,305 @@
+"""Training: a function of seed and step alone, so that a run which was killed ends like one that was not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from walkcut import train as training
+from walkcut.backbone import load_backbone
+from walkcut.errors import InputError
+from walkcut.train import SCHEDULER_CONFIG, TrainConfig, learning_rate, make_batch, to_latent, train, velocity_loss
+
+TINY = TrainConfig(steps=6, patches=128, warmup=2)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def tiny_denoiser() -> Iterator[None]:
+    """A UNet and patch grids so small that a step takes milliseconds."""
+    small = dict(block_out_channels=(8, 16), norm_num_groups=4, cross_attention_dim=8, sample_size=8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "UNET_CONFIG", training.UNET_CONFIG | small)
+        patch.setattr(training, "SIDES", (8, 10))
+        yield
+
+
+def losses(folder: Path) -> list[float]:
+    with safe_open(folder / "checkpoint.safetensors", "pt") as file:
+        return file.get_tensor("losses").tolist()
+
+
+def killed(monkeypatch: pytest.MonkeyPatch, folder: Path, step: int, save_every: float = -1) -> None:
+    """Train until just before `step`, then stop as at a Ctrl-C."""
+    advance = training._State.advance
+
+    def until(state: training._State, *args: object) -> None:
+        if state.step == step:
+            raise KeyboardInterrupt
+        advance(state, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training._State, "advance", until)
+        with pytest.raises(KeyboardInterrupt):
+            train(folder, TINY, workers=0, save_every=save_every)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    train(folder, TINY, workers=0)
+    return folder
+
+
+@pytest.fixture
+def whole(undisturbed: Path, tmp_path: Path) -> Path:
+    """The folder of a run that nothing disturbed: a copy, which may be."""
+    return Path(shutil.copytree(undisturbed, tmp_path / "whole"))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Batches
+
+
+def test_a_latent_is_a_rearrangement() -> None:
+    image = torch.arange(2 * 3 * 4 * 6.0).reshape(2, 3, 4, 6)
+    latent = to_latent(image)
+    assert latent.shape == (2, 12, 2, 3)
+    assert torch.equal(torch.nn.functional.pixel_shuffle(latent, 2), image)
+
+
+def test_a_batch_follows_from_seed_and_step() -> None:
+    first = make_batch(TINY, 3)
+    assert torch.equal(first, make_batch(TINY, 3))
+    for other in (make_batch(TINY, 4), make_batch(replace(TINY, seed=1), 3)):
+        assert other.shape != first.shape or not torch.equal(other, first)
+
+
+def test_batches_hold_a_constant_number_of_patches() -> None:
+    sides = set()
+    for step in range(8):
+        batch = make_batch(TINY, step)
+        count, channels, side, again = batch.shape
+        sides.add(side)
+        assert channels == 12
+        assert side == again
+        assert count == TINY.patches // side**2
+        assert batch.dtype == torch.float32
+        assert batch.abs().max() <= 1
+    assert sides == {8, 10}
+
+
+def test_a_batch_holds_at_least_one_crop() -> None:
+    assert len(make_batch(replace(TINY, patches=1), 0)) == 1
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Learning rate and loss
+
+
+def test_the_learning_rate_rises_stays_and_falls() -> None:
+    config = TrainConfig(steps=1000, learning_rate=2.0, warmup=100, decay=0.25)
+    assert learning_rate(config, 0) == pytest.approx(0.02)
+    assert learning_rate(config, 49) == pytest.approx(1.0)
+    assert {learning_rate(config, step) for step in (99, 400, 750)} == {2.0}
+    assert learning_rate(config, 875) == pytest.approx(1.0)
+    assert learning_rate(config, 999) == pytest.approx(0.04)  # 2% remain
+    assert learning_rate(replace(config, steps=2000), 400) == 2.0  # the plateau does not know the end
+
+
+class Oracle:
+    """Knows the latent, so it can tell the velocity from what it is shown: v = (alpha x - latent) / sigma."""
+
+    config = SimpleNamespace(cross_attention_dim=4)
+
+    def __init__(self, latent: torch.Tensor, alphas: torch.Tensor) -> None:
+        self.latent, self.alphas = latent, alphas
+
+    def __call__(self, x: torch.Tensor, timestep: torch.Tensor, encoder_hidden_states: torch.Tensor) -> SimpleNamespace:
+        assert encoder_hidden_states.shape == (len(x), 1, 4)
+        self.timestep = timestep
+        kept = self.alphas[timestep].view(-1, 1, 1, 1)
+        return SimpleNamespace(sample=(kept.sqrt() * x - self.latent) / (1 - kept).sqrt())
+
+
+def test_the_loss_is_that_of_the_velocity() -> None:
+    latent = make_batch(TINY, 0)
+    alphas = DDIMScheduler(**SCHEDULER_CONFIG).alphas_cumprod
+    oracle = Oracle(latent, alphas)
+    assert velocity_loss(oracle, alphas, latent, TINY, 0).item() == pytest.approx(0, abs=1e-6)
+    first = oracle.timestep
+    assert velocity_loss(Oracle(latent + 0.1, alphas), alphas, latent, TINY, 0) > 1e-3
+    velocity_loss(oracle, alphas, latent, TINY, 1)
+    assert not torch.equal(oracle.timestep, first)
+    velocity_loss(oracle, alphas, latent, TINY, 0)
+    assert torch.equal(oracle.timestep, first)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Killed and resumed
+
+
+@pytest.mark.parametrize("step", [1, 4])
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, whole: Path, step: int
+) -> None:
+    folder = tmp_path / "killed"
+    killed(monkeypatch, folder, step)
+    assert losses(folder) == losses(whole)[:step]
+    train(folder, TINY, workers=0)
+    assert losses(folder) == losses(whole)
+    expected = load_file(whole / "checkpoint.safetensors")
+    found = load_file(folder / "checkpoint.safetensors")
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, whole: Path
+) -> None:
+    folder = tmp_path / "killed"
+    killed(monkeypatch, folder, 2, save_every=1e9)
+    assert not (folder / "checkpoint.safetensors").exists()
+    train(folder, TINY, workers=0)
+    assert losses(folder) == losses(whole)
+
+
+def test_another_process_draws_the_same_scenes(tmp_path: Path, whole: Path) -> None:
+    train(tmp_path / "worker", TINY, workers=1)
+    assert losses(tmp_path / "worker") == losses(whole)
+
+
+def test_a_finished_run_may_be_called_again(whole: Path) -> None:
+    before = losses(whole)
+    weights = load_file(whole / "model" / "unet" / "diffusion_pytorch_model.safetensors")
+    train(whole, TINY, workers=0)
+    assert losses(whole) == before
+    again = load_file(whole / "model" / "unet" / "diffusion_pytorch_model.safetensors")
+    assert all(torch.equal(again[name], weights[name]) for name in weights)
+
+
+def test_the_loss_is_finite_and_the_global_generator_is_left_alone(tmp_path: Path) -> None:
+    before = torch.get_rng_state()
+    training._State.new(TINY, torch.device("cpu"))
+    assert torch.equal(torch.get_rng_state(), before)
+    train(tmp_path, TINY, workers=0)
+    assert np.isfinite(losses(tmp_path)).all()
+    assert len(losses(tmp_path)) == TINY.steps
+
+
+def test_training_lowers_the_loss(tmp_path: Path) -> None:
+    """The same scenes and noise at every step: an optimiser that works learns them."""
+    config = replace(TINY, steps=12, learning_rate=1e-2)
+    batch, alphas = make_batch(config, 0), DDIMScheduler(**SCHEDULER_CONFIG).alphas_cumprod
+    state = training._State.new(config, torch.device("cpu"))
+    before = velocity_loss(state.unet, alphas, batch, config, 0).item()
+    for _ in range(config.steps):
+        state.advance(batch, alphas, config)
+    assert velocity_loss(state.unet, alphas, batch, config, 0).item() < 0.9 * before
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Checkpoints
+
+
+def test_a_failing_save_leaves_the_former_checkpoint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    killed(monkeypatch, tmp_path, 3)
+    before = (tmp_path / "checkpoint.safetensors").read_bytes()
+
+    def disk_full(tensors: dict, path: Path, metadata: dict) -> None:
+        Path(path).write_bytes(b"half a file")
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "save_file", disk_full)
+        with pytest.raises(OSError, match="No space left"):
+            train(tmp_path, TINY, workers=0)
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
+    train(tmp_path, TINY, workers=0)
+    assert len(losses(tmp_path)) == TINY.steps
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"patches": 64}, {"learning_rate": 1e-3}])
+def test_changed_settings_are_refused(whole: Path, change: dict) -> None:
+    (name, value), *_ = change.items()
+    before = (whole / "checkpoint.safetensors").read_bytes()
+    with pytest.raises(InputError, match=f"trained with {name} = {getattr(TINY, name)}, not {value}"):
+        train(whole, replace(TINY, **change), workers=0)
+    assert (whole / "checkpoint.safetensors").read_bytes() == before
+
+
+def test_a_run_may_be_made_longer(whole: Path) -> None:
+    train(whole, replace(TINY, steps=8), workers=0)
+    assert len(losses(whole)) == 8
+
+
+@pytest.mark.parametrize("steps", [0, -3])
+def test_no_steps_are_refused(tmp_path: Path, steps: int) -> None:
+    with pytest.raises(InputError, match=f"{steps} steps is no training"):
+        train(tmp_path / "run", replace(TINY, steps=steps))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_damaged_checkpoint_is_refused(whole: Path) -> None:
+    path = whole / "checkpoint.safetensors"
+    content = path.read_bytes()
+    for damaged in (b"", content[:1000], content[:-1]):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"checkpoint\.safetensors is damaged .*: delete it"):
+            train(whole, TINY, workers=0)
+    save_file({"losses": torch.zeros(1)}, path)  # a file of another program
+    with pytest.raises(InputError, match=r"checkpoint\.safetensors is damaged"):
+        train(whole, TINY, workers=0)
+
+
+def test_a_loss_that_is_no_number_ends_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    killed(monkeypatch, tmp_path, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "make_batch", lambda config, step: torch.full((2, 12, 8, 8), float("nan")))
+        with pytest.raises(InputError, match="loss became nan at step 4: lower the learning rate"):
+            train(tmp_path, TINY, workers=0, save_every=-1)
+    assert len(losses(tmp_path)) == 3  # the checkpoint is the last sound one
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Export
+
+
+def test_the_export_is_a_backbone(whole: Path) -> None:
+    model = whole / "model"
+    backbone = load_backbone(str(model), "cpu")
+    assert backbone.scheduler.config.prediction_type == "v_prediction"
+    averages = load_file(whole / "checkpoint.safetensors")
+    for name, parameter in backbone.unet.named_parameters():
+        torch.testing.assert_close(parameter, averages[f"ema/{name}"].half().float(), rtol=0, atol=0)
+    latent = backbone.encode(np.zeros((20, 20, 3), np.uint8), 8)
+    assert torch.isfinite(backbone.denoise(latent, 100)).all()
+
+
+def test_the_export_tells_its_settings_and_its_curve(whole: Path) -> None:
+    record = json.loads((whole / "model" / "training.json").read_text())
+    assert record["training"] == TINY.__dict__
+    assert record["curve"]["loss"] == pytest.approx(losses(whole), abs=1e-5)
+
+
+def test_the_average_runs_behind_the_weights(whole: Path) -> None:
+    tensors = load_file(whole / "checkpoint.safetensors")
+    names = [name.removeprefix("ema/") for name in tensors if name.startswith("ema/")]
+    assert any(not torch.equal(tensors[f"ema/{name}"], tensors[f"weight/{name}"]) for name in names)
+
+
+@pytest.mark.gpu
+def test_a_gpu_trains_and_its_export_is_read_on_the_cpu(tmp_path: Path) -> None:
+    model = train(tmp_path, TINY, device="cuda", workers=0)
+    assert np.isfinite(losses(tmp_path)).all()
+    assert load_backbone(str(model), "cpu").device.type == "cpu"
