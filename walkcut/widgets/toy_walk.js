@@ -7,6 +7,8 @@ const NODES = PLACES.length;
 const BRIDGE = EDGES.length - 1;
 
 const STYLE = `
+/* the theme lays HTML outputs on a light ground, also on a dark page; this figure needs none */
+.cell_output .text_html:has(.toy-walk) { background: none !important; color: inherit !important; }
 .toy-walk { --a: #0072b2; --b: #c04f00; --line: #6b7280; --face: #ffffff; --mark: #111827; color: inherit; max-width: 46rem;
   font-size: 0.95rem; line-height: 1.4; }
 html[data-theme="dark"] .toy-walk, body[data-jp-theme-light="false"] .toy-walk {
