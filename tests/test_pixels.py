@@ -17,14 +17,20 @@ def random_walk(grid: tuple[int, int], seed: int = 0) -> Walk:
     return Walk(P / P.sum(1, keepdim=True), grid)
 
 
-@pytest.mark.parametrize("k", [1, 3])
-def test_membership_against_matrix_powers(k: int) -> None:
+@pytest.mark.parametrize("stay", [0.0, 0.5, 1.0])
+def test_membership_against_the_matrix_of_the_lazy_walk(stay: float) -> None:
     walk = random_walk((2, 3))
     labels = np.array([[0, 2, 1], [1, 1, 2]], np.int32)
-    found = soft_membership(walk, labels, k)
-    expected = np.linalg.matrix_power(walk.P.numpy(), k) @ np.eye(3)[labels.ravel()]
-    np.testing.assert_allclose(found, expected)
+    found = soft_membership(walk, labels, stay)
+    lazy = stay * np.eye(6) + (1 - stay) * walk.P.numpy()
+    np.testing.assert_allclose(found, lazy @ np.eye(3)[labels.ravel()])
     np.testing.assert_allclose(found.sum(1), 1)
+
+
+def test_at_one_half_a_patch_belongs_to_its_own_segment_first() -> None:
+    walk = random_walk((4, 5), seed=3)
+    labels = np.arange(20).reshape(4, 5) % 7
+    assert (soft_membership(walk, labels, 0.5).argmax(1).numpy() == labels.ravel()).all()
 
 
 def test_one_segment_has_every_walker() -> None:
@@ -37,10 +43,10 @@ def test_labels_must_fit_the_walk() -> None:
         soft_membership(random_walk((2, 3)), np.zeros((3, 2), np.int32))
 
 
-@pytest.mark.parametrize("k", [0, -2])
-def test_a_walk_takes_at_least_one_step(k: int) -> None:
-    with pytest.raises(InputError, match=f"at least 1, not {k}"):
-        soft_membership(random_walk((2, 2)), np.zeros((2, 2), np.int32), k)
+@pytest.mark.parametrize("stay", [-0.1, 1.5])
+def test_the_probability_to_stay_is_one(stay: float) -> None:
+    with pytest.raises(InputError, match=rf"\[0, 1\], not {stay}"):
+        soft_membership(random_walk((2, 2)), np.zeros((2, 2), np.int32), stay)
 
 
 def test_two_patches_meet_in_the_middle() -> None:

@@ -70,6 +70,13 @@ def test_automatic_finds_planted_segments(sizes: tuple[int, ...]) -> None:
     assert all(len(np.unique(part)) == 1 for part in np.split(labels, np.cumsum(sizes)[:-1]))
 
 
+def test_automatic_stays_below_the_ceiling() -> None:
+    tree = partition(planted(10, 10, between=0.02), (1, 20), smallest=1)
+    root = tree.ncut[0]
+    assert automatic(tree, root * 1.001) == pytest.approx(root)
+    assert automatic(tree, root) == 0
+
+
 def test_components_alone_are_found_at_threshold_0() -> None:
     """Two complete graphs that never meet: r = 1 - 1/4 - 1/4, and cutting further only loses."""
     tree = partition(planted(6, 6, between=0.0), (3, 4), smallest=1)

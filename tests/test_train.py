@@ -17,9 +17,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from walkcut import train as training
+from walkcut.attention import attend, self_attention_layers
 from walkcut.backbone import load_backbone
 from walkcut.errors import InputError
+from walkcut.ncut import best_cut
 from walkcut.train import SCHEDULER_CONFIG, TrainConfig, learning_rate, make_batch, to_latent, train, velocity_loss
+from walkcut.walk import aggregate
 
 TINY = TrainConfig(steps=6, patches=128, warmup=2)
 
@@ -31,6 +34,7 @@ def tiny_denoiser() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "UNET_CONFIG", training.UNET_CONFIG | small)
         patch.setattr(training, "SIDES", (8, 10))
+        patch.setattr(training, "CALIBRATION_GRIDS", (8,))
         yield
 
 
@@ -284,6 +288,18 @@ def test_the_export_is_a_backbone(whole: Path) -> None:
         torch.testing.assert_close(parameter, averages[f"ema/{name}"].half().float(), rtol=0, atol=0)
     latent = backbone.encode(np.zeros((20, 20, 3), np.uint8), 8)
     assert torch.isfinite(backbone.denoise(latent, 100)).all()
+
+
+def test_the_read_out_is_the_encoder_and_its_ceiling_comes_from_noise(whole: Path) -> None:
+    backbone = load_backbone(str(whole / "model"), "cpu")
+    encoder = {n: (1.0,) * layer.heads for n, layer in self_attention_layers(backbone).items() if "down" in n}
+    assert backbone.heads == encoder
+    cuts = []
+    for seed in range(8):
+        noise = np.random.default_rng([seed, 8]).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        walk = aggregate(attend(backbone, noise, 8, seed=seed)).local(backbone.locality)
+        cuts.append(best_cut(walk.reversible()).ncut)
+    assert backbone.ceiling == pytest.approx(min(cuts), abs=1e-3)
 
 
 def test_the_export_tells_its_settings_and_its_curve(whole: Path) -> None:

@@ -42,6 +42,8 @@ class Backbone:
         Weights of heads per self-attention layer, by module name; a layer not named weighs nothing. Empty: all alike.
     locality : float or None
         Width of the prior on distance that suits this model, see `walkcut.walk.Walk.local`.
+    ceiling : float
+        The NCut that this model finds where there is nothing to cut (white noise); the automatic threshold stays below.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Backbone:
     timesteps: tuple[int, ...] = DEFAULT_TIMESTEPS
     heads: dict[str, tuple[float, ...]] = field(default_factory=dict)
     locality: float | None = None
+    ceiling: float = 1.0
 
     @property
     def device(self) -> torch.device:
@@ -189,6 +192,7 @@ def _read(name: str, folder: Path, device: torch.device) -> Backbone:
         timesteps=tuple(readout.get("timesteps", DEFAULT_TIMESTEPS)),
         heads={layer: tuple(weights) for layer, weights in readout.get("heads", {}).items()},
         locality=readout.get("locality"),
+        ceiling=readout.get("ceiling", 1.0),
     )
 
 

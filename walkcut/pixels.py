@@ -12,23 +12,29 @@ from walkcut.walk import Walk
 STRIP = 2**24  # pixels times segments held at once
 
 
-def soft_membership(walk: Walk, labels: np.ndarray, k: int = 1) -> torch.Tensor:
-    """Where does a walk of k steps from each patch end?
+def soft_membership(walk: Walk, labels: np.ndarray, stay: float = 0.5) -> torch.Tensor:
+    """In which segment is a walker after its next step, if it stays where it is with probability `stay`?
 
     Parameters
     ----------
     walk : Walk on a grid (h, w)
     labels : int (h, w), 0..m-1
+    stay : float in [0, 1]
+        0 is the plain walk; attention is broad, so its walkers are drawn to large segments. At 1/2 or more, a patch
+        belongs to its own segment first, and the walk decides between patches.
 
     Returns
     -------
-    Tensor (h*w, m), rows sum to 1: column s is P^k 1_s.
+    Tensor (h*w, m), rows sum to 1: column s is stay 1_s + (1 - stay) P 1_s.
     """
+    if not 0 <= stay <= 1:
+        raise InputError(f"The probability to stay must lie in [0, 1], not {stay}.")
     labels = np.asarray(labels)
     if labels.shape != walk.grid:
         raise InputError(f"Labels of shape {labels.shape} do not fit a walk on {walk.grid[0]}x{walk.grid[1]} patches.")
     indicator = functional.one_hot(torch.from_numpy(labels.ravel().astype(np.int64)))  # (n, m)
-    return walk.expect(indicator.to(walk.P), k)
+    indicator = indicator.to(walk.P)
+    return stay * indicator + (1 - stay) * walk.expect(indicator)
 
 
 def _upsampler(size: int, patches: int) -> torch.Tensor:

@@ -15,7 +15,7 @@ from walkcut.backbone import Backbone, load_backbone
 from walkcut.images import check_image
 from walkcut.pixels import pixel_labels, soft_membership
 from walkcut.threshold import automatic, check_threshold
-from walkcut.tree import PartitionTree, partition
+from walkcut.tree import MEMORYLESS, PartitionTree, partition
 from walkcut.walk import Walk, aggregate
 
 
@@ -38,6 +38,8 @@ class Segmentation:
         That was used, in [0, 2].
     timings : dict of str to float
         Seconds per stage.
+    ceiling : float
+        Bound of the automatic threshold, see `walkcut.threshold.automatic`.
     """
 
     image: np.ndarray
@@ -47,6 +49,7 @@ class Segmentation:
     walk: Walk
     threshold: float
     timings: dict[str, float]
+    ceiling: float = MEMORYLESS
 
     @property
     def count(self) -> int:
@@ -56,7 +59,7 @@ class Segmentation:
     def at(self, threshold: float | str) -> Segmentation:
         """The same tree pruned at another threshold: no second pass, no second recursion."""
         checked = check_threshold(threshold)
-        chosen = automatic(self.tree) if checked == "auto" else checked
+        chosen = automatic(self.tree, self.ceiling) if checked == "auto" else checked
         patch_labels = self.tree.labels(chosen)
         labels = pixel_labels(soft_membership(self.walk, patch_labels), self.walk.grid, self.image.shape[:2])
         # a segment may lose every pixel to its neighbours: number those that are left
@@ -121,8 +124,10 @@ def segment(
         walk = (walk.local(sigma) if sigma else walk).power(steps)
     with _timed(timings, "cut"):
         tree = partition(walk.reversible(), walk.grid)
+    # the model's ceiling was measured on its own read-out, one step at a time
+    ceiling = backbone.ceiling if steps == 1 and locality == "auto" else MEMORYLESS
     blank = np.zeros(image.shape[:2], np.int32)
-    found = Segmentation(image, blank, np.zeros(walk.grid, np.int32), tree, walk, 0.0, timings)
+    found = Segmentation(image, blank, np.zeros(walk.grid, np.int32), tree, walk, 0.0, timings, ceiling)
     with _timed(timings, "pixels"):
         return found.at(threshold)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from walkcut.errors import InputError
-from walkcut.tree import PartitionTree
+from walkcut.tree import MEMORYLESS, PartitionTree
 
 
 def check_threshold(threshold: float | str) -> float | str:
@@ -48,12 +48,21 @@ def stability(tree: PartitionTree) -> tuple[np.ndarray, np.ndarray]:
     return np.r_[0.0, thresholds], np.r_[score[0], total]
 
 
-def automatic(tree: PartitionTree) -> float:
+def automatic(tree: PartitionTree, ceiling: float = MEMORYLESS) -> float:
     """The threshold whose segmentation is the most stable for one step of the walk; ties go to fewer segments.
+
+    Parameters
+    ----------
+    tree : PartitionTree
+    ceiling : float
+        Cuts of this NCut or more are never taken. A walk without memory gives 1; a model's own value
+        (`Backbone.ceiling`) is what it gives for white noise, where there is nothing to cut.
 
     Returns
     -------
-    float in [0, 1): 0 takes only splits that cost nothing, mostly none.
+    float in [0, ceiling): 0 takes only splits that cost nothing, mostly none.
     """
     thresholds, r = stability(tree)
+    allowed = thresholds < ceiling
+    thresholds, r = thresholds[allowed], r[allowed]
     return float(thresholds[np.argmax(r > r.max() - 1e-12)])

@@ -23,8 +23,12 @@ from safetensors.torch import save_file
 from torch.nn import functional
 from tqdm import tqdm
 
+from walkcut.attention import attend, self_attention_layers
+from walkcut.backbone import load_backbone
 from walkcut.errors import InputError
+from walkcut.ncut import best_cut
 from walkcut.scenes import make_scene
+from walkcut.walk import aggregate
 
 UNET_CONFIG = dict(
     sample_size=64,
@@ -52,6 +56,9 @@ SCHEDULER_CONFIG = dict(
     set_alpha_to_one=False,
 )
 SIDES = (20, 28, 36)  # patch grids seen in training; a batch holds one of them, at a constant number of patches
+# Where to read attention: chosen on BSDS500 train and on scenes. The encoder's layers alone: they do the looking.
+READOUT = {"timesteps": [30], "locality": 0.5}
+CALIBRATION_GRIDS = (32, 64)
 
 
 @dataclass(frozen=True)
@@ -230,9 +237,9 @@ def train(
         except (SafetensorError, RuntimeError, TypeError, KeyError) as error:
             raise InputError(f"{checkpoint} is damaged ({error}): delete it to start again.") from error
     alphas = DDIMScheduler(**SCHEDULER_CONFIG).alphas_cumprod.to(device)
-    loader = torch.utils.data.DataLoader(
-        _Batches(config, min(state.step, config.steps)), batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None
-    )
+    batches = _Batches(config, min(state.step, config.steps))
+    ahead = 4 if workers else None
+    loader = torch.utils.data.DataLoader(batches, batch_size=None, num_workers=workers, prefetch_factor=ahead)
     saved = time.monotonic()
     with tqdm(total=config.steps, initial=state.step, desc="training", unit="step", mininterval=5) as bar:
         for latent in loader:
@@ -245,7 +252,7 @@ def train(
                 state.save(checkpoint, config)
                 saved = time.monotonic()
     state.save(checkpoint, config)
-    return export(state, config, folder / "model")
+    return calibrate(export(state, config, folder / "model"))
 
 
 def export(state: _State, config: TrainConfig, folder: Path) -> Path:
@@ -262,9 +269,20 @@ def export(state: _State, config: TrainConfig, folder: Path) -> Path:
     return folder
 
 
-if __name__ == "__main__":
-    import sys
+def calibrate(folder: Path, pictures: int = 8) -> Path:
+    """Write `readout.json`: where to read attention, and the NCut that the model finds in white noise.
 
-    torch.set_num_threads(int(sys.argv[3]))
-    torch.set_flush_denormal(True)
-    train(Path(sys.argv[1]), TrainConfig(steps=int(sys.argv[2])), workers=1)
+    Noise has no regions, so a cut that is no better than the best of its best cuts is no cut (`threshold.automatic`).
+    """
+    backbone = load_backbone(str(folder), "cpu")
+    layers = {n: layer for n, layer in self_attention_layers(backbone).items() if n.startswith("down_blocks")}
+    heads = {name: (1.0,) * layer.heads for name, layer in layers.items()}
+    lowest = 1.0
+    for grid in CALIBRATION_GRIDS:
+        for seed in range(pictures):
+            noise = np.random.default_rng([seed, grid]).integers(0, 256, (2 * grid, 2 * grid, 3), dtype=np.uint8)
+            walk = aggregate(attend(backbone, noise, grid, READOUT["timesteps"], seed, heads))
+            lowest = min(lowest, best_cut(walk.local(READOUT["locality"]).reversible()).ncut)
+    record = {**READOUT, "heads": heads, "ceiling": round(lowest, 4)}
+    (folder / "readout.json").write_text(json.dumps(record, indent=1) + "\n")
+    return folder
