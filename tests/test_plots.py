@@ -1,0 +1,86 @@
+"""Figures show what they are given: the panels, the scales, the marks."""
+
+from collections.abc import Iterator
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+
+from walkcut import plots
+from walkcut.graph import Graph
+from walkcut.tree import PartitionTree, partition
+
+PHOTO = np.zeros((40, 60, 3), np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def closed_figures() -> Iterator[None]:
+    matplotlib.use("agg")
+    yield
+    plots.plt.close("all")
+
+
+@pytest.fixture
+def tree() -> PartitionTree:
+    """Four pairs in a row, weakly tied, the middle tie weakest."""
+    W = np.kron(np.eye(4), np.ones((2, 2)))
+    for i, tie in ((1, 0.2), (3, 0.05), (5, 0.2)):
+        W[i, i + 1] = W[i + 1, i] = tie
+    return partition(Graph(torch.from_numpy(W)), (2, 4), smallest=2)
+
+
+def images(figure: matplotlib.figure.Figure) -> list[np.ndarray]:
+    return [np.asarray(image.get_array()) for axis in figure.axes for image in axis.images]
+
+
+def test_mosaic_draws_each_panel_and_maps_start_at_zero() -> None:
+    look = np.full((2, 3), 0.5)
+    look[0, 0] = 1.0
+    figure = plots.mosaic({"photo": PHOTO, "look": look}, columns=2)
+    assert [axis.get_title() for axis in figure.axes] == ["photo", "look"]
+    np.testing.assert_array_equal(images(figure)[1], look)
+    assert figure.axes[1].images[0].get_clim() == (0, 1)
+
+
+def test_gaze_rings_the_same_place_on_the_photograph_and_on_the_map() -> None:
+    figure = plots.gaze(PHOTO, {"coarse": (np.ones((2, 3)), (1, 2)), "fine": (np.ones((4, 6)), (0, 0))})
+    photo, coarse, fine = ({tuple(line.get_xydata()[0]) for line in axis.lines} for axis in figure.axes[:3])
+    assert coarse == {(2.5 * 20 - 0.5, 1.5 * 20 - 0.5)}  # a patch of 20 pixels
+    assert fine == {(0.5 * 10 - 0.5, 0.5 * 10 - 0.5)}
+    assert photo == coarse | fine
+    assert {text.get_text() for text in figure.axes[0].texts} == {"coarse", "fine"}
+
+
+def test_numbers_are_written_where_they_stand() -> None:
+    figure = plots.numbers(np.array([[0.25, 0.75], [1.0, 0.0]]), ["a", "b"])
+    written = {text.get_position(): text.get_text() for text in figure.axes[0].texts}
+    assert written == {(0, 0): "0.25", (1, 0): "0.75", (0, 1): "1.00", (1, 1): "0.00"}
+
+
+@pytest.mark.parametrize("level", [0.01, 0.1, 0.5])
+def test_the_blocks_that_a_level_meets_are_the_segments(tree: PartitionTree, level: float) -> None:
+    blocks = plots.tree_blocks(tree, level).axes[0].patches
+    met = [block for block in blocks if block.get_y() <= level < block.get_y() + block.get_height()]
+    sizes = np.unique(tree.labels(level), return_counts=True)[1]
+    assert sorted(block.get_width() for block in met) == sorted(sizes)
+    colours = {block.get_facecolor() for block in met}
+    assert len(colours) == len(sizes)
+
+
+def test_segments_of_one_part_have_no_border_and_of_two_have(tree: PartitionTree) -> None:
+    labels = np.zeros(PHOTO.shape[:2], int)
+    assert not plots.segments(PHOTO, labels).axes[0].collections
+    labels[:, 30:] = 1
+    assert plots.segments(PHOTO, labels).axes[0].collections
+
+
+def test_method_has_five_panels_and_centres_the_eigenvector_on_zero(tree: PartitionTree) -> None:
+    y = np.linspace(-1, 3, 8).reshape(2, 4)
+    labels = np.zeros(PHOTO.shape[:2], int)
+    figure = plots.method(PHOTO, np.ones((2, 4)), (1, 1), y, tree, 0.5, labels)
+    assert [axis.get_title() for axis in figure.axes] == [
+        "1. photo", "2. walk", "3. cut", "4. tree", "5. segments"
+    ]  # fmt: skip
+    (cut,) = figure.axes[2].images
+    assert cut.norm(0.0) == pytest.approx(0.5)
