@@ -90,6 +90,7 @@ export default {
     let walkers = [];
     let visits = [];
     let steps = 0;
+    let since = ""; // what the steps are counted from
     let timer = null;
 
     const root = make("section", { class: "toy-walk", "aria-label": "Walkers on the toy graph" }, el);
@@ -158,6 +159,7 @@ export default {
         walk = chain(bridge, twist);
         visits = new Array(NODES).fill(0); // a new walk has a new history; the walkers stay where they are
         steps = 0;
+        since = "since the change";
         paint();
         tell();
       });
@@ -167,6 +169,7 @@ export default {
 
     function release(i) {
       home = i;
+      since = `from node ${i}`;
       walkers = dots.map(() => i);
       visits = new Array(NODES).fill(0);
       steps = 0;
@@ -226,7 +229,7 @@ export default {
       const memory = bridge === 0
         ? "The bridge is gone: two closed classes, no single stationary law (the marks show one of many)."
         : `NCut at the bridge ${((2 * bridge) / (6 + bridge)).toFixed(3)}; relaxation time ${(1 / (1 - rho)).toFixed(1)} steps.`;
-      facts.textContent = `${steps} steps from node ${home}: ${walkers.length - where} of ${walkers.length} walkers are now in ` +
+      facts.textContent = `${steps} steps ${since}: ${walkers.length - where} of ${walkers.length} walkers are now in ` +
         `0, 1, 2 and ${where} in 3, 4, 5. ${memory}`;
       const said = shares.map((share, i) => `node ${i}: ${share.toFixed(2)} against ${walk.law[i].toFixed(2)}`);
       chart.setAttribute("aria-label", `Share of visits against the stationary law. ${said.join("; ")}.`);

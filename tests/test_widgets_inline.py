@@ -1,0 +1,55 @@
+"""Interactive figures: what Python hands to the page."""
+
+import json
+import re
+
+import pytest
+
+from walkcut.errors import InputError
+from walkcut.widgets import inline
+from walkcut.widgets.toy import toy_walk
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """A folder with one small module, in place of the package's own."""
+    (tmp_path / "small.js").write_text("export default { render({ model, el }) {} };\n")
+    monkeypatch.setattr(inline, "__file__", str(tmp_path / "inline.py"))
+    return tmp_path / "small.js"
+
+
+def test_what_is_put_in_cannot_leave_the_script_or_the_fallback(module):
+    html = inline.inline_module("small", {"name": "</script><b>"}, "no <b> here & there").data
+    assert html.count("</script>") == 1
+    assert "<b>" not in html
+    assert "no &lt;b> here &amp; there" in html
+
+
+def test_the_state_arrives_as_it_was(module):
+    state = {"a": [1, 2.5], "b": "<é>"}
+    html = inline.inline_module("small", state, "").data
+    assert json.loads(re.search(r"const state = (.*);", html)[1]) == state
+
+
+def test_same_input_same_bytes_other_input_other_place(module):
+    first, again, other = (inline.inline_module("small", {"x": x}, "").data for x in (1, 1, 2))
+    place = re.compile(r'data-figure="([^"]+)"')
+    assert first == again
+    assert place.search(first)[1] != place.search(other)[1]
+
+
+@pytest.mark.parametrize(
+    "source", ["const x = 1;", "export default 1; export default 2;", "export default '</script>';"]
+)
+def test_a_module_that_would_break_the_page_is_refused(module, source):
+    module.write_text(source)
+    with pytest.raises(ValueError, match=r"small\.js"):
+        inline.inline_module("small", {}, "")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"bridge": -1}, {"bridge": 2.1}, {"twist": 1}, {"walkers": 0}, {"bridge": float("nan")}]
+)
+def test_the_toy_names_what_is_out_of_range(wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        toy_walk(**wrong)
