@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import torch
@@ -159,7 +160,7 @@ class Walk:
 
 
 def _steps(k: int) -> int:
-    if isinstance(k, bool) or int(k) != k or k < 1:
+    if isinstance(k, bool) or not isinstance(k, Real) or k % 1 or k < 1:
         raise InputError(f"A walk takes a whole number of steps, at least 1, not {k}.")
     return int(k)
 
@@ -188,7 +189,7 @@ def _one_closed_class(P: torch.Tensor) -> bool:
 
     Probabilities below 1e-12 count as none.
     """
-    if P.min(0).values.max() > CLOSED:
+    if P.amin(0).max() > CLOSED:
         return True  # one patch is seen from everywhere: the usual case, told without a search
     edges = coo_array(P.cpu().numpy() > CLOSED)
     count, label = connected_components(edges, connection="strong")
