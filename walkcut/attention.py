@@ -64,7 +64,7 @@ def head_attention(attn: Attention, hidden: torch.Tensor) -> Iterator[torch.Tens
     """Yield each head's A, float32 (n, n), for the hidden state (1, n, channels) that enters a layer."""
     query = attn.to_q(hidden)[0].unflatten(-1, (attn.heads, -1)).transpose(0, 1)  # (heads, n, d)
     key = attn.to_k(hidden)[0].unflatten(-1, (attn.heads, -1)).transpose(0, 1)
-    for q, k in zip(query, key):
+    for q, k in zip(query, key, strict=True):
         yield torch.softmax((q.float() @ k.float().T) * attn.scale, dim=-1)
 
 
@@ -95,7 +95,7 @@ class _Listener:
         self.means, self.weights, self.inner = means, weights, inner
 
     def __call__(self, attn: Attention, hidden_states: torch.Tensor, *args: object, **kwargs: object) -> torch.Tensor:
-        for matrix, weight in zip(head_attention(attn, hidden_states), self.weights):
+        for matrix, weight in zip(head_attention(attn, hidden_states), self.weights, strict=True):
             if weight > 0:
                 self.means.add(matrix, weight)
         return self.inner(attn, hidden_states, *args, **kwargs)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -166,7 +166,7 @@ TRAIN_SHAPES = tuple(name for name in SHAPES if name not in HELD_OUT_SHAPES)
 TRAIN_TEXTURES = tuple(name for name in TEXTURES if name not in HELD_OUT_TEXTURES)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _tiles(family: str) -> np.ndarray:
     """(TILES_PER_FAMILY, TILE, TILE) float32: the family's bank, the same in every process."""
     rng = np.random.default_rng([sorted(TEXTURES).index(family), 20412])
@@ -219,7 +219,7 @@ def _drop_leaves(
     centres = rng.uniform(0, size, (count, 2))
     turns = rng.uniform(0, 2 * np.pi, count)
     angle = np.arange(PROFILE) * (2 * np.pi / PROFILE)
-    for leaf, (radius, (cy, cx), turn) in enumerate(zip(radii, centres, turns)):
+    for leaf, (radius, (cy, cx), turn) in enumerate(zip(radii, centres, turns, strict=True)):
         profile = SHAPES[families[rng.integers(len(families))]](rng, angle)
         profile = profile / profile.max() * radius
         y0, y1 = max(int(cy - radius), 0), min(int(cy + radius) + 2, size)
@@ -262,7 +262,8 @@ def _paint(
 ) -> np.ndarray:
     """(size, size, 3) sRGB in [0, 1]: colour and texture of the material, light of the leaf, light of the scene."""
     size, leaves, kinds = len(owner), len(material), material.max() + 1
-    bank = np.stack([_tiles(textures[rng.integers(len(textures))])[rng.integers(TILES_PER_FAMILY)] for _ in range(kinds)])
+    chosen = [_tiles(textures[rng.integers(len(textures))])[rng.integers(TILES_PER_FAMILY)] for _ in range(kinds)]
+    bank = np.stack(chosen)
     shift = rng.integers(0, TILE, (2, leaves))
     stride = rng.integers(1, 3, kinds)
     y, x = np.mgrid[:size, :size]

@@ -75,7 +75,7 @@ def segment(
     steps: int = 1,
     grid: int = 64,
     timesteps: Sequence[int] | None = None,
-    locality: float | None | str = "auto",
+    locality: float | str | None = "auto",
     seed: int = 0,
     device: str = "auto",
 ) -> Segmentation:

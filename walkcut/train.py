@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -161,7 +160,7 @@ class _State:
         tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
         part = path.with_suffix(".part")
         save_file(tensors, part, metadata={"config": json.dumps(asdict(config))})
-        os.replace(part, path)
+        part.replace(path)
 
     def load(self, path: Path, config: TrainConfig) -> None:
         with safe_open(path, "pt") as file:
@@ -195,7 +194,7 @@ class _State:
         torch.nn.utils.clip_grad_norm_(self.unet.parameters(), 1.0)
         self.optimizer.step()
         keep = min(config.ema, (1 + self.step) / (10 + self.step))
-        names, parameters = zip(*self.unet.named_parameters())
+        names, parameters = zip(*self.unet.named_parameters(), strict=True)
         torch._foreach_lerp_([self.ema[n] for n in names], [p.detach() for p in parameters], 1 - keep)
         self.losses.append(loss.item())
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from walkcut.attention import Grid
 from walkcut.errors import InputError
@@ -155,7 +154,7 @@ def partition(graph: Graph, grid: Grid, smallest: int | None = None, tolerance: 
         order[start:stop] = order[start:stop][split.order.cpu().numpy()]
         bounds = (start, start + split.size, stop)
         sides = split.order[: split.size], split.order[split.size :]
-        for place, side, lo, hi in zip((2, 3), sides, bounds, bounds[1:]):
+        for place, side, lo, hi in zip((2, 3), sides, bounds[:2], bounds[1:], strict=True):
             part = region.subgraph(side)
             nodes[node][place] = child = add(lo, hi, part, float(degrees[order[lo:hi]].sum()))
             waiting.append((child, part))
