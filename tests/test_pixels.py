@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from walkcut import pixels
 from walkcut.errors import InputError
-from walkcut.pixels import pixel_labels, soft_membership
+from walkcut.pixels import connected_parts, pixel_labels, soft_membership
 from walkcut.walk import Walk
 
 
@@ -96,3 +96,17 @@ def test_segments_shrink_only_at_their_borders() -> None:
     membership = functional.one_hot(torch.from_numpy(labels.ravel()))
     found = pixel_labels(membership, (4, 5), (12, 15))
     np.testing.assert_array_equal(found[1::3, 1::3], labels)
+
+
+def test_pieces_apart_are_parts_and_specks_join_the_nearest() -> None:
+    labels = np.zeros((6, 9), np.int32)
+    labels[:, 4] = 1
+    labels[0, 0] = 1
+    assert connected_parts(labels, 1).max() + 1 == 4
+    parts = connected_parts(labels, 2)
+    assert np.array_equal(parts, np.repeat([[0] * 4 + [1] + [2] * 4], 6, axis=0))
+
+
+def test_parts_of_specks_alone_stay() -> None:
+    labels = np.arange(6).reshape(2, 3)
+    assert np.array_equal(connected_parts(labels, 100), labels)

@@ -6,8 +6,10 @@ import torch
 
 from walkcut.errors import InputError
 from walkcut.graph import Graph
-from walkcut.threshold import automatic, check_threshold, stability
+from walkcut.ncut import best_cut
+from walkcut.threshold import automatic, blank_ncut, check_threshold, stability
 from walkcut.tree import PartitionTree, partition
+from walkcut.walk import Walk
 
 
 def scattered(grid: tuple[int, int], seed: int) -> Graph:
@@ -68,6 +70,17 @@ def test_automatic_finds_planted_segments(sizes: tuple[int, ...]) -> None:
     labels = tree.labels(automatic(tree)).ravel()
     assert labels.max() + 1 == len(sizes)
     assert all(len(np.unique(part)) == 1 for part in np.split(labels, np.cumsum(sizes)[:-1]))
+
+
+@pytest.mark.parametrize("grid", [(6, 9), (9, 4), (8, 8), (2, 12)])
+def test_a_blank_walk_is_cut_across_its_longer_side(grid: tuple[int, int]) -> None:
+    n = grid[0] * grid[1]
+    blank = Walk(torch.full((n, n), 1 / n, dtype=torch.float64), grid).local(0.5)
+    assert blank_ncut(grid, 0.5) == pytest.approx(best_cut(blank.reversible()).ncut, abs=1e-6)
+
+
+def test_a_blank_walk_without_a_prior_has_no_memory() -> None:
+    assert blank_ncut((6, 9), None) == 1
 
 
 def test_automatic_stays_below_the_ceiling() -> None:

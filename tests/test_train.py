@@ -21,6 +21,7 @@ from walkcut.attention import attend, self_attention_layers
 from walkcut.backbone import load_backbone
 from walkcut.errors import InputError
 from walkcut.ncut import best_cut
+from walkcut.threshold import blank_ncut
 from walkcut.train import SCHEDULER_CONFIG, TrainConfig, learning_rate, make_batch, to_latent, train, velocity_loss
 from walkcut.walk import aggregate
 
@@ -298,7 +299,7 @@ def test_the_read_out_is_the_encoder_and_its_ceiling_comes_from_noise(whole: Pat
     for seed in range(8):
         noise = np.random.default_rng([seed, 8]).integers(0, 256, (16, 16, 3), dtype=np.uint8)
         walk = aggregate(attend(backbone, noise, 8, seed=seed)).local(backbone.locality)
-        cuts.append(best_cut(walk.reversible()).ncut)
+        cuts.append(best_cut(walk.reversible()).ncut / blank_ncut(walk.grid, backbone.locality))
     assert backbone.ceiling == pytest.approx(min(cuts), abs=1e-3)
 
 

@@ -21,6 +21,7 @@ from walkcut.images import check_image, resize_image
 
 EMBEDDED = {"dead-leaves": Path(__file__).parent / "weights" / "dead-leaves"}
 DEFAULT_TIMESTEPS = (100,)
+FINEST = 128  # patches along a side: the matrix of the walk then fills 1 GB
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Backbone:
     locality : float or None
         Width of the prior on distance that suits this model, see `walkcut.walk.Walk.local`.
     ceiling : float
-        The NCut that this model finds where there is nothing to cut (white noise); the automatic threshold stays below.
+        The NCut that this model finds where there is nothing to cut (white noise), as a share of what a walk without
+        memory would give; the automatic threshold stays below it.
     """
 
     name: str
@@ -73,6 +75,8 @@ class Backbone:
         step = 2 ** (len(self.unet.config.block_out_channels) - 1)
         if longest < step:
             raise InputError(f"A grid of {longest} patches is too coarse for {self.name}: choose at least {step}.")
+        if longest > FINEST:
+            raise InputError(f"A grid of {longest} patches needs too much memory: choose at most {FINEST}.")
         scale = longest / max(image.shape[:2])
         h, w = (max(round(side * scale / step), 1) * step for side in image.shape[:2])
         return h, w

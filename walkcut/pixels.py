@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy.ndimage import distance_transform_edt
+from skimage.measure import label as connected_components
 from torch.nn import functional
 
 from walkcut.errors import InputError
@@ -62,3 +64,24 @@ def pixel_labels(membership: torch.Tensor, grid: tuple[int, int], shape: tuple[i
     rows = max(1, STRIP // (len(stack) * width))
     strips = [torch.einsum("yh,mhx->myx", part, wide).argmax(0) for part in down.split(rows)]
     return torch.cat(strips).to(torch.int32).numpy()
+
+
+def connected_parts(labels: np.ndarray, smallest: int) -> np.ndarray:
+    """Split segments into connected pieces: things apart are told apart, also where they are of one material.
+
+    Parameters
+    ----------
+    labels : int (H, W)
+    smallest : int
+        Pieces of fewer pixels (4-neighbours connected) go to the nearest piece that is large enough.
+
+    Returns
+    -------
+    int32 (H, W), 0..m-1 without gaps
+    """
+    pieces = connected_components(np.asarray(labels), connectivity=1, background=-1)
+    small = np.bincount(pieces.ravel())[pieces] < smallest
+    if small.any() and not small.all():
+        nearest = distance_transform_edt(small, return_distances=False, return_indices=True)
+        pieces = pieces[tuple(nearest)]
+    return np.unique(pieces, return_inverse=True)[1].reshape(pieces.shape).astype(np.int32)

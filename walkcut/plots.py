@@ -45,7 +45,7 @@ def patch_maps(
     if photo is not None:
         next(free).imshow(photo, extent=(-0.5, w - 0.5, h - 0.5, -0.5))
         axes.flat[0].set_title("the photograph", fontsize=10)
-    for (title, values), axis in zip(panels.items(), free):
+    for (title, values), axis in zip(panels.items(), free, strict=False):
         axis.imshow(values, cmap="viridis", vmin=0)
         axis.set_title(title, fontsize=10)
     for number, axis in enumerate(axes.flat):
@@ -67,7 +67,7 @@ def toy_graph(W: np.ndarray, values: np.ndarray | None = None, ax: plt.Axes | No
     places = np.array([[0, 1], [0, -1], [1.2, 0], [2.8, 0], [4, 1], [4, -1]])
     if ax is None:
         _, ax = plt.subplots(figsize=(4.4, 2.3), layout="constrained")
-    for i, j in zip(*np.nonzero(np.triu(W))):
+    for i, j in zip(*np.nonzero(np.triu(W)), strict=False):
         ax.plot(*places[[i, j]].T, color="0.55", lw=0.6 + 2 * float(W[i, j]), zorder=1)
         ax.text(*places[[i, j]].mean(0), f"{W[i, j]:.3g}", ha="center", va="center", fontsize=9, zorder=2,
                 bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none"})  # fmt: skip
@@ -84,7 +84,7 @@ def spectra(panels: Mapping[str, np.ndarray]) -> Figure:
     """Eigenvalues of stochastic matrices in the complex plane, one panel each, with the unit circle."""
     figure, axes = plt.subplots(1, len(panels), figsize=(3.1 * len(panels), 3.3), squeeze=False, layout="constrained")
     angle = np.linspace(0, 2 * np.pi, 200)
-    for axis, (title, values) in zip(axes.flat, panels.items()):
+    for axis, (title, values) in zip(axes.flat, panels.items(), strict=False):
         axis.plot(np.cos(angle), np.sin(angle), color="0.6", lw=1)
         axis.axhline(0, color="0.85", lw=0.8, zorder=0)
         axis.axvline(0, color="0.85", lw=0.8, zorder=0)
@@ -139,7 +139,7 @@ def mosaic(panels: Mapping[str, np.ndarray], columns: int = 4) -> Figure:
     height, width = next(iter(panels.values())).shape[:2]
     size = (7, (7 / columns * height / width + 0.35) * rows)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
-    for (title, values), axis in zip(panels.items(), axes.flat):
+    for (title, values), axis in zip(panels.items(), axes.flat, strict=False):
         axis.imshow(values, cmap="viridis", vmin=0 if values.ndim == 2 else None, interpolation="nearest")
         axis.set_title(title, fontsize=10)
     for axis in axes.flat:
@@ -170,7 +170,7 @@ def gaze(
     first = axes.flat[0]
     first.imshow(photo)
     first.set_title("the photograph", fontsize=10)
-    for (name, (look, (row, column))), axis in zip(looks.items(), axes.flat[1:]):
+    for (name, (look, (row, column))), axis in zip(looks.items(), axes.flat[1:], strict=False):
         h, w = look.shape
         place = ((column + 0.5) * width / w - 0.5, (row + 0.5) * height / h - 0.5)
         axis.imshow(look, cmap="viridis", vmin=0, extent=(-0.5, width - 0.5, height - 0.5, -0.5))

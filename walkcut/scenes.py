@@ -243,7 +243,7 @@ _WHITE = np.array([0.95047, 1.0, 1.08883])
 
 def _lab_to_rgb(lab: np.ndarray) -> np.ndarray:
     """CIELAB (D65) to sRGB in [0, 1]; colours out of gamut are clipped. (skimage's `lab2rgb` is 6 times slower.)"""
-    f = (lab + [16.0, 0.0, 0.0]) @ _LAB_TO_XYZ.T
+    f = np.add(lab, [16.0, 0.0, 0.0]) @ _LAB_TO_XYZ.T
     xyz = np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29)) * _WHITE
     linear = np.clip(xyz @ _XYZ_TO_RGB.T, 0, 1)
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)

@@ -13,8 +13,8 @@ import torch
 from walkcut.attention import attend
 from walkcut.backbone import Backbone, load_backbone
 from walkcut.images import check_image
-from walkcut.pixels import pixel_labels, soft_membership
-from walkcut.threshold import automatic, check_threshold
+from walkcut.pixels import connected_parts, pixel_labels, soft_membership
+from walkcut.threshold import automatic, blank_ncut, check_threshold
 from walkcut.tree import MEMORYLESS, PartitionTree, partition
 from walkcut.walk import Walk, aggregate
 
@@ -65,6 +65,14 @@ class Segmentation:
         # a segment may lose every pixel to its neighbours: number those that are left
         labels = np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.int32)
         return replace(self, labels=labels, patch_labels=patch_labels, threshold=chosen)
+
+    def parts(self) -> np.ndarray:
+        """Connected pieces of the segments, int32 (H, W); pieces below 1/512 of the picture join their neighbours.
+
+        The walk jumps between patches that look alike, however far apart: two dogs may be one segment. Here they are
+        two parts.
+        """
+        return connected_parts(self.labels, self.labels.size // 512)
 
 
 def segment(
@@ -124,8 +132,8 @@ def segment(
         walk = (walk.local(sigma) if sigma else walk).power(steps)
     with _timed(timings, "cut"):
         tree = partition(walk.reversible(), walk.grid)
-    # the model's ceiling was measured on its own read-out, one step at a time
-    ceiling = backbone.ceiling if steps == 1 and locality == "auto" else MEMORYLESS
+    # the model's ceiling was measured one step at a time
+    ceiling = blank_ncut(walk.grid, sigma) * backbone.ceiling if steps == 1 else MEMORYLESS
     blank = np.zeros(image.shape[:2], np.int32)
     found = Segmentation(image, blank, np.zeros(walk.grid, np.int32), tree, walk, 0.0, timings, ceiling)
     with _timed(timings, "pixels"):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
+from walkcut.attention import Grid
 from walkcut.errors import InputError
+from walkcut.ncut import best_cut
 from walkcut.tree import MEMORYLESS, PartitionTree
+from walkcut.walk import Walk
 
 
 def check_threshold(threshold: float | str) -> float | str:
-    """"auto" or a number in (0, 2]; anything else is refused."""
+    """Let through "auto" or a number in (0, 2]; refuse anything else."""
     if threshold == "auto":
         return "auto"
     try:
@@ -48,6 +52,19 @@ def stability(tree: PartitionTree) -> tuple[np.ndarray, np.ndarray]:
     return np.r_[0.0, thresholds], np.r_[score[0], total]
 
 
+def blank_ncut(grid: Grid, locality: float | None) -> float:
+    """NCut of the best cut of a walk that knows nothing but the prior on distance: 1 without a prior.
+
+    Its transition matrix is a product of one walk along each side of the grid, so the best cut lies across the longer
+    side, and the walk along that side has the same NCut.
+    """
+    side = max(grid)
+    if locality is None or side < 2:
+        return MEMORYLESS
+    uniform = Walk(torch.full((side, side), 1 / side, dtype=torch.float64), (1, side))
+    return best_cut(uniform.local(locality).reversible()).ncut
+
+
 def automatic(tree: PartitionTree, ceiling: float = MEMORYLESS) -> float:
     """The threshold whose segmentation is the most stable for one step of the walk; ties go to fewer segments.
 
@@ -55,8 +72,7 @@ def automatic(tree: PartitionTree, ceiling: float = MEMORYLESS) -> float:
     ----------
     tree : PartitionTree
     ceiling : float
-        Cuts of this NCut or more are never taken. A walk without memory gives 1; a model's own value
-        (`Backbone.ceiling`) is what it gives for white noise, where there is nothing to cut.
+        Cuts of this NCut or more are never taken, see `blank_ncut`.
 
     Returns
     -------

@@ -98,7 +98,7 @@ def _chosen(arguments: argparse.Namespace, baselines: list[Method]) -> list[Meth
     ours = []
     if "walkcut" in arguments.methods:
         settings = {name: getattr(arguments, name) for name in ("model", "device", "steps", "grid", "seed")}
-        ours = [load_walkcut(thresholds=arguments.thresholds or THRESHOLDS, **settings)]
+        ours = load_walkcut(thresholds=arguments.thresholds or THRESHOLDS, **settings)
     short = {"k-means": "kmeans", "Felzenszwalb": "felzenszwalb"}
     return ours + [method for method in baselines if short[method.name.split(",")[0]] in arguments.methods]
 

@@ -45,7 +45,7 @@ PACKAGES = ("numpy", "scipy", "torch", "diffusers", "scikit-image", "scikit-lear
 
 
 def walkcut_method(
-    segmenter: Callable[[np.ndarray], Segmentation], thresholds: Sequence[float], config: dict
+    segmenter: Callable[[np.ndarray], Segmentation], thresholds: Sequence[float], config: dict, connected: bool = False
 ) -> Method:
     """Our method: one tree per picture; then the automatic threshold, and constant ones as prunings of that tree.
 
@@ -57,21 +57,23 @@ def walkcut_method(
         In (0, 2].
     config : dict
         What the segmenter depends on.
+    connected : bool
+        Score connected parts (`Segmentation.parts`) instead of segments.
     """
 
     def run(item: Item) -> Iterator[Result]:
         found = segmenter(item.image)
-        yield Result(AUTO, found.labels)
+        yield Result(AUTO, found.parts() if connected else found.labels)
         known: dict[bytes, np.ndarray] = {}  # neighbouring thresholds often prune to the same patches
         for threshold in thresholds:
             key = found.tree.labels(threshold).tobytes()
             if key not in known:
-                known[key] = found.at(threshold).labels
+                pruned = found.at(threshold)
+                known[key] = pruned.parts() if connected else pruned.labels
             yield Result(f"{threshold:g}", known[key])
 
-    return Method(
-        OURS, (AUTO, *(f"{threshold:g}" for threshold in thresholds)), config, tuple(f"{name}.py" for name in CORE), run
-    )
+    settings = (AUTO, *(f"{threshold:g}" for threshold in thresholds))
+    return Method(OURS + ", parts" * connected, settings, config, tuple(f"{name}.py" for name in CORE), run)
 
 
 def model_record(model: str) -> dict:
@@ -91,18 +93,23 @@ def load_walkcut(
     steps: int = 1,
     grid: int = 64,
     seed: int = 0,
-) -> Method:
-    """`walkcut_method` with a model loaded once; see `walkcut.segmentation.segment` for the settings."""
+) -> list[Method]:
+    """Segments, and their connected parts, with a model loaded once; see `walkcut.segmentation.segment`."""
     from walkcut.backbone import load_backbone
     from walkcut.segmentation import segment
 
     backbone: Backbone = load_backbone(model, device)
     config = {"model": model_record(model), "steps": steps, "grid": grid, "seed": seed, "device": backbone.device.type}
+    last: dict[bytes, Segmentation] = {}  # both methods look at a picture in turn
 
     def segmenter(image: np.ndarray) -> Segmentation:
-        return segment(image, backbone, threshold=AUTO, steps=steps, grid=grid, seed=seed)
+        key = image.tobytes()
+        if key not in last:
+            last.clear()
+            last[key] = segment(image, backbone, threshold=AUTO, steps=steps, grid=grid, seed=seed)
+        return last[key]
 
-    return walkcut_method(segmenter, thresholds, config)
+    return [walkcut_method(segmenter, thresholds, config, connected) for connected in (False, True)]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
