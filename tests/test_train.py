@@ -267,11 +267,11 @@ def test_a_damaged_checkpoint_is_refused(whole: Path) -> None:
         train(whole, TINY, workers=0)
 
 
-def test_a_loss_that_is_no_number_ends_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_gradient_that_is_no_number_ends_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     killed(monkeypatch, tmp_path, 3)
     with monkeypatch.context() as patch:
         patch.setattr(training, "make_batch", lambda config, step: torch.full((2, 12, 8, 8), float("nan")))
-        with pytest.raises(InputError, match="loss became nan at step 4: lower the learning rate"):
+        with pytest.raises(InputError, match="gradient became nan at step 3: lower the learning rate"):
             train(tmp_path, TINY, workers=0, save_every=-1)
     assert len(losses(tmp_path)) == 3  # the checkpoint is the last sound one
 

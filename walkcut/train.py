@@ -9,7 +9,7 @@ resumed draws the same curve as one that was not.
 from __future__ import annotations
 
 import json
-import math
+import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -160,8 +160,11 @@ class _State:
         tensors["losses"] = torch.tensor(self.losses, dtype=torch.float32)
         tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
         part = path.with_suffix(".part")
-        save_file(tensors, part, metadata={"config": json.dumps(asdict(config))})
-        part.replace(path)
+        try:
+            save_file(tensors, part, metadata={"config": json.dumps(asdict(config))})
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
 
     def load(self, path: Path, config: TrainConfig) -> None:
         with safe_open(path, "pt") as file:
@@ -192,7 +195,9 @@ class _State:
             loss = velocity_loss(self.unet, alphas, latent, config, self.step)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.unet.parameters(), 1.0)
+        norm = torch.nn.utils.clip_grad_norm_(self.unet.parameters(), 1.0)
+        if not torch.isfinite(norm):  # before the step, so that no checkpoint ever holds what it would do
+            raise InputError(f"The gradient became {norm.item()} at step {self.step}: lower the learning rate.")
         self.optimizer.step()
         keep = min(config.ema, (1 + self.step) / (10 + self.step))
         names, parameters = zip(*self.unet.named_parameters(), strict=True)
@@ -224,7 +229,8 @@ def train(
     Raises
     ------
     InputError
-        If the folder holds a run with other settings or a damaged checkpoint, or steps is not positive.
+        If the folder holds a run with other settings or a damaged checkpoint, steps is not positive, or the training
+        diverges.
     """
     if config.steps < 1:
         raise InputError(f"A training of {config.steps} steps is no training: choose at least 1.")
@@ -246,21 +252,22 @@ def train(
             state.advance(latent, alphas, config)
             bar.update()
             bar.set_postfix(loss=f"{np.mean(state.losses[-50:]):.4f}", refresh=False)
-            if not math.isfinite(state.losses[-1]):
-                raise InputError(f"The loss became {state.losses[-1]} at step {state.step}: lower the learning rate.")
             if time.monotonic() - saved > save_every:
                 state.save(checkpoint, config)
                 saved = time.monotonic()
     state.save(checkpoint, config)
-    return calibrate(export(state, config, folder / "model"))
+    part, model = folder / "model.part", folder / "model"
+    shutil.rmtree(part, ignore_errors=True)
+    calibrate(export(state, config, part))
+    shutil.rmtree(model, ignore_errors=True)
+    return part.rename(model)
 
 
 def export(state: _State, config: TrainConfig, folder: Path) -> Path:
     """Write the averaged weights in float16, diffusers format, with the settings and the curve."""
-    with torch.no_grad():
-        for name, parameter in state.unet.named_parameters():
-            parameter.copy_(state.ema[name])
-    state.unet.half().save_pretrained(folder / "unet")
+    unet = UNet2DConditionModel(**UNET_CONFIG)
+    unet.load_state_dict(state.ema)
+    unet.half().save_pretrained(folder / "unet")
     DDIMScheduler(**SCHEDULER_CONFIG).save_pretrained(folder / "scheduler")
     block = max(len(state.losses) // 100, 1)
     curve = [round(float(np.mean(state.losses[i : i + block])), 5) for i in range(0, len(state.losses), block)]
