@@ -26,7 +26,7 @@ pytestmark = pytest.mark.browser
 
 
 def toc_pages() -> list[str]:
-    """Names of the pages in _toc.yml, with the generated front and search pages."""
+    """Names of the pages in _toc.yml, and the search page."""
 
     def files(entry: dict) -> Iterator[str]:
         if "file" in entry:
@@ -35,7 +35,7 @@ def toc_pages() -> list[str]:
             yield from files(child)
 
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    return ["index", "search", toc["root"], *files(toc)]
+    return [toc["root"], *files(toc), "search"]
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
@@ -205,3 +205,10 @@ def test_some_page_holds_mathematics(chromium: object, site: str) -> None:
     """So that a site without any formula cannot pass for one whose formulas are typeset."""
     chromium.get(f"{site}/book/notation.html")
     assert chromium.execute_async_script(FACTS)["formulas"] > 20
+
+
+def test_the_front_page_leads_to_the_introduction(chromium: object, site: str) -> None:
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    chromium.get(f"{site}/index.html")
+    WebDriverWait(chromium, 20).until(lambda browser: browser.current_url == f"{site}/{toc_pages()[0]}.html")
