@@ -58,6 +58,19 @@ def test_numbers_are_written_where_they_stand() -> None:
     assert written == {(0, 0): "0.25", (1, 0): "0.75", (0, 1): "1.00", (1, 1): "0.00"}
 
 
+def test_the_toy_stands_beside_its_curves_and_their_guides() -> None:
+    W = np.zeros((6, 6))
+    W[2, 3] = W[3, 2] = 1
+    steps = np.arange(1, 4)
+    figure = plots.toy_and_curves(W, np.full(6, 0.25), {"a": (steps, 2.0**-steps)}, [(steps, 3.0**-steps)], "k", "d")
+    toy, right = figure.axes
+    assert sum(text.get_text().endswith("0.25") for text in toy.texts) == 6
+    drawn = {line.get_linestyle(): line.get_ydata() for line in right.lines}
+    np.testing.assert_array_equal(drawn["-"], 2.0**-steps)
+    np.testing.assert_array_equal(drawn[":"], 3.0**-steps)
+    assert right.get_yscale() == "log"
+
+
 @pytest.mark.parametrize("level", [0.01, 0.1, 0.5])
 def test_the_blocks_that_a_level_meets_are_the_segments(tree: PartitionTree, level: float) -> None:
     blocks = plots.tree_blocks(tree, level).axes[0].patches

@@ -73,7 +73,7 @@ def toy_graph(W: np.ndarray, values: np.ndarray | None = None, ax: plt.Axes | No
                 bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none"})  # fmt: skip
     for i, (x, y) in enumerate(places):
         ax.scatter(x, y, s=800, c="white", edgecolors=OKABE_ITO[i // 3], linewidths=2.5, zorder=3)
-        text = f"{i}" if values is None else f"{i}\n{values[i]:.3g}"
+        text = f"{i}" if values is None else f"{i}\n{values[i]:.2g}"
         ax.text(x, y, text, ha="center", va="center", fontsize=9, zorder=4)
     ax.set(xlim=(-0.6, 4.6), ylim=(-1.6, 1.6), aspect="equal")
     ax.set_axis_off()
@@ -120,6 +120,23 @@ def curves(
     ax.grid(alpha=0.3)
     ax.legend(fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.2))
     return ax.figure
+
+
+def toy_and_curves(
+    W: np.ndarray,
+    values: np.ndarray,
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    guides: Sequence[tuple[Sequence[float], Sequence[float]]],
+    xlabel: str,
+    ylabel: str,
+) -> Figure:
+    """The toy graph with a value in each node, and beside it `curves` on a logarithmic axis, with dotted guides."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.6, 3.5), layout="constrained")
+    toy_graph(W, values, left)
+    for x, y in guides:
+        right.plot(x, y, "k:", zorder=3)
+    curves(lines, xlabel, ylabel, right, logy=True)
+    return figure
 
 
 def histograms(values: Mapping[str, np.ndarray], xlabel: str, limit: float) -> Figure:
