@@ -1,0 +1,75 @@
+"""The committed results are whole, and the README tells what they say."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from walkcut.bench.run import markdown, read_summary
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = sorted((ROOT / "book" / "results").glob("*.json"))
+SHOWN = {"bsds500-val": "human", "scenes-seeds": "materials", "scenes-families": "materials"}
+METHODS = ("walkcut, parts", "walkcut", "Felzenszwalb", "k-means, colour")
+
+
+def readme_row(method: str) -> str:
+    """Covering, best setting for the data set / per picture, on each data set of the README's table."""
+    cells = []
+    for name, truth in SHOWN.items():
+        table = read_summary(ROOT / "book" / "results" / f"{name}.json")["table"]
+        found = [r for r in table if (r["method"], r["truth"], r["measure"]) == (method, truth, "covering")]
+        cells.append(f"{found[0]['ods']:.3f} / {found[0]['ois']:.3f}" if found else "not run yet")
+    return f"| {method} | " + " | ".join(cells) + " |"
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_a_result_names_what_made_it(path: Path) -> None:
+    summary = read_summary(path)
+    assert summary["command"].startswith("walkcut bench ")
+    assert re.fullmatch(r"[0-9a-f]{40}", summary["commit"]), "results are made from committed code"
+    assert summary["processor"]
+    assert not summary["failed"]
+    for method, config in summary["methods"].items():
+        if method.startswith("walkcut"):
+            assert all(re.fullmatch(r"[0-9a-f]{64}", digest) for digest in config["model"]["sha256"].values())
+    assert markdown(summary).startswith(f"**{summary['title']}**, {summary['pictures']} pictures")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_readme_tells_the_committed_numbers(method: str) -> None:
+    assert readme_row(method) in (ROOT / "README.md").read_text()
+
+
+def result(name: str) -> tuple[dict, dict]:
+    """Table and differences from Felzenszwalb, by (method, truth, measure), the latter by choice too."""
+    summary = read_summary(ROOT / "book" / "results" / f"{name}.json")
+    table = {(r["method"], r["truth"], r["measure"]): r for r in summary["table"]}
+    gaps = {(r["method"], r["truth"], r["measure"], r["choice"]): r for r in summary["differences"]}
+    return table, gaps
+
+
+def test_the_page_says_what_the_photographs_say() -> None:
+    table, gaps = result("bsds500-val")
+    for choice in ("ods", "ois"):
+        gap = gaps["walkcut, parts", "human", "covering", choice]
+        assert gap["low"] < gap["difference"] < 0 < gap["high"]
+    assert gaps["walkcut, parts", "human", "vi", "ods"]["high"] < 0
+    assert gaps["walkcut, parts", "human", "pri", "ods"]["high"] <= 0
+    for method in ("walkcut", "walkcut, parts"):
+        best, auto = (table[name, "human", "covering"]["ods"] for name in (method, f"{method}, automatic"))
+        assert 0 < best - auto < 0.015
+
+
+@pytest.mark.parametrize("name", ["scenes-seeds", "scenes-families"])
+def test_the_page_says_what_the_dead_leaves_say(name: str) -> None:
+    table, gaps = result(name)
+    for measure in ("covering", "miou"):
+        ours = table["walkcut", "materials", measure]
+        for other in ("Felzenszwalb", "k-means, colour", "k-means, colour and position"):
+            assert ours["ods"] > table[other, "materials", measure]["ods"]
+            assert ours["ois"] > table[other, "materials", measure]["ois"]
+        assert table["walkcut, parts", "instances", measure]["ods"] > table["walkcut", "instances", measure]["ods"]
+    certain = {gaps["walkcut", "materials", "miou", choice]["low"] > 0 for choice in ("ods", "ois")}
+    assert certain == {name == "scenes-seeds"}
+    assert gaps["walkcut, parts", "instances", "miou", "ods"]["high"] < 0
