@@ -330,3 +330,9 @@ def test_bad_weights_are_refused(weights: dict, words: str) -> None:
     maps = AttentionMaps({(1, 2): random_stochastic(2, 0), (2, 4): random_stochastic(8, 1)})
     with pytest.raises(InputError, match=words):
         aggregate(maps, weights)
+
+
+def test_a_prior_so_narrow_that_no_step_is_left_is_refused() -> None:
+    swap = Walk(torch.eye(2, dtype=torch.float64).flip(0), (1, 2))
+    with pytest.raises(InputError, match=r"width 0\.001 leaves a patch with nowhere to go"):
+        swap.local(0.001)

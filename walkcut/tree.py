@@ -11,7 +11,9 @@ from walkcut.errors import InputError
 from walkcut.graph import Graph
 from walkcut.ncut import best_cut
 
-MEMORYLESS = 1.0  # NCut of every cut of a walk that forgets where it was: no reason to split
+# NCut of every cut of a walk that forgets where it was: no reason to split. Exact for a walk; for a region's graph,
+# whose own walk forgets the rest of the picture, a rule of thumb.
+MEMORYLESS = 1.0
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def partition(graph: Graph, grid: Grid, smallest: int | None = None, tolerance: 
         Of h*w nodes.
     grid : (h, w)
     smallest : int, optional
-        A region with fewer than twice as many patches is left whole, and no split makes a smaller part than 1.
+        A region with fewer than twice as many patches is left whole; the parts of a larger one may be of any size.
         Default: one part in 256 of the picture, at least 2.
     tolerance : float
         Of the eigensolver.

@@ -127,6 +127,8 @@ class Walk:
         y, x = (torch.arange(side).to(self.P) / (sigma * max(h, w)) for side in (h, w))
         near_y, near_x = (torch.exp(-0.5 * (c[:, None] - c) ** 2) for c in (y, x))
         P = self.P.view(h, w, h, w) * near_y[:, None, :, None] * near_x[None, :, None, :]
+        if (P.sum((2, 3)) == 0).any():
+            raise InputError(f"A prior of width {sigma} leaves a patch with nowhere to go: choose a larger one.")
         return Walk(_normalised(P.view(h * w, h * w)), self.grid)
 
     def stationary(self, tolerance: float = 1e-9) -> Stationary:
