@@ -212,3 +212,10 @@ def test_the_front_page_leads_to_the_introduction(chromium: object, site: str) -
 
     chromium.get(f"{site}/index.html")
     WebDriverWait(chromium, 20).until(lambda browser: browser.current_url == f"{site}/{toc_pages()[0]}.html")
+
+
+def test_displayed_tables_are_tables(site: str) -> None:
+    """What a cell displays as Markdown is set, not shown as bars and dashes."""
+    page = (HTML / "book" / "results.html").read_text(encoding="utf-8")
+    assert page.count("<table") == 6
+    assert "|---" not in page
