@@ -132,7 +132,8 @@ def find_device(device: str = "auto") -> torch.device:
     return found
 
 
-def _model_folder(model: str) -> Path:
+def model_folder(model: str) -> Path:
+    """Where a model lies: a short name's own folder, or the folder that was named."""
     if model in EMBEDDED:
         return EMBEDDED[model]
     folder = Path(model)
@@ -173,7 +174,7 @@ def load_backbone(model: str = "dead-leaves", device: str = "auto") -> Backbone:
     InputError
         For an unknown model, unreadable weights, or a device that is not there.
     """
-    where, folder = find_device(device), _model_folder(model)
+    where, folder = find_device(device), model_folder(model)
     try:
         return _read(model, folder, where)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:

@@ -84,4 +84,9 @@ def connected_parts(labels: np.ndarray, smallest: int) -> np.ndarray:
     if small.any() and not small.all():
         nearest = distance_transform_edt(small, return_distances=False, return_indices=True)
         pieces = pieces[tuple(nearest)]
-    return np.unique(pieces, return_inverse=True)[1].reshape(pieces.shape).astype(np.int32)
+    return without_gaps(pieces)
+
+
+def without_gaps(labels: np.ndarray) -> np.ndarray:
+    """The same segments, numbered 0..m-1 in the order of their labels; int32, same shape."""
+    return np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.int32)

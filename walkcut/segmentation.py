@@ -13,7 +13,7 @@ import torch
 from walkcut.attention import attend
 from walkcut.backbone import Backbone, load_backbone
 from walkcut.images import check_image
-from walkcut.pixels import connected_parts, pixel_labels, soft_membership
+from walkcut.pixels import connected_parts, pixel_labels, soft_membership, without_gaps
 from walkcut.threshold import automatic, blank_ncut, check_threshold
 from walkcut.tree import MEMORYLESS, PartitionTree, partition
 from walkcut.walk import Walk, aggregate
@@ -63,8 +63,7 @@ class Segmentation:
         patch_labels = self.tree.labels(chosen)
         labels = pixel_labels(soft_membership(self.walk, patch_labels), self.walk.grid, self.image.shape[:2])
         # a segment may lose every pixel to its neighbours: number those that are left
-        labels = np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.int32)
-        return replace(self, labels=labels, patch_labels=patch_labels, threshold=chosen)
+        return replace(self, labels=without_gaps(labels), patch_labels=patch_labels, threshold=chosen)
 
     def parts(self) -> np.ndarray:
         """Connected pieces of the segments, int32 (H, W); pieces below 1/512 of the picture join their neighbours.

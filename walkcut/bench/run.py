@@ -78,9 +78,9 @@ def walkcut_method(
 
 def model_record(model: str) -> dict:
     """Name of a model and the SHA-256 of its weights and readout; a path is reduced to its last part."""
-    from walkcut.backbone import _model_folder
+    from walkcut.backbone import model_folder
 
-    folder = _model_folder(model)
+    folder = model_folder(model)
     files = sorted([*folder.rglob("*.safetensors"), *folder.glob("readout.json")])
     sums = {file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
     return {"name": Path(model).name, "sha256": sums}
