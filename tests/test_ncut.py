@@ -102,7 +102,7 @@ def test_a_cut_has_two_sides(mask: list[bool], words: str) -> None:
 @pytest.mark.parametrize("n", [2, 5, SMALL, LARGE])
 def test_a_path_swings_as_a_cosine(n: int) -> None:
     """Chung, Spectral Graph Theory, example 1.4: lambda = 1 - cos(pi / (n - 1)), y_i = cos(pi i / (n - 1))."""
-    value, y = second_eigenvector(path(n), 1e-10)
+    value, y = second_eigenvector(path(n), 1e-10)[:2]
     angle = torch.pi * torch.arange(n, dtype=torch.float64) / (n - 1)
     assert value == pytest.approx(1 - np.cos(np.pi / (n - 1)), abs=1e-8)
     torch.testing.assert_close(y / y.abs().max(), torch.cos(angle), rtol=0, atol=1e-4)  # the first end is positive
@@ -116,7 +116,7 @@ def test_a_clique_has_eigenvalue_n_over_n_minus_1(n: int) -> None:
 @pytest.mark.parametrize("n", [SMALL, LARGE])
 def test_two_components_have_eigenvalue_0(n: int) -> None:
     W = torch.block_diag(clique(n // 2), clique(n - n // 2))
-    value, y = second_eigenvector(Graph(W), 1e-8)
+    value, y = second_eigenvector(Graph(W), 1e-8)[:2]
     assert value == pytest.approx(0, abs=1e-6)
     assert y[: n // 2].std() < 1e-5 * y.abs().max()
     assert y[0] * y[-1] < 0
@@ -129,7 +129,7 @@ def test_against_the_dense_generalised_problem(n: int) -> None:
     W = graph.W.numpy()
     D = np.diag(W.sum(1))
     values, vectors = eigh(D - W, D)
-    value, y = second_eigenvector(graph, 1e-10)
+    value, y = second_eigenvector(graph, 1e-10)[:2]
     assert value == pytest.approx(values[1], abs=1e-8)
     assert (y @ graph.degrees).item() == pytest.approx(0, abs=1e-8)  # the constant vector has no part in it
     expected = vectors[:, 1] * np.sign(vectors[np.abs(vectors[:, 1]).argmax(), 1])
@@ -195,7 +195,7 @@ def test_the_best_split_against_every_prefix(seed: int, n: int, sparse: bool) ->
 
 
 def test_a_graph_larger_than_one_block_of_rows() -> None:
-    """2^24 numbers are looked at in one go: 4100 rows take two. A band of edges keeps the reference quick."""
+    """Rows are looked at 64 at a time, sums are float32 only within 64 numbers: 4100 rows cross many borders."""
     n = 4100
     W = torch.zeros(n, n)
     W.diagonal(1)[:] = W.diagonal(-1)[:] = torch.rand(n - 1, generator=torch.Generator().manual_seed(0))
@@ -203,7 +203,7 @@ def test_a_graph_larger_than_one_block_of_rows() -> None:
     bridge = W.diagonal(1).double()
     volume = torch.cumsum(W.sum(1, dtype=torch.float64), 0)
     expected = bridge / volume[:-1] + bridge / (volume[-1] - volume[:-1])
-    torch.testing.assert_close(split.curve, expected, rtol=1e-5, atol=0)
+    torch.testing.assert_close(split.curve, expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("n", [4, SMALL, LARGE])
@@ -240,7 +240,7 @@ def test_three_cliques_that_are_equally_near_are_cut_between_them(n: int) -> Non
 def test_cheeger(seed: int, n: int) -> None:
     """lambda <= NCut of the sweep, and its conductance h <= sqrt(2 lambda), so that NCut <= 2 sqrt(2 lambda)."""
     graph = random_graph(n, seed)
-    value, y = second_eigenvector(graph)
+    value, y = second_eigenvector(graph)[:2]
     split = best_split(graph, y)
     assert value - 1e-9 <= split.ncut <= 2 * np.sqrt(2 * value) + 1e-9
 

@@ -8,17 +8,53 @@ a walk without memory gives 1 for every S.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.linalg import eigh
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+from scipy.linalg import eig, eigh
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs, eigsh
 
 from walkcut.errors import InputError
-from walkcut.graph import Graph
+from walkcut.graph import Affinity, Directed
 
 DENSE = 200  # up to this many nodes all eigenvectors are cheaper than a few
+BASIS = 12  # Lanczos vectors kept: products of W with a vector until the first look at convergence
+RESTARTS = 20  # then the vector is taken as it is; its sweep is still a valid cut
+
+
+class Eigenpair(NamedTuple):
+    """The second eigenvector of a graph, and how far to trust it.
+
+    Attributes
+    ----------
+    value : float
+        lambda_2 in [0, 2]; no NCut is smaller. For a directed graph the real part.
+    y : float64 Tensor (n,)
+        The entry of largest magnitude is positive.
+    gap : float
+        lambda_3 - lambda_2; infinity for two nodes.
+    residual : float
+        |M x - (1 - lambda_2) x| with |x| = 1 and M = D^-1/2 W D^-1/2.
+    products : int
+        With W; 0 for a full decomposition.
+    """
+
+    value: float
+    y: torch.Tensor
+    gap: float
+    residual: float
+    products: int
+
+    @property
+    def degenerate(self) -> bool:
+        """Whether the next eigenvector is too near to tell apart: this one is a mixture, and its split one of several.
+
+        By the sin-theta theorem (Davis & Kahan 1970) the angle to the true one is at most about residual / gap: here
+        it may pass 30 degrees.
+        """
+        return self.gap <= 2 * self.residual
 
 
 @dataclass(frozen=True)
@@ -34,36 +70,46 @@ class Split:
     ncut : float
     curve : float64 Tensor (n-1,)
         NCut of every prefix.
+    eigenpair : Eigenpair or None
+        That the nodes were sorted by; None if by something else.
     """
 
     order: torch.Tensor
     size: int
     ncut: float
     curve: torch.Tensor
+    eigenpair: Eigenpair | None = None
 
 
-def ncut(graph: Graph, mask: torch.Tensor) -> float:
-    """NCut of the nodes in `mask` (n,) bool against the rest; a side of no volume escapes with probability 0."""
-    inside = torch.as_tensor(mask).to(graph.W.device).bool()
-    if inside.shape != (len(graph),):
-        raise InputError(f"A cut of {len(graph)} nodes needs a mask of as many entries, not {tuple(inside.shape)}.")
-    if inside.all() or not inside.any():
+def ncut(graph: Affinity, mask: torch.Tensor) -> float:
+    """NCut of the nodes in `mask` (n,) bool against the rest; a side of no volume escapes with probability 0.
+
+    On a directed graph cut(S, S') and cut(S', S) differ, and each is divided by the volume of the side it leaves.
+    """
+    side = torch.as_tensor(mask).to(graph.degrees.device).bool()
+    if side.shape != (len(graph),):
+        raise InputError(f"A cut of {len(graph)} nodes needs a mask of as many entries, not {tuple(side.shape)}.")
+    if side.all() or not side.any():
         raise InputError("A cut needs nodes on both sides.")
-    degrees = graph.degrees
-    cut = graph.W[inside][:, ~inside].sum(dtype=torch.float64)
-    volumes = degrees[inside].sum(), degrees[~inside].sum()
-    return float(sum(cut / volume for volume in volumes if volume > 0))
+    escapes = 0.0
+    for members in (side, ~side):
+        index = torch.nonzero(members).ravel()
+        volume = float(graph.degrees[index].sum())
+        cut = volume - float(graph.subgraph(index).degrees.sum())
+        escapes += max(cut, 0.0) / volume if volume > 0 else 0.0
+    return escapes
 
 
-def second_eigenvector(graph: Graph, tolerance: float = 1e-4, seed: int = 0) -> tuple[float, torch.Tensor]:
+def second_eigenvector(graph: Affinity, tolerance: float = 1e-4, seed: int = 0) -> Eigenpair:
     """The relaxed problem (D - W) y = lambda D y (Shi & Malik 2000, equation 11).
 
     With x the eigenvector of the second largest eigenvalue of D^-1/2 W D^-1/2, y = D^-1/2 x. The largest is known,
-    D^1/2 1, and is deflated. Signs are fixed: the entry of largest magnitude is positive.
+    D^1/2 1, and is deflated. For a directed graph y is the second right eigenvector of D^-1 W, its real part where it
+    is complex.
 
     Parameters
     ----------
-    graph : Graph
+    graph : Affinity
         Every node needs a positive degree, see `best_cut` for graphs with isolated nodes.
     tolerance : float
         Relative accuracy of the Ritz value, for graphs of more than 200 nodes.
@@ -72,51 +118,84 @@ def second_eigenvector(graph: Graph, tolerance: float = 1e-4, seed: int = 0) -> 
 
     Returns
     -------
-    eigenvalue : float
-        lambda in [0, 2]; no NCut is smaller.
-    y : float64 Tensor (n,)
+    Eigenpair
     """
     n = len(graph)
     if n < 2:
         raise InputError(f"A graph of {n} node cannot be cut: it takes at least 2.")
-    root = graph.degrees.sqrt()
-    if not root.min() > 0:
+    if not graph.degrees.min() > 0:
         raise InputError("A node has no edges: cut isolated nodes off first, as best_cut does.")
-    if n <= DENSE:
-        value, x = _dense(graph, root)
-    else:
-        value, x = _lanczos(graph, root, tolerance, seed)
-    y = torch.from_numpy(np.ascontiguousarray(x)).to(root) / root
-    return float(max(1 - value, 0.0)), y * _sign(y)
+    solve = _directed if isinstance(graph, Directed) else _symmetric
+    return solve(graph, tolerance, np.random.default_rng(seed).normal(size=n))
 
 
-def _dense(graph: Graph, root: torch.Tensor) -> tuple[float, np.ndarray]:
-    """Second eigenpair by a full decomposition; the first is moved from 1 to -2, so that it never mixes in."""
-    n = len(graph)
+def _symmetric(graph: Affinity, tolerance: float, start: np.ndarray) -> Eigenpair:
+    """The two largest eigenpairs of M = D^-1/2 W D^-1/2, with the first moved from 1 to -2 out of their way."""
+    n, root = len(graph), graph.degrees.sqrt()
     first = root / torch.linalg.vector_norm(root)
-    scaled = graph.W.double() / root[:, None] / root - 3 * first[:, None] * first
-    values, vectors = eigh(scaled.cpu().numpy(), subset_by_index=[n - 1, n - 1])
-    return float(values[0]), vectors[:, 0]
-
-
-def _lanczos(graph: Graph, root: torch.Tensor, tolerance: float, seed: int) -> tuple[float, np.ndarray]:
-    """Second eigenpair by ARPACK on products W v alone; the first is moved from 1 to -1."""
-    n = len(graph)
-    inverse = 1 / root
-    first = root / torch.linalg.vector_norm(root)
+    products = 0
 
     def product(x: np.ndarray) -> np.ndarray:
-        x = torch.from_numpy(x.ravel()).to(root)
-        after = inverse * graph.matvec(inverse * x).double()
-        return (after - 2 * first * (first @ x)).cpu().numpy()
+        nonlocal products
+        products += 1
+        x = torch.from_numpy(np.ascontiguousarray(x)).to(root).view(n, -1)
+        after = graph.matvec(x / root[:, None]).double() / root[:, None]
+        return (after - 3 * first[:, None] * (first @ x)).cpu().numpy()
 
-    operator = LinearOperator((n, n), matvec=product, dtype=np.float64)
-    start = np.random.default_rng(seed).normal(size=n)
+    if n <= DENSE:
+        values, vectors = eigh(product(np.eye(n)), subset_by_index=[max(n - 2, 0), n - 1])
+        products = 0
+    else:
+        operator = LinearOperator((n, n), matvec=lambda x: product(x).ravel(), matmat=product, dtype=np.float64)
+        values, vectors = _lanczos(operator, tolerance, start)
+    x = vectors[:, -1:]
+    used = products
+    residual = float(np.linalg.norm(product(x) - values[-1] * x))
+    gap = float(values[-1] - values[-2]) if n > 2 else float("inf")
+    y = torch.from_numpy(x.ravel()).to(root) / root
+    return Eigenpair(float(max(1 - values[-1], 0.0)), y * _sign(y), gap, residual, used)
+
+
+def _lanczos(operator: LinearOperator, tolerance: float, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two eigenpairs by ARPACK, ascending; where they nearly coincide, what it has after its restarts."""
     try:
-        values, vectors = eigsh(operator, k=1, which="LA", v0=start, tol=tolerance, maxiter=50)
-    except ArpackNoConvergence:
-        return _dense(graph, root)  # eigenvalues that nearly coincide: slow and sure
-    return float(values[0]), vectors[:, 0]
+        values, vectors = eigsh(operator, 2, which="LA", v0=start, tol=tolerance, ncv=BASIS, maxiter=RESTARTS)
+    except ArpackNoConvergence as error:
+        values, vectors = error.eigenvalues, error.eigenvectors
+        if len(values) < 2:
+            values, vectors = eigsh(operator, 2, which="LA", v0=start, tol=tolerance, ncv=4 * BASIS, maxiter=10**4)
+    order = np.argsort(values)
+    return values[order], vectors[:, order]
+
+
+def _directed(graph: Directed, tolerance: float, start: np.ndarray) -> Eigenpair:
+    """Second right eigenvector of D^-1 W by Arnoldi; P - 1 u^T moves 1 to 0 and others only by a constant vector."""
+    n, degrees = len(graph), graph.degrees
+    products = 0
+
+    def product(v: np.ndarray) -> np.ndarray:
+        nonlocal products
+        products += 1
+        v = torch.from_numpy(np.ascontiguousarray(v)).to(degrees).view(n, -1)
+        after = graph.matvec(v).double() / degrees[:, None]
+        return (after - after.mean(0)).cpu().numpy()
+
+    if n <= DENSE:
+        values, vectors = eig(product(np.eye(n)))
+        products = 0
+    else:
+        operator = LinearOperator((n, n), matvec=lambda v: product(v).ravel(), matmat=product, dtype=np.float64)
+        values, vectors = eigs(operator, 3, which="LR", v0=start, tol=tolerance, ncv=2 * BASIS, maxiter=10**4)
+    order = np.argsort(-values.real, kind="stable")
+    value, other = values[order[0]], [values[i] for i in order[1:] if values[i] != np.conj(values[order[0]])]
+    v, used = vectors[:, order[0]], products
+    v = v / v[np.argmax(np.abs(v))]  # a phase that makes the largest entry real, so that the real part tells most
+    after = product(v.real.copy()).ravel() + 1j * product(v.imag.copy()).ravel()
+    residual = float(np.linalg.norm(after - value * v) / np.linalg.norm(v))
+    y = torch.from_numpy(v.real.copy()).to(degrees)
+    y = y - (degrees @ y) / degrees.sum()
+    gap = float(value.real - other[0].real) if other and n > 2 else float("inf")
+    return Eigenpair(float(max(1 - value.real, 0.0)), y * _sign(y), gap, residual, used)
 
 
 def _sign(y: torch.Tensor) -> float:
@@ -125,34 +204,51 @@ def _sign(y: torch.Tensor) -> float:
     return float(torch.sign(y[torch.nonzero(size >= (1 - 1e-6) * size.max())[0, 0]]))
 
 
-def best_split(graph: Graph, values: torch.Tensor) -> Split:
-    """The best of all n - 1 splits of the nodes sorted by `values` (n,), exactly, in one pass over W.
+def best_split(graph: Affinity, values: torch.Tensor) -> Split:
+    """The best of all n - 1 splits of the nodes sorted by `values` (n,), exactly.
 
-    Adding node i to S turns its edges to S from cut into inside: with running sums,
-    inside(S) = sum over i in S of (w_ii + 2 sum over j in S before i of w_ij), and cut(S) = vol(S) - inside(S).
+    One pass over the weights gives what lies inside every prefix S of the order, and the rest is arithmetic:
+    cut(S, S') = vol(S) - inside(S).
     """
-    n = len(graph)
-    order = torch.argsort(torch.as_tensor(values).to(graph.W.device), stable=True)
-    degrees = graph.degrees[order]
-    before = torch.empty(n, dtype=torch.float64, device=order.device)
-    block = max(1, 2**24 // n)
-    for start in range(0, n, block):
-        rows = graph.W[order[start : start + block]][:, order]  # (block, n)
-        before[start : start + block] = torch.tril(rows, diagonal=start - 1).sum(1, dtype=torch.float64)
-    inside = torch.cumsum(graph.W.diagonal()[order].double() + 2 * before, 0)[:-1]
-    volume = torch.cumsum(degrees, 0)
+    order = torch.argsort(torch.as_tensor(values).to(graph.degrees.device), stable=True)
+    inside = graph.inside(order)[:-1]
+    volume = torch.cumsum(graph.degrees[order], 0)
     total, volume = volume[-1], volume[:-1]
-    cut = (volume - inside).clamp_min(0)
-    curve = cut / volume.clamp_min(1e-300) + cut / (total - volume).clamp_min(1e-300)
+    leaving = (volume - inside).clamp_min(0)  # cut(S, S')
+    entering = leaving
+    if isinstance(graph, Directed):
+        entering = (torch.cumsum(graph.indegrees[order], 0)[:-1] - inside).clamp_min(0)  # cut(S', S)
+    curve = leaving / volume.clamp_min(1e-300) + entering / (total - volume).clamp_min(1e-300)
     best = int(torch.argmin(curve))
     return Split(order, best + 1, float(curve[best]), curve)
 
 
-def best_cut(graph: Graph, tolerance: float = 1e-4) -> Split:
+def plain_split(graph: Affinity, values: torch.Tensor, rule: str) -> Split:
+    """The two splits of the textbooks, for comparison with the best one.
+
+    Parameters
+    ----------
+    graph : Affinity
+    values : (n,)
+    rule : str
+        "sign": negative values against the others, where the relaxed indicator changes sign; "median": two halves.
+    """
+    values = torch.as_tensor(values)
+    split = best_split(graph, values)
+    sizes = {"sign": int((values < 0).sum()), "median": len(graph) // 2}
+    if rule not in sizes:
+        raise InputError(f"There is no rule {rule!r} to split by: choose from {', '.join(sizes)}.")
+    size = min(max(sizes[rule], 1), len(graph) - 1)
+    return replace(split, size=size, ncut=float(split.curve[size - 1]))
+
+
+def best_cut(graph: Affinity, tolerance: float = 1e-4) -> Split:
     """Second eigenvector and best split in one; isolated nodes are cut off first, at no cost."""
     isolated = graph.degrees <= 0
     if isolated.any():
         order = torch.argsort(isolated.int(), descending=True, stable=True)
-        size = min(int(isolated.sum()), len(graph) - 1)
+        # a region without any edge falls apart by halves
+        size = len(graph) // 2 if isolated.all() else int(isolated.sum())
         return Split(order, size, 0.0, torch.zeros(len(graph) - 1, dtype=torch.float64))
-    return best_split(graph, second_eigenvector(graph, tolerance)[1])
+    pair = second_eigenvector(graph, tolerance)
+    return replace(best_split(graph, pair.y), eigenpair=pair)
