@@ -2,12 +2,14 @@
 
 import itertools
 import json
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.cluster.hierarchy import fcluster, is_valid_linkage
 
 from walkcut.errors import InputError
 from walkcut.graph import Graph
@@ -127,12 +129,118 @@ def test_a_tree_survives_json(tree: PartitionTree) -> None:
         assert getattr(again, name).dtype == getattr(tree, name).dtype
 
 
-def test_a_damaged_tree_is_refused(tree: PartitionTree) -> None:
+@pytest.mark.parametrize(
+    ("name", "damage", "words"),
+    [
+        ("order", lambda x: [0, *x[1:-1], 0], "each patch once"),
+        ("order", lambda x: x[:-1], "each patch once"),
+        ("order", lambda x: [*x[:-1], 1.5], "no record of a tree"),
+        ("stop", lambda x: [x[0], *(stop - 1 for stop in x[1:])], "share out its slice"),
+        ("start", lambda x: [1, *x[1:]], "share out its slice"),
+        ("start", lambda x: x[:-1], "as many entries"),
+        ("left", lambda x: [10**6, *x[1:]], "one earlier node"),
+        ("left", lambda x: [0, *x[1:]], "one earlier node"),
+        ("right", lambda x: [-1, *x[1:]], "one earlier node"),
+        ("right", lambda x: [10**30, *x[1:]], "no record of a tree"),
+        ("ncut", lambda x: [None, *x[1:]], "a leaf has none"),
+        ("ncut", lambda x: [float("nan"), *x[1:]], "a leaf has none"),
+        ("ncut", lambda x: [2.5, *x[1:]], "a leaf has none"),
+        ("ncut", lambda x: ["low", *x[1:]], "no record of a tree"),
+        ("volume", lambda x: [float("nan"), *x[1:]], "finite"),
+        ("inside", lambda x: None, "no record of a tree"),
+        ("grid", lambda x: [8], "no record of a tree"),
+        ("grid", lambda x: ["8", "10"], "no record of a tree"),
+    ],
+)
+def test_a_damaged_tree_is_refused(
+    tree: PartitionTree, name: str, damage: Callable[[list], object], words: str
+) -> None:
     record = tree.to_dict()
-    with pytest.raises(InputError, match="each patch once"):
-        PartitionTree.from_dict(record | {"order": [0, *record["order"][1:-1], 0]})
-    with pytest.raises(InputError, match="share out its slice"):
-        PartitionTree.from_dict(record | {"stop": [record["stop"][0], *(stop - 1 for stop in record["stop"][1:])]})
+    with pytest.raises(InputError, match=words):
+        PartitionTree.from_dict(record | {name: damage(record[name])})
+
+
+def test_what_is_no_tree_is_refused(tree: PartitionTree) -> None:
+    for record in ({}, [], None, {key: value for key, value in tree.to_dict().items() if key != "left"}):
+        with pytest.raises(InputError, match="no record of a tree"):
+            PartitionTree.from_dict(record)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The first k, chosen nodes, stacks, linkages
+
+
+def test_the_first_k_nest_and_agree_with_thresholds(tree: PartitionTree) -> None:
+    most = int((tree.left < 0).sum())
+    before = np.zeros(GRID, int)
+    for k in range(1, most + 1):
+        labels = tree.labels(k=k)
+        assert (labels.shape, labels.dtype) == (GRID, np.int32)
+        np.testing.assert_array_equal(np.unique(labels), np.arange(k))
+        pairs = np.unique(np.stack([labels.ravel(), before.ravel()]), axis=1)
+        assert pairs.shape[1] == k  # each segment lies in one of the k - 1
+        before = labels
+    for threshold in THRESHOLDS:
+        labels = tree.labels(threshold)
+        np.testing.assert_array_equal(tree.labels(k=int(labels.max()) + 1), labels)
+
+
+def test_equal_splits_come_parents_first() -> None:
+    """Four components: three splits that all cost nothing."""
+    tree = partition(blocks(3, 3, 3, 3), (3, 4), smallest=1)
+    counts = [int(tree.labels(k=k).max()) + 1 for k in range(1, 5)]
+    assert counts == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("k", [0, -1, 10**6, 1.5, True, "2"])
+def test_a_tree_that_cannot_give_k_segments_says_so(tree: PartitionTree, k: object) -> None:
+    with pytest.raises(InputError, match=f"into 1 to {(tree.left < 0).sum()} segments, not {k}"):
+        tree.labels(k=k)
+
+
+def test_labels_of_chosen_nodes(tree: PartitionTree) -> None:
+    chosen = tree.leaves(0.5)
+    np.testing.assert_array_equal(tree.labels(leaves=chosen[::-1]), tree.labels(0.5))
+    with pytest.raises(InputError, match="do not hold each patch once"):
+        tree.labels(leaves=chosen[1:])
+    with pytest.raises(InputError, match="do not hold each patch once"):
+        tree.labels(leaves=[0, *chosen])
+
+
+@pytest.mark.parametrize("arguments", [{}, {"threshold": 0.5, "k": 2}, {"k": 2, "leaves": [0]}])
+def test_labels_take_one_of_three(tree: PartitionTree, arguments: dict) -> None:
+    with pytest.raises(InputError, match="one of three"):
+        tree.labels(**arguments)
+
+
+def test_a_stack_holds_the_labels_of_each_threshold(tree: PartitionTree) -> None:
+    stack = tree.stack(THRESHOLDS)
+    assert (stack.shape, stack.dtype) == ((len(THRESHOLDS), *GRID), np.int32)
+    for labels, threshold in zip(stack, THRESHOLDS, strict=True):
+        np.testing.assert_array_equal(labels, tree.labels(threshold))
+
+
+def test_a_linkage_gives_the_same_segments(tree: PartitionTree) -> None:
+    linkage = tree.to_linkage()
+    assert linkage.shape == (79, 4)
+    assert is_valid_linkage(linkage, throw=True)
+    assert (np.diff(linkage[:, 2]) >= 0).all()
+    assert linkage[-1, 3] == 80
+    for threshold in (*THRESHOLDS, *tree.ncut[np.isfinite(tree.ncut)]):
+        flat = fcluster(linkage, np.nextafter(2 - threshold, 0), "distance")
+        assert same_partition(flat, tree.labels(threshold).ravel())
+    for k in range(1, 12):
+        assert same_partition(fcluster(linkage, k, "maxclust"), tree.labels(k=k).ravel())
+
+
+def test_linkages_of_small_and_broken_trees() -> None:
+    assert partition(Graph(torch.ones(1, 1)), (1, 1)).to_linkage().shape == (0, 4)
+    whole = partition(Graph(torch.ones(6, 6)), (2, 3)).to_linkage()
+    assert is_valid_linkage(whole, throw=True)
+    assert (whole[:, 2] == 0).all()
+    tree = partition(blocks(3, 5, 4), (3, 4), smallest=2)
+    assert is_valid_linkage(tree.to_linkage(), throw=True)
+    assert same_partition(fcluster(tree.to_linkage(), 1.5, "distance"), np.repeat([0, 1, 2], [3, 5, 4]))
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 2.1, float("nan"), float("inf")])

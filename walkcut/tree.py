@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 
 from walkcut.attention import Grid
 from walkcut.errors import InputError
-from walkcut.graph import Graph
+from walkcut.graph import Affinity
 from walkcut.ncut import best_cut
 
 # NCut of every cut of a walk that forgets where it was: no reason to split. Exact for a walk; for a region's graph,
 # whose own walk forgets the rest of the picture, a rule of thumb.
 MEMORYLESS = 1.0
+ROUNDING = 1e-6  # an NCut below it is what float32 sums leave of zero: a cut between components
 
 
 @dataclass(frozen=True)
@@ -46,14 +50,27 @@ class PartitionTree:
     inside: np.ndarray
 
     def __post_init__(self) -> None:
-        n = self.grid[0] * self.grid[1]
+        n, nodes = self.grid[0] * self.grid[1], len(self.start)
         if not np.array_equal(np.sort(self.order), np.arange(n)):
             raise InputError(f"The order of a tree over {n} patches must name each patch once.")
-        split = self.left >= 0
-        whole = (self.start[self.left] == self.start) & (self.stop[self.left] == self.start[self.right])
-        whole &= self.stop[self.right] == self.stop
-        if not whole[split].all() or (self.start[0], self.stop[0]) != (0, n):
+        lengths = {len(getattr(self, name)) for name in ("stop", "left", "right", "ncut", "volume", "inside")}
+        if lengths != {nodes} or not nodes:
+            raise InputError(f"A tree needs as many entries in each of its arrays, not {sorted(lengths | {nodes})}.")
+        split = np.flatnonzero(self.left >= 0)
+        left, right = self.left[split], self.right[split]
+        once = np.array_equal(np.sort(np.r_[left, right]), np.arange(1, nodes))
+        if not once or (np.minimum(left, right) <= split).any():
+            raise InputError("Every node but the first must be the child of one earlier node: this tree is damaged.")
+        whole = (self.start[left] == self.start[split]) & (self.stop[left] == self.start[right])
+        whole &= (self.stop[right] == self.stop[split]) & (self.start[left] < self.stop[left])
+        whole &= self.start[right] < self.stop[right]
+        if not whole.all() or (self.start[0], self.stop[0]) != (0, n):
             raise InputError("The children of a node must share out its slice: this tree is damaged.")
+        leaf = self.left < 0
+        if not np.isposinf(self.ncut[leaf]).all() or not ((self.ncut >= 0) & (self.ncut <= 2))[~leaf].all():
+            raise InputError("A split needs an NCut between 0 and 2, and a leaf has none: this tree is damaged.")
+        if not np.isfinite([self.volume, self.inside]).all():
+            raise InputError("The shares of a tree's nodes must be finite: this tree is damaged.")
 
     def __len__(self) -> int:
         return len(self.start)
@@ -70,24 +87,93 @@ class PartitionTree:
         """Nodes that are segments when splits of NCut up to `threshold` are taken, from the root down."""
         if not 0 <= threshold <= 2:
             raise InputError(f"A threshold on NCut lies between 0 and 2, not {threshold}.")
-        split = self.needed() <= threshold
+        return self.below(self.needed() <= threshold)
+
+    def first(self, k: int) -> np.ndarray:
+        """Nodes that are the first k segments to appear as the threshold grows; of equal splits, the earlier node's.
+
+        Nested: of the segments for k, the split of one gives those for k + 1.
+        """
+        most = int((self.left < 0).sum())
+        if isinstance(k, bool) or not isinstance(k, Integral) or not 1 <= k <= most:
+            raise InputError(f"This tree can be cut into 1 to {most} segments, not {k}.")
+        taken = np.argsort(self.needed(), kind="stable")[: k - 1]  # leaves, never split, come last
+        return self.below(np.isin(np.arange(len(self)), taken))
+
+    def below(self, split: np.ndarray) -> np.ndarray:
+        """Nodes that are segments when the nodes marked in `split` (nodes,) bool are split, from the root down."""
         reached = np.zeros(len(self), bool)
         reached[0] = True
-        for node in np.flatnonzero(split):
-            reached[[self.left[node], self.right[node]]] = True
-        return np.flatnonzero(reached & ~split)
+        for node in np.flatnonzero(split & (self.left >= 0)):
+            if reached[node]:
+                reached[node] = False
+                reached[[self.left[node], self.right[node]]] = True
+        return np.flatnonzero(reached)
 
-    def labels(self, threshold: float) -> np.ndarray:
-        """Segments of the patches at a threshold: int32 (h, w), 0 for the largest, then by size.
+    def labels(
+        self, threshold: float | None = None, *, k: int | None = None, leaves: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Segments of the patches: int32 (h, w), 0 for the largest, then by size. No eigenproblem is solved again.
 
-        Thresholds nest: a larger one only splits segments of a smaller one. No eigenproblem is solved again.
+        Parameters
+        ----------
+        threshold : float in [0, 2]
+            Splits of NCut up to it are taken, from the root down. Thresholds nest: a larger one only splits segments
+            of a smaller one.
+        k : int, instead
+            Take the first k segments, see `first`.
+        leaves : int (m,), instead
+            Take these nodes; together they must hold each patch once.
+
+        Raises
+        ------
+        InputError
+            If not exactly one of the three is given, or it does not fit the tree.
         """
-        nodes = self.leaves(threshold)
+        if (threshold is not None) + (k is not None) + (leaves is not None) != 1:
+            raise InputError("Segments of a tree need one of three: a threshold, k, or leaves.")
+        if leaves is None:
+            leaves = self.first(k) if threshold is None else self.leaves(threshold)
+        nodes = np.sort(leaves)
         nodes = nodes[np.argsort(self.start[nodes] - self.stop[nodes], kind="stable")]
-        labels = np.empty(len(self.order), np.int32)
+        labels = np.full(len(self.order), -1, np.int32)
         for label, node in enumerate(nodes):
             labels[self.order[self.start[node] : self.stop[node]]] = label
+        if labels.min() < 0 or (self.stop[nodes] - self.start[nodes]).sum() != len(labels):
+            raise InputError(f"The nodes {nodes.tolist()} do not hold each patch once.")
         return labels.reshape(self.grid)
+
+    def stack(self, thresholds: Sequence[float]) -> np.ndarray:
+        """`labels` at each of m thresholds: int32 (m, h, w)."""
+        return np.stack([self.labels(threshold) for threshold in thresholds])
+
+    def to_linkage(self) -> np.ndarray:
+        """The tree as a SciPy linkage, float64 (h*w - 1, 4), over the patches as its leaves.
+
+        A split becomes a merge at height 2 - (the largest NCut on its path from the root), which never falls towards
+        the root; patches that were never parted merge at height 0. So `fcluster(linkage, height, "distance")` at a
+        height just below 2 - threshold gives the segments of `labels(threshold)`, and, where no two splits are equal,
+        `fcluster(linkage, k, "maxclust")` those of `labels(k=k)`.
+        """
+        n = len(self.order)
+        rows: list[tuple[int, int, float, int]] = []
+        cluster = np.empty(len(self), np.int64)  # that stands for a node; n + i is made by row i
+
+        def merge(a: int, b: int, height: float, size: int) -> int:
+            rows.append((min(a, b), max(a, b), height, size))
+            return n + len(rows) - 1
+
+        for node in np.flatnonzero(self.left < 0):
+            patches = self.order[self.start[node] : self.stop[node]]
+            cluster[node] = patches[0]
+            for size, patch in enumerate(patches[1:], 2):
+                cluster[node] = merge(cluster[node], patch, 0.0, size)
+        needed = self.needed()
+        last_first = np.argsort(needed, kind="stable")[::-1]  # children before their parents
+        for node in last_first[self.left[last_first] >= 0]:
+            size = self.stop[node] - self.start[node]
+            cluster[node] = merge(cluster[self.left[node]], cluster[self.right[node]], 2 - needed[node], size)
+        return np.array(rows, np.float64).reshape(-1, 4)
 
     def to_dict(self) -> dict:
         """Plain numbers and lists, for JSON; a leaf's NCut is None."""
@@ -102,21 +188,36 @@ class PartitionTree:
 
     @classmethod
     def from_dict(cls, record: dict) -> PartitionTree:
-        """The inverse of `to_dict`."""
-        integers = {name: np.array(record[name], np.int64) for name in ("order", "start", "stop", "left", "right")}
-        ncut = np.array([np.inf if value is None else value for value in record["ncut"]])
-        shares = {name: np.array(record[name], np.float64) for name in ("volume", "inside")}
-        return cls(tuple(record["grid"]), ncut=ncut, **integers, **shares)
+        """The inverse of `to_dict`.
+
+        Raises
+        ------
+        InputError
+            If the record is not a whole tree.
+        """
+        try:
+            h, w = (operator.index(side) for side in record["grid"])
+            integers = {
+                name: np.array([operator.index(value) for value in record[name]], np.int64)
+                for name in ("order", "start", "stop", "left", "right")
+            }
+            ncut = np.array([np.inf if value is None else value for value in record["ncut"]], np.float64)
+            shares = {name: np.array(record[name], np.float64) for name in ("volume", "inside")}
+            return cls((h, w), ncut=ncut, **integers, **shares)
+        except InputError:
+            raise
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+            raise InputError(f"This is no record of a tree ({error}): write it anew with to_dict().") from error
 
 
-def partition(graph: Graph, grid: Grid, smallest: int | None = None, tolerance: float = 1e-3) -> PartitionTree:
+def partition(graph: Affinity, grid: Grid, smallest: int | None = None, tolerance: float = 1e-3) -> PartitionTree:
     """Cut recursively until regions are small or no cut is better than a memoryless walk's.
 
     Each region is cut as a graph of its own (what leads out of it is forgotten), as in Shi & Malik 2000, section 3.
 
     Parameters
     ----------
-    graph : Graph
+    graph : Affinity
         Of h*w nodes.
     grid : (h, w)
     smallest : int, optional
@@ -137,7 +238,7 @@ def partition(graph: Graph, grid: Grid, smallest: int | None = None, tolerance: 
     total = float(graph.degrees.sum()) or 1.0
     nodes: list[list[float]] = []  # start, stop, left, right, ncut, volume, inside
 
-    def add(start: int, stop: int, region: Graph, volume: float) -> int:
+    def add(start: int, stop: int, region: Affinity, volume: float) -> int:
         inside = float(region.degrees.sum()) / total
         nodes.append([start, stop, -1, -1, np.inf, volume, inside])
         return len(nodes) - 1
@@ -152,7 +253,7 @@ def partition(graph: Graph, grid: Grid, smallest: int | None = None, tolerance: 
         split = best_cut(region, tolerance)
         if split.ncut >= MEMORYLESS:
             continue
-        nodes[node][4] = split.ncut
+        nodes[node][4] = split.ncut if split.ncut > ROUNDING else 0.0
         order[start:stop] = order[start:stop][split.order.cpu().numpy()]
         bounds = (start, start + split.size, stop)
         sides = split.order[: split.size], split.order[split.size :]
