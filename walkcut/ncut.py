@@ -130,7 +130,11 @@ def second_eigenvector(graph: Affinity, tolerance: float = 1e-4, seed: int = 0) 
 
 
 def _symmetric(graph: Affinity, tolerance: float, start: np.ndarray) -> Eigenpair:
-    """The two largest eigenpairs of M = D^-1/2 W D^-1/2, with the first moved from 1 to -2 out of their way."""
+    """The two largest eigenpairs of M + 1, M = D^-1/2 W D^-1/2, with the first moved out of their way, from 2 to -1.
+
+    ARPACK's tolerance is relative to the eigenvalue: around 1 + mu, unlike mu, it does not ask for all digits of a
+    region that is not worth cutting.
+    """
     n, root = len(graph), graph.degrees.sqrt()
     first = root / torch.linalg.vector_norm(root)
     products = 0
@@ -140,7 +144,7 @@ def _symmetric(graph: Affinity, tolerance: float, start: np.ndarray) -> Eigenpai
         products += 1
         x = torch.from_numpy(np.ascontiguousarray(x)).to(root).view(n, -1)
         after = graph.matvec(x / root[:, None]).double() / root[:, None]
-        return (after - 3 * first[:, None] * (first @ x)).cpu().numpy()
+        return (after + x - 3 * first[:, None] * (first @ x)).cpu().numpy()
 
     if n <= DENSE:
         values, vectors = eigh(product(np.eye(n)), subset_by_index=[max(n - 2, 0), n - 1])
@@ -153,7 +157,7 @@ def _symmetric(graph: Affinity, tolerance: float, start: np.ndarray) -> Eigenpai
     residual = float(np.linalg.norm(product(x) - values[-1] * x))
     gap = float(values[-1] - values[-2]) if n > 2 else float("inf")
     y = torch.from_numpy(x.ravel()).to(root) / root
-    return Eigenpair(float(max(1 - values[-1], 0.0)), y * _sign(y), gap, residual, used)
+    return Eigenpair(float(max(2 - values[-1], 0.0)), y * _sign(y), gap, residual, used)
 
 
 def _lanczos(operator: LinearOperator, tolerance: float, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
