@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,24 @@ def test_heads_against_diffusers(tiny: Backbone) -> None:
             found = torch.stack(list(head_attention(layer, hidden)))
         assert found.shape == (layer.heads, 20, 20)
         torch.testing.assert_close(found, expected)
+
+
+def test_sharpness_raises_probabilities_to_a_power(tiny: Backbone) -> None:
+    """softmax(beta s) = A^beta, rows renormalised."""
+    layer = next(iter(self_attention_layers(tiny).values()))
+    hidden = torch.randn(1, 20, layer.query_dim, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        plain, sharp = (torch.stack(list(head_attention(layer, hidden, beta))) for beta in (1.0, 3.0))
+    torch.testing.assert_close(sharp, plain**3 / (plain**3).sum(-1, keepdim=True))
+
+
+def test_reading_sharply_leaves_the_model_alone(tiny: Backbone, two_halves: np.ndarray) -> None:
+    latent = tiny.encode(two_halves, 16)
+    before = tiny.denoise(latent, 50)
+    sharp, plain = (attend(replace(tiny, sharpness=beta), two_halves, 16) for beta in (2.0, 1.0))
+    assert sharp.finest == plain.finest
+    assert (sharp.maps[sharp.finest] ** 2).sum() > (plain.maps[plain.finest] ** 2).sum()
+    torch.testing.assert_close(tiny.denoise(latent, 50), before, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("timesteps", [(0,), (100,), (50, 300, 50)])

@@ -133,12 +133,13 @@ def test_the_empty_prompt_is_what_the_text_encoder_makes_of_it(stable_model: Pat
 
 
 def test_the_readout_of_a_model_is_read(copy: Path) -> None:
-    readout = {"timesteps": [20, 80], "heads": {"a.attn1": [1, 0]}, "locality": 0.25}
+    readout = {"timesteps": [20, 80], "heads": {"a.attn1": [1, 0]}, "locality": 0.25, "sharpness": 1.5}
     (copy / "readout.json").write_text(json.dumps(readout))
     backbone = load_backbone(str(copy), "cpu")
     assert backbone.timesteps == (20, 80)
     assert backbone.heads == {"a.attn1": (1, 0)}
     assert backbone.locality == 0.25
+    assert backbone.sharpness == 1.5
 
 
 def test_half_precision_weights_are_computed_in_single(copy: Path) -> None:

@@ -60,12 +60,15 @@ def self_attention_layers(backbone: Backbone) -> dict[str, Attention]:
     return dict(sorted(found.items(), key=lambda item: order.index(item[0].split(".")[0])))
 
 
-def head_attention(attn: Attention, hidden: torch.Tensor) -> Iterator[torch.Tensor]:
-    """Yield each head's A, float32 (n, n), for the hidden state (1, n, channels) that enters a layer."""
+def head_attention(attn: Attention, hidden: torch.Tensor, sharpness: float = 1.0) -> Iterator[torch.Tensor]:
+    """Yield each head's A, float32 (n, n), for the hidden state (1, n, channels) that enters a layer.
+
+    With a sharpness of 1 this is what the layer itself uses; scores are multiplied by any other before the softmax.
+    """
     query = attn.to_q(hidden)[0].unflatten(-1, (attn.heads, -1)).transpose(0, 1)  # (heads, n, d)
     key = attn.to_k(hidden)[0].unflatten(-1, (attn.heads, -1)).transpose(0, 1)
     for q, k in zip(query, key, strict=True):
-        yield torch.softmax((q.float() @ k.float().T) * attn.scale, dim=-1)
+        yield torch.softmax((q.float() @ k.float().T) * (attn.scale * sharpness), dim=-1)
 
 
 class _Means:
@@ -91,11 +94,12 @@ class _Means:
 class _Listener:
     """A processor that notes where the layer looks, then lets the layer's own processor compute as ever."""
 
-    def __init__(self, means: _Means, weights: Sequence[float], inner: object) -> None:
-        self.means, self.weights, self.inner = means, weights, inner
+    def __init__(self, means: _Means, weights: Sequence[float], sharpness: float, inner: object) -> None:
+        self.means, self.weights, self.sharpness, self.inner = means, weights, sharpness, inner
 
     def __call__(self, attn: Attention, hidden_states: torch.Tensor, *args: object, **kwargs: object) -> torch.Tensor:
-        for matrix, weight in zip(head_attention(attn, hidden_states), self.weights, strict=True):
+        matrices = head_attention(attn, hidden_states, self.sharpness)
+        for matrix, weight in zip(matrices, self.weights, strict=True):
             if weight > 0:
                 self.means.add(matrix, weight)
         return self.inner(attn, hidden_states, *args, **kwargs)
@@ -113,7 +117,7 @@ def listening(backbone: Backbone, means: _Means, heads: Heads) -> Iterator[None]
     before = {name: layers[name].processor for name in heads}
     try:
         for name, weights in heads.items():
-            layers[name].processor = _Listener(means, weights, before[name])
+            layers[name].processor = _Listener(means, weights, backbone.sharpness, before[name])
         yield
     finally:
         for name, processor in before.items():

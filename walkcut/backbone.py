@@ -43,6 +43,9 @@ class Backbone:
         Weights of heads per self-attention layer, by module name; a layer not named weighs nothing. Empty: all alike.
     locality : float or None
         Width of the prior on distance that suits this model, see `walkcut.walk.Walk.local`.
+    sharpness : float
+        Scores are multiplied by it before the softmax when attention is read; above 1 a broad model looks less far
+        afield. What the model itself computes is left alone.
     ceiling : float
         The NCut that this model finds where there is nothing to cut (white noise), as a share of what a walk without
         memory would give; the automatic threshold stays below it.
@@ -56,6 +59,7 @@ class Backbone:
     timesteps: tuple[int, ...] = DEFAULT_TIMESTEPS
     heads: dict[str, tuple[float, ...]] = field(default_factory=dict)
     locality: float | None = None
+    sharpness: float = 1.0
     ceiling: float = 1.0
 
     @property
@@ -197,6 +201,7 @@ def _read(name: str, folder: Path, device: torch.device) -> Backbone:
         timesteps=tuple(readout.get("timesteps", DEFAULT_TIMESTEPS)),
         heads={layer: tuple(weights) for layer, weights in readout.get("heads", {}).items()},
         locality=readout.get("locality"),
+        sharpness=readout.get("sharpness", 1.0),
         ceiling=readout.get("ceiling", 1.0),
     )
 

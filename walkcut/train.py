@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +57,7 @@ SCHEDULER_CONFIG = dict(
 )
 SIDES = (20, 28, 36)  # patch grids seen in training; a batch holds one of them, at a constant number of patches
 # Where to read attention: chosen on BSDS500 train and on scenes. The encoder's layers alone: they do the looking.
-READOUT = {"timesteps": [10], "locality": 0.5}
+READOUT = {"timesteps": [10], "locality": 0.5, "sharpness": 2.0}
 CALIBRATION_GRIDS = (32, 64)
 
 
@@ -281,7 +281,7 @@ def calibrate(folder: Path, pictures: int = 8) -> Path:
 
     Noise has no regions, so a cut that is no better than the best of its best cuts is no cut (`threshold.automatic`).
     """
-    backbone = load_backbone(str(folder), "cpu")
+    backbone = replace(load_backbone(str(folder), "cpu"), sharpness=READOUT["sharpness"])
     layers = {n: layer for n, layer in self_attention_layers(backbone).items() if n.startswith("down_blocks")}
     heads = {name: (1.0,) * layer.heads for name, layer in layers.items()}
     ratios = []
