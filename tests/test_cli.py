@@ -32,6 +32,7 @@ def quarters(image: np.ndarray, model: object, **options: object) -> SimpleNames
         count=int(labels.max()) + 1,
         patch_labels=np.zeros((2, 3), np.int32),
         threshold=0.5,
+        criterion="constant",
         tree=SimpleNamespace(to_dict=lambda: {"grid": [2, 3]}),
     )
 
@@ -84,6 +85,7 @@ def test_json_tells_how_the_picture_was_cut(loads: list, folder: Path) -> None:
         "size": [20, 30],
         "patches": [2, 3],
         "segments": 4,
+        "criterion": "constant",
         "threshold_used": 0.5,
         "tree": {"grid": [2, 3]},
     }
@@ -308,3 +310,9 @@ def test_the_real_command_twice_gives_the_same_files(tmp_path: Path) -> None:
     assert record["patches"][1] == 16
     with Image.open(tmp_path / "one" / "fig.labels.png") as labels:
         assert len(np.unique(np.asarray(labels))) == record["segments"]
+
+
+def test_the_commands_names_are_those_of_the_criteria() -> None:
+    from walkcut import cli, threshold
+
+    assert (*threshold.CRITERIA, "auto") == cli.CRITERIA

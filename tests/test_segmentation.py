@@ -13,6 +13,7 @@ from walkcut.attention import attend
 from walkcut.backbone import Backbone, load_backbone
 from walkcut.errors import InputError
 from walkcut.segmentation import Segmentation, segment
+from walkcut.threshold import CRITERIA, prune
 from walkcut.walk import aggregate
 
 GRID = 16  # with `two_halves`, 24 x 32 pixels: 12 x 16 patches
@@ -49,11 +50,15 @@ def test_types_and_shapes(found: Segmentation, two_halves: np.ndarray) -> None:
     assert min(found.timings.values()) >= 0
 
 
-@pytest.mark.parametrize("threshold", ["auto", 0.1, 0.5, 0.9, 2])
+@pytest.mark.parametrize("threshold", ["auto", *CRITERIA, 0.1, 0.5, 0.9, 2])
 def test_labels_have_no_gaps(found: Segmentation, threshold: float | str) -> None:
     at = found.at(threshold)
     np.testing.assert_array_equal(np.unique(at.labels), np.arange(at.count))
-    np.testing.assert_array_equal(at.patch_labels, found.tree.labels(at.threshold))
+    pruning = prune(found.tree, threshold, found.walk, found.ceiling)
+    np.testing.assert_array_equal(at.patch_labels, found.tree.labels(leaves=pruning.leaves))
+    assert (at.criterion, at.threshold) == (pruning.criterion, pruning.threshold)
+    if at.threshold is not None:
+        np.testing.assert_array_equal(at.patch_labels, found.tree.labels(at.threshold))
 
 
 def test_the_same_seed_gives_the_same_labels(tiny: Backbone, two_halves: np.ndarray, found: Segmentation) -> None:
@@ -65,7 +70,7 @@ def test_the_same_seed_gives_the_same_labels(tiny: Backbone, two_halves: np.ndar
     assert not torch.equal(other.walk.P, found.walk.P)
 
 
-@pytest.mark.parametrize("threshold", [0.1, HALVES, 0.7, 1.5, "auto"])
+@pytest.mark.parametrize("threshold", [0.1, HALVES, 0.7, 1.5, "auto", "map-equation"])
 def test_another_threshold_is_a_pruning_of_the_same_tree(
     tiny: Backbone, two_halves: np.ndarray, found: Segmentation, threshold: float | str
 ) -> None:
@@ -163,7 +168,15 @@ def test_a_constant_picture_is_one_segment(
     embedded: Backbone, colour: tuple[int, int, int], shape: tuple[int, int]
 ) -> None:
     image = np.broadcast_to(np.array(colour, np.uint8), (*shape, 3))
-    assert segment(image, embedded, grid=32).count == 1
+    found = segment(image, embedded, grid=32)
+    assert found.count == 1
+    assert {name: found.at(name).count for name in CRITERIA} == dict.fromkeys(CRITERIA, 1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_white_noise_is_one_segment(embedded: Backbone, seed: int) -> None:
+    noise = np.random.default_rng(seed).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    assert segment(noise, embedded, grid=32).count == 1
 
 
 def test_the_embedded_model_tells_two_halves_apart(embedded: Backbone) -> None:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from walkcut.segmentation import Segmentation
 
 MAX_GRID = 128  # patches along the longer side: the walk of a square picture then fills 1 GB
+# as in walkcut.threshold, which takes long to import
+CRITERIA = ("half-life", "gap", "eigengap", "stability", "map-equation", "region-map", "auto")
 OUTPUTS = (".labels.png", ".overlay.png", ".tree.json")
 
 
@@ -38,14 +40,16 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _threshold(text: str) -> str | float:
-    if text == "auto":
+    if text in CRITERIA:
         return text
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not 0 < value <= 2:
-        raise argparse.ArgumentTypeError(f"{text} is no threshold: choose auto, or a number above 0 and at most 2.")
+        raise argparse.ArgumentTypeError(
+            f"{text} is no threshold: choose a number above 0 and at most 2, or {', '.join(CRITERIA)}."
+        )
     return value
 
 
@@ -92,8 +96,10 @@ def _add_segment(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("paths", nargs="*", metavar="PATH", help="a picture, or a folder whose pictures are taken")
     parser.add_argument("--sample", action="append", default=[], metavar="NAME", help="one of `walkcut samples`")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write; default: beside each picture")
-    wanted = "largest NCut of a cut that is kept, above 0 and at most 2; default: auto"
-    parser.add_argument("--threshold", type=_threshold, default="auto", metavar="auto|FLOAT", help=wanted)
+    wanted = (
+        f"largest NCut of a cut that is kept, above 0 and at most 2; or a criterion: {', '.join(CRITERIA)} (default)"
+    )
+    parser.add_argument("--threshold", type=_threshold, default="auto", metavar="FLOAT|NAME", help=wanted)
     wanted = "steps of the walk; default: 1"
     parser.add_argument("--steps", type=partial(_whole, low=1), default=1, metavar="K", help=wanted)
     wanted = "one of `walkcut models` (default: dead-leaves), or a folder in diffusers format"
@@ -314,7 +320,8 @@ def _encode(result: Segmentation, size: tuple[int, int], settings: dict) -> tupl
         "size": list(size),
         "patches": [h, w],
         "segments": result.count,
-        "threshold_used": float(result.threshold),
+        "criterion": result.criterion,
+        "threshold_used": result.threshold,
         "tree": result.tree.to_dict(),
     }
     text = json.dumps(record, allow_nan=False)

@@ -14,7 +14,7 @@ from walkcut.attention import attend
 from walkcut.backbone import Backbone, load_backbone
 from walkcut.images import check_image
 from walkcut.pixels import connected_parts, pixel_labels, soft_membership, without_gaps
-from walkcut.threshold import automatic, blank_ncut, check_threshold
+from walkcut.threshold import blank_ncut, check_threshold, prune
 from walkcut.tree import MEMORYLESS, PartitionTree, partition
 from walkcut.walk import Walk, aggregate
 
@@ -34,12 +34,14 @@ class Segmentation:
         Every other threshold's answer, see `at`.
     walk : Walk
         That was cut.
-    threshold : float
-        That was used, in [0, 2].
+    threshold : float or None
+        Of NCut that gives these segments, in [0, 2]; None where a criterion does not go by NCut alone.
     timings : dict of str to float
         Seconds per stage.
     ceiling : float
-        Bound of the automatic threshold, see `walkcut.threshold.automatic`.
+        Splits of this NCut or more are taken by no criterion, see `walkcut.threshold.prune`.
+    criterion : str
+        That chose where to stop: "constant", or one of `walkcut.threshold.CRITERIA`.
     """
 
     image: np.ndarray
@@ -47,9 +49,10 @@ class Segmentation:
     patch_labels: np.ndarray
     tree: PartitionTree
     walk: Walk
-    threshold: float
+    threshold: float | None
     timings: dict[str, float]
     ceiling: float = MEMORYLESS
+    criterion: str = "constant"
 
     @property
     def count(self) -> int:
@@ -57,13 +60,14 @@ class Segmentation:
         return int(self.labels.max()) + 1
 
     def at(self, threshold: float | str) -> Segmentation:
-        """The same tree pruned at another threshold: no second pass, no second recursion."""
-        checked = check_threshold(threshold)
-        chosen = automatic(self.tree, self.ceiling) if checked == "auto" else checked
-        patch_labels = self.tree.labels(chosen)
+        """The same tree pruned elsewhere, at a number or by a criterion: no second pass, no second recursion."""
+        pruning = prune(self.tree, threshold, self.walk, self.ceiling)
+        patch_labels = self.tree.labels(leaves=pruning.leaves)
         labels = pixel_labels(soft_membership(self.walk, patch_labels), self.walk.grid, self.image.shape[:2])
         # a segment may lose every pixel to its neighbours: number those that are left
-        return replace(self, labels=without_gaps(labels), patch_labels=patch_labels, threshold=chosen)
+        labels = without_gaps(labels)
+        chosen = {"threshold": pruning.threshold, "criterion": pruning.criterion}
+        return replace(self, labels=labels, patch_labels=patch_labels, **chosen)
 
     def parts(self) -> np.ndarray:
         """Connected pieces of the segments, int32 (H, W); pieces below 1/512 of the picture join their neighbours.
@@ -94,8 +98,9 @@ def segment(
         Other arrays are converted, see `walkcut.images.check_image`.
     model : str or Backbone
         A short name, a local folder in diffusers format, or a backbone that is already loaded.
-    threshold : "auto" or float in (0, 2]
-        Splits of NCut up to it are taken, from the whole picture down; "auto" lets the walk propose.
+    threshold : "auto", float in (0, 2] or str
+        Splits of NCut up to a number are taken, from the whole picture down. A name is a criterion that needs no
+        number, see `walkcut.threshold.CRITERIA`; "auto" is the default one.
     steps : int
         k >= 1: the walk takes k steps at once.
     grid : int
