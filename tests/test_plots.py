@@ -97,3 +97,38 @@ def test_method_has_five_panels_and_centres_the_eigenvector_on_zero(tree: Partit
     ]  # fmt: skip
     (cut,) = figure.axes[2].images
     assert cut.norm(0.0) == pytest.approx(0.5)
+
+
+def test_two_sides_tints_each_patch_by_its_side() -> None:
+    mask = np.zeros((4, 6), bool)
+    mask[:, :2] = True
+    figure = plots.two_sides(PHOTO, {"a": mask, "b": ~mask}, columns=2)
+    assert [axis.get_title() for axis in figure.axes] == ["a", "b"]
+    tints = [axis.images[1] for axis in figure.axes]
+    colours = [tint.cmap(tint.norm(tint.get_array())) for tint in tints]
+    np.testing.assert_array_equal(colours[0][:, :2], colours[1][:, 2:][:, :2])
+    assert not np.array_equal(colours[0][0, 0], colours[0][0, 5])
+    assert figure.axes[0].images[0].get_extent() == figure.axes[0].images[1].get_extent()
+
+
+def test_a_sweep_is_drawn_in_the_order_of_y_and_its_marks_lie_on_the_curve() -> None:
+    y = np.array([[0.5, -1.0, 2.0], [-0.5, 0.0, 1.0]])
+    leaving, entering = np.linspace(0.5, 0.1, 5), np.linspace(0.1, 0.4, 5)
+    figure = plots.sweep(PHOTO, y, leaving, entering, {"best": 2, "sign": 3})
+    eigenvector, sides, sorted_y, curve = figure.axes
+    assert eigenvector.images[0].norm(0.0) == pytest.approx(0.5)
+    np.testing.assert_array_equal(sides.images[1].get_array(), [[1, 0, 1], [0, 1, 1]])  # 0: the two smallest
+    np.testing.assert_array_equal(sorted_y.lines[0].get_ydata(), np.sort(y.ravel()))
+    np.testing.assert_allclose(curve.lines[0].get_ydata(), leaving + entering)
+    marks = [tuple(line.get_xydata()[0]) for line in curve.lines if line.get_label() in ("best", "sign")]
+    np.testing.assert_allclose(marks, [(2, 0.4 + 0.175), (3, 0.3 + 0.25)])
+
+
+def test_cheeger_draws_both_bounds_and_every_pair() -> None:
+    pairs = np.array([[0.1, 0.2], [0.5, 0.4]])
+    (axis,) = plots.cheeger({"random": pairs, "ring": pairs[:1]}).axes
+    upper, lower = axis.lines
+    np.testing.assert_allclose(upper.get_ydata(), np.sqrt(2 * upper.get_xdata()))
+    np.testing.assert_allclose(lower.get_ydata(), lower.get_xdata() / 2)
+    drawn = [len(dots.get_offsets()) for dots in axis.collections if dots.get_label() in ("random", "ring")]
+    assert drawn == [2, 1]

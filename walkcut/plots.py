@@ -220,6 +220,84 @@ def numbers(matrix: np.ndarray, names: Sequence[str], digits: int = 2) -> Figure
     return figure
 
 
+def two_sides(photo: np.ndarray, panels: Mapping[str, np.ndarray], columns: int = 3) -> Figure:
+    """A photograph (H, W, 3), in grey, with both sides of a cut tinted: one panel for each mask (h, w) of patches."""
+    rows, (height, width) = -(-len(panels) // columns), photo.shape[:2]
+    size = (7, (7 / columns * height / width + 0.55) * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    for (title, mask), axis in zip(panels.items(), axes.flat, strict=False):
+        _tint(axis, photo, mask)
+        axis.set_title(title, fontsize=10)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    return figure
+
+
+def _tint(axis: plt.Axes, photo: np.ndarray, mask: np.ndarray) -> None:
+    """The two sides of a cut, in the first two colours and with a white border, over the photograph in grey."""
+    box = (-0.5, mask.shape[1] - 0.5, mask.shape[0] - 0.5, -0.5)
+    axis.imshow(photo.mean(2), cmap="gray", vmin=0, vmax=255, extent=box)
+    sides = {"cmap": ListedColormap(OKABE_ITO[:2]), "vmin": 0, "vmax": 1, "alpha": 0.55, "interpolation": "nearest"}
+    axis.imshow(~np.asarray(mask, bool), **sides)
+    axis.contour(mask, levels=[0.5], colors="white", linewidths=0.9)
+
+
+def sweep(
+    photo: np.ndarray, y: np.ndarray, leaving: np.ndarray, entering: np.ndarray, marks: Mapping[str, int]
+) -> Figure:
+    """A cut along an eigenvector: its map, the two sides of the first mark, its sorted entries, and the sweep.
+
+    Parameters
+    ----------
+    photo : uint8 (H, W, 3)
+    y : array (h, w)
+    leaving, entering : array (h*w - 1,)
+        Escape probabilities of the 1, 2, ... patches of smallest y, and of the others.
+    marks : mapping of a split's name to the number of patches on its first side
+    """
+    figure, axes = plt.subplots(2, 2, figsize=(7, 5.4), layout="constrained")
+    (top, right), (sorted_y, curve) = axes
+    order = np.argsort(y.ravel(), kind="stable")
+    mask = np.zeros(y.size, bool)
+    mask[order[: next(iter(marks.values()))]] = True
+    top.imshow(y, cmap="RdBu_r", norm=CenteredNorm(), interpolation="nearest")
+    top.set_title("the eigenvector y", fontsize=10)
+    _tint(right, photo, mask.reshape(y.shape))
+    right.set_title(f"the two sides: {next(iter(marks))}", fontsize=10)
+    for axis in (top, right):
+        axis.set_axis_off()
+    ranks = np.arange(1, y.size)
+    sorted_y.plot(np.arange(1, y.size + 1), y.ravel()[order], color="black", lw=1.5)
+    sorted_y.axhline(0, color="0.7", lw=0.8, zorder=0)
+    sorted_y.set(xlabel="patches, sorted by y", ylabel="y")
+    curve.plot(ranks, leaving + entering, color="black", lw=1.6, label="NCut, the sum")
+    curve.plot(ranks, leaving, color=OKABE_ITO[0], ls="--", lw=1.2, label="first side leaves")
+    curve.plot(ranks, entering, color=OKABE_ITO[1], ls="-.", lw=1.2, label="second side leaves")
+    curve.set(xlabel="patches on the first side", ylabel="probability a step", ylim=(0, 1.1))
+    for number, (name, size) in enumerate(marks.items()):
+        style = {"color": OKABE_ITO[2 + number], "marker": "osD"[number], "ms": 7, "ls": "none", "mec": "white"}
+        sorted_y.plot(size, y.ravel()[order[size - 1]], **style)
+        curve.plot(size, leaving[size - 1] + entering[size - 1], label=name, **style)
+    curve.legend(fontsize=8)
+    return figure
+
+
+def cheeger(families: Mapping[str, np.ndarray]) -> Figure:
+    """Conductance against the second eigenvalue between Cheeger's bounds: a marker for each family of pairs (m, 2)."""
+    figure, axis = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
+    low = min(pairs[:, 0].min() for pairs in families.values())
+    line = np.geomspace(low / 1.3, 1.5, 100)
+    axis.fill_between(line, line / 2, np.sqrt(2 * line), color="0.93", zorder=0)
+    for bound, name, stroke in ((np.sqrt(2 * line), r"$\sqrt{2\lambda_2}$", "--"), (line / 2, r"$\lambda_2/2$", ":")):
+        axis.plot(line, bound, color="black", ls=stroke, lw=1.2, label=name)
+    for number, (name, pairs) in enumerate(families.items()):
+        style = {"marker": "osD^vP*X"[number % 8], "color": OKABE_ITO[number % 7], "s": 14 if len(pairs) > 9 else 70}
+        axis.scatter(*pairs.T, label=name, edgecolors="white", linewidths=0.4, zorder=3, **style)
+    axis.set(xscale="log", yscale="log", xlabel=r"$\lambda_2$", ylabel=r"conductance $\phi_*$")
+    axis.legend(fontsize=8, ncols=2, loc="lower right")
+    return figure
+
+
 def segments(photo: np.ndarray, labels: np.ndarray, ax: plt.Axes | None = None) -> Figure:
     """A photograph (H, W, 3), in grey, tinted by its labels (H, W); the eighth colour is the first again."""
     if ax is None:
