@@ -10,7 +10,17 @@ import pytest
 import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor
 
-from walkcut.attention import AttentionMaps, _Means, attend, head_attention, listening, self_attention_layers
+from walkcut.attention import (
+    AttentionMaps,
+    Features,
+    _Means,
+    attend,
+    attend_heads,
+    features,
+    head_attention,
+    listening,
+    self_attention_layers,
+)
 from walkcut.backbone import Backbone, load_backbone
 from walkcut.errors import InputError
 
@@ -156,6 +166,71 @@ def test_the_seed_decides_the_noise(tiny: Backbone, two_halves: np.ndarray) -> N
 def test_timestep_0_has_no_noise(tiny: Backbone, two_halves: np.ndarray) -> None:
     one, other = (attend(tiny, two_halves, GRID, (0,), seed).maps[12, 16] for seed in (0, 1))
     assert torch.equal(one, other)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Queries and keys kept, and features
+
+
+def test_heads_kept_give_the_same_means(tiny: Backbone, two_halves: np.ndarray) -> None:
+    weights = {FIRST: (0.0, 1.0), SECOND: (3.0, 1.0)}
+    kept = attend_heads(tiny, two_halves, GRID, (50, 300), heads=weights)
+    assert [(head.grid, head.weight) for head in kept] == 2 * [((12, 16), 1.0), ((6, 8), 3.0), ((6, 8), 1.0)]
+    expected = {}
+    for grid in ((12, 16), (6, 8)):
+        parts = [head for head in kept if head.grid == grid]
+        total = sum(head.weight * torch.softmax(head.query @ head.key.T, 1) for head in parts)
+        expected[grid] = total / sum(head.weight for head in parts)
+    assert_close(attend(tiny, two_halves, GRID, (50, 300), heads=weights), expected)
+
+
+def test_no_heads_to_keep(tiny: Backbone, two_halves: np.ndarray) -> None:
+    with pytest.raises(InputError, match="No self-attention was captured"):
+        attend_heads(tiny, two_halves, GRID, heads={})
+
+
+@torch.inference_mode()
+def test_features_are_what_the_layer_passes_on(tiny: Backbone, two_halves: np.ndarray) -> None:
+    """By hand: the layer's own projection of the values that its own attention gathers."""
+    seen = {}
+    layer = self_attention_layers(tiny)[SECOND]
+    handle = layer.register_forward_pre_hook(lambda module, inputs: seen.update(hidden=inputs[0]))
+    found = features(tiny, two_halves, GRID, (100,))
+    handle.remove()
+    value = layer.to_v(seen["hidden"])[0].unflatten(-1, (layer.heads, -1)).transpose(0, 1)
+    gathered = [A @ v for A, v in zip(head_attention(layer, seen["hidden"]), value, strict=True)]
+    assert found.grid == (6, 8)
+    torch.testing.assert_close(found.values, layer.to_out[0](torch.cat(gathered, 1)))
+
+
+def test_features_of_several_timesteps_are_averaged(tiny: Backbone, two_halves: np.ndarray) -> None:
+    both = features(tiny, two_halves, GRID, (0, 0)).values
+    torch.testing.assert_close(both, features(tiny, two_halves, GRID, (0,)).values)
+    assert not torch.allclose(both, features(tiny, two_halves, GRID, (0, 300)).values, atol=1e-4)
+
+
+def test_features_of_any_layer(tiny: Backbone, two_halves: np.ndarray) -> None:
+    first = features(tiny, two_halves, GRID, layer=FIRST)
+    assert (first.grid, first.values.shape) == ((12, 16), (192, 16))
+    block = features(tiny, two_halves, GRID, layer="down_blocks.1")  # a tuple, its first entry a picture
+    assert (block.grid, block.values.shape) == ((6, 8), (48, 32))
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [("attn9", "no layer 'attn9'"), ("", "no layer ''"), ("time_embedding", "does not give one vector a patch")],
+)
+def test_features_of_no_layer(tiny: Backbone, two_halves: np.ndarray, layer: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        features(tiny, two_halves, GRID, layer=layer)
+    assert not any(module._forward_hooks for module in tiny.unet.modules())
+
+
+def test_features_resized() -> None:
+    ramp = Features(torch.tensor([[0.0, 5.0], [1.0, 5.0]]), (1, 2)).resized((2, 4))
+    assert ramp.grid == (2, 4)
+    assert ramp.values[:, 0].tolist() == [0, 0.25, 0.75, 1] * 2
+    assert ramp.values[:, 1].tolist() == [5] * 8
 
 
 # ---------------------------------------------------------------------------------------------------------------------

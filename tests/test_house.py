@@ -21,7 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # A module imports only modules that stand before it.
 ORDER = [
-    *("errors", "images", "scenes", "backbone", "attention", "graph", "walk", "ncut", "tree", "threshold", "pixels"),
+    *("errors", "images", "scenes", "backbone", "attention", "graph", "walk", "stream", "affinity", "presets"),
+    *("ncut", "tree", "threshold", "pixels"),
     *("segmentation", "bench", "train", "plots", "widgets", "cli"),
 ]
 OUTER = {"bench", "train", "plots", "widgets", "cli"}  # rooms that the package's front door does not open

@@ -4,8 +4,9 @@ A head of a self-attention layer turns its n = h * w patches into queries Q and 
 
     A = softmax(Q K^T / sqrt(d)),        (Vaswani et al. 2017, equation 1)
 
-so row i of A says where patch i looks, and sums to one. Heads, layers and timesteps are streamed into one mean per
-grid: never more than one head's A is held beside the means.
+so row i of A says where patch i looks, and sums to one. `attend` streams heads, layers and timesteps into one mean per
+grid: never more than one head's A is held beside the means. `attend_heads` keeps Q and K instead, `features` what a
+layer passes on.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from diffusers.models.attention_processor import Attention
+from torch.nn import functional
 
 from walkcut.backbone import Backbone
 from walkcut.errors import InputError
@@ -53,6 +55,45 @@ class AttentionMaps:
         return max(self.maps, key=lambda grid: grid[0] * grid[1])
 
 
+@dataclass(frozen=True)
+class Head:
+    """One head of one layer at one timestep: A = softmax(query key^T), see `queries_and_keys`.
+
+    Attributes
+    ----------
+    grid : (h, w)
+    query, key : float32 Tensor (h*w, d)
+    weight : float, positive
+        In the mean of its grid.
+    """
+
+    grid: Grid
+    query: torch.Tensor
+    key: torch.Tensor
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a layer says of each patch.
+
+    Attributes
+    ----------
+    values : float32 Tensor (h*w, d)
+    grid : (h, w)
+    """
+
+    values: torch.Tensor
+    grid: Grid
+
+    def resized(self, grid: Grid) -> Features:
+        """The features on another grid, bilinear."""
+        h, w = self.grid
+        maps = self.values.T.reshape(1, -1, h, w)  # (1, d, h, w)
+        maps = functional.interpolate(maps, size=grid, mode="bilinear")
+        return Features(maps.flatten(2)[0].T, grid)
+
+
 def self_attention_layers(backbone: Backbone) -> dict[str, Attention]:
     """Self-attention modules by name, in the order of the forward pass ("attn1" in diffusers' transformer blocks)."""
     order = ("down_blocks", "mid_block", "up_blocks")
@@ -60,15 +101,23 @@ def self_attention_layers(backbone: Backbone) -> dict[str, Attention]:
     return dict(sorted(found.items(), key=lambda item: order.index(item[0].split(".")[0])))
 
 
-def head_attention(attn: Attention, hidden: torch.Tensor, sharpness: float = 1.0) -> Iterator[torch.Tensor]:
-    """Yield each head's A, float32 (n, n), for the hidden state (1, n, channels) that enters a layer.
+def queries_and_keys(
+    attn: Attention, hidden: torch.Tensor, sharpness: float = 1.0
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield each head's scaled Q and K, float32 (n, d), for the hidden state (1, n, channels) that enters a layer.
 
-    With a sharpness of 1 this is what the layer itself uses; scores are multiplied by any other before the softmax.
+    A = softmax(Q K^T). With a sharpness of 1 this is what the layer itself uses; scores are multiplied by any other.
     """
     query = attn.to_q(hidden)[0].unflatten(-1, (attn.heads, -1)).transpose(0, 1)  # (heads, n, d)
     key = attn.to_k(hidden)[0].unflatten(-1, (attn.heads, -1)).transpose(0, 1)
     for q, k in zip(query, key, strict=True):
-        yield torch.softmax((q.float() @ k.float().T) * (attn.scale * sharpness), dim=-1)
+        yield q.float() * (attn.scale * sharpness), k.float()
+
+
+def head_attention(attn: Attention, hidden: torch.Tensor, sharpness: float = 1.0) -> Iterator[torch.Tensor]:
+    """Yield each head's A, float32 (n, n), see `queries_and_keys`."""
+    for query, key in queries_and_keys(attn, hidden, sharpness):
+        yield torch.softmax(query @ key.T, dim=-1)
 
 
 class _Means:
@@ -79,8 +128,8 @@ class _Means:
         self.sums: dict[Grid, torch.Tensor] = {}
         self.weights: dict[Grid, float] = {}
 
-    def add(self, matrix: torch.Tensor, weight: float) -> None:
-        grid = self.grids[len(matrix)]
+    def hear(self, query: torch.Tensor, key: torch.Tensor, weight: float) -> None:
+        matrix, grid = torch.softmax(query @ key.T, dim=-1), self.grids[len(query)]
         if grid in self.sums:
             self.sums[grid].add_(matrix, alpha=weight)
         else:
@@ -91,22 +140,34 @@ class _Means:
         return AttentionMaps({grid: total.div_(self.weights[grid]) for grid, total in self.sums.items()})
 
 
+class _Kept:
+    """Queries and keys of every head heard."""
+
+    def __init__(self, grids: Mapping[int, Grid]) -> None:
+        self.grids = grids
+        self.heads: list[Head] = []
+
+    def hear(self, query: torch.Tensor, key: torch.Tensor, weight: float) -> None:
+        # copies: a head is a view into the whole layer's output, in which its rows lie apart
+        self.heads.append(Head(self.grids[len(query)], query.contiguous(), key.contiguous(), float(weight)))
+
+
 class _Listener:
     """A processor that notes where the layer looks, then lets the layer's own processor compute as ever."""
 
-    def __init__(self, means: _Means, weights: Sequence[float], sharpness: float, inner: object) -> None:
-        self.means, self.weights, self.sharpness, self.inner = means, weights, sharpness, inner
+    def __init__(self, ear: _Means | _Kept, weights: Sequence[float], sharpness: float, inner: object) -> None:
+        self.ear, self.weights, self.sharpness, self.inner = ear, weights, sharpness, inner
 
     def __call__(self, attn: Attention, hidden_states: torch.Tensor, *args: object, **kwargs: object) -> torch.Tensor:
-        matrices = head_attention(attn, hidden_states, self.sharpness)
-        for matrix, weight in zip(matrices, self.weights, strict=True):
+        pairs = queries_and_keys(attn, hidden_states, self.sharpness)
+        for (query, key), weight in zip(pairs, self.weights, strict=True):
             if weight > 0:
-                self.means.add(matrix, weight)
+                self.ear.hear(query, key, weight)
         return self.inner(attn, hidden_states, *args, **kwargs)
 
 
 @contextmanager
-def listening(backbone: Backbone, means: _Means, heads: Heads) -> Iterator[None]:
+def listening(backbone: Backbone, ear: _Means | _Kept, heads: Heads) -> Iterator[None]:
     """Listen to self-attention inside the block; the model is left as it was, also when an error is raised."""
     layers = self_attention_layers(backbone)
     for name, weights in heads.items():
@@ -117,7 +178,7 @@ def listening(backbone: Backbone, means: _Means, heads: Heads) -> Iterator[None]
     before = {name: layers[name].processor for name in heads}
     try:
         for name, weights in heads.items():
-            layers[name].processor = _Listener(means, weights, backbone.sharpness, before[name])
+            layers[name].processor = _Listener(ear, weights, backbone.sharpness, before[name])
         yield
     finally:
         for name, processor in before.items():
@@ -166,17 +227,93 @@ def attend(
     InputError
         For a timestep out of range, an unknown layer, or a picture that is none.
     """
+    means = _Means(_grids(backbone, latent := backbone.encode(image, grid)))
+    with listening(backbone, means, _heads(backbone, heads)):
+        _look(backbone, latent, timesteps, seed)
+    return means.maps()
+
+
+@torch.inference_mode()
+def attend_heads(
+    backbone: Backbone,
+    image: np.ndarray,
+    grid: int = 64,
+    timesteps: Sequence[int] | None = None,
+    seed: int = 0,
+    heads: Heads | None = None,
+) -> tuple[Head, ...]:
+    """What `attend` averages, as queries and keys: O(n d) numbers a head where a table of A would take n^2.
+
+    Parameters and errors are those of `attend`; `walkcut.stream` walks on the result.
+    """
+    kept = _Kept(_grids(backbone, latent := backbone.encode(image, grid)))
+    with listening(backbone, kept, _heads(backbone, heads)):
+        _look(backbone, latent, timesteps, seed)
+    if not kept.heads:
+        raise InputError("No self-attention was captured: name at least one layer with a positive weight.")
+    return tuple(kept.heads)
+
+
+@torch.inference_mode()
+def features(
+    backbone: Backbone,
+    image: np.ndarray,
+    grid: int = 64,
+    timesteps: Sequence[int] | None = None,
+    seed: int = 0,
+    layer: str | None = None,
+) -> Features:
+    """What a layer of the denoiser says of each patch, averaged over timesteps.
+
+    Parameters
+    ----------
+    backbone, image, grid, timesteps, seed
+        As for `attend`.
+    layer : str, optional
+        A module of the UNet, by name, whose output is one vector a patch. Default: the encoder's last self-attention,
+        DiffCut's choice (Couairon et al. 2024, section 3.1).
+
+    Returns
+    -------
+    Features
+        On the layer's own grid.
+    """
+    latent = backbone.encode(image, grid)
+    modules = dict(backbone.unet.named_modules())
+    if layer is None:
+        layer = [name for name in self_attention_layers(backbone) if name.startswith("down_blocks")][-1]
+    if not layer or layer not in modules:
+        raise InputError(f"There is no layer {layer!r}: see walkcut.attention.self_attention_layers.")
+    heard: list[torch.Tensor] = []
+
+    def hear(module: torch.nn.Module, inputs: object, output: object) -> None:
+        output = output[0] if isinstance(output, tuple) else getattr(output, "sample", output)
+        heard.append(output[0].flatten(1).T.float() if output.ndim == 4 else output[0].float())
+
+    handle = modules[layer].register_forward_hook(hear)
+    try:
+        _look(backbone, latent, timesteps, seed)
+    finally:
+        handle.remove()
+    grids = _grids(backbone, latent)
+    if not heard or heard[0].ndim != 2 or len(heard[0]) not in grids:
+        raise InputError(f"The layer {layer!r} does not give one vector a patch: name an attention layer or a block.")
+    return Features(torch.stack(heard).mean(0), grids[len(heard[0])])
+
+
+def _heads(backbone: Backbone, heads: Heads | None) -> Heads:
+    """Weights of heads: those asked for, the backbone's own, or all alike."""
+    if heads is not None:
+        return heads
+    return backbone.heads or {name: (1.0,) * layer.heads for name, layer in self_attention_layers(backbone).items()}
+
+
+def _look(backbone: Backbone, latent: torch.Tensor, timesteps: Sequence[int] | None, seed: int) -> None:
+    """Show the denoiser a latent, with noise, once per timestep."""
     timesteps = tuple(backbone.timesteps if timesteps is None else timesteps)
     if not timesteps or min(timesteps) < 0 or max(timesteps) > 999:
         raise InputError(f"Timesteps run from 0 to 999, not {list(timesteps)}.")
-    if heads is None:
-        layers = self_attention_layers(backbone)
-        heads = backbone.heads or {name: (1.0,) * layer.heads for name, layer in layers.items()}
-    latent = backbone.encode(image, grid)
-    means = _Means(_grids(backbone, latent))
     generator = torch.Generator().manual_seed(seed)
-    with listening(backbone, means, heads):
-        for timestep in timesteps:
-            noisy = backbone.add_noise(latent, timestep, generator) if timestep else latent
-            backbone.denoise(noisy, timestep)
-    return means.maps()
+    for timestep in timesteps:
+        noisy = backbone.add_noise(latent, timestep, generator) if timestep else latent
+        backbone.denoise(noisy, timestep)

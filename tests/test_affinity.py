@@ -1,0 +1,143 @@
+"""Graphs from rows, features and divergences, against loops and by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.distance import jensenshannon
+
+from walkcut.affinity import MOST, from_divergence, from_features, from_rows, jensen_shannon
+from walkcut.attention import Features
+from walkcut.errors import InputError
+from walkcut.graph import Graph
+from walkcut.ncut import best_cut
+from walkcut.walk import Walk
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def random_walk(n: int, seed: int = 0) -> Walk:
+    P = np.random.default_rng(seed).gamma(0.5, size=(n, n)) + 1e-6
+    return Walk(torch.tensor(P / P.sum(1, keepdims=True)), (1, n))
+
+
+def two_kinds(n: int = 8) -> Walk:
+    """Patches 0, 2, ... look at the first half of the picture, 1, 3, ... at the second."""
+    P = torch.full((n, n), 0.01, dtype=torch.float64)
+    P[0::2, : n // 2] = 1
+    P[1::2, n // 2 :] = 1
+    return Walk(P / P.sum(1, keepdim=True), (1, n))
+
+
+@pytest.mark.parametrize("measure", ["dot", "cosine"])
+def test_rows_against_the_table_multiplied_out(measure: str) -> None:
+    walk = random_walk(9, 1)
+    P = walk.P.numpy()
+    table = P @ P.T
+    if measure == "cosine":
+        length = np.sqrt((P**2).sum(1))
+        table /= np.outer(length, length)
+    graph = from_rows(walk, measure)
+    np.testing.assert_allclose(graph.matvec(torch.eye(9)).numpy(), table)
+    np.testing.assert_allclose(graph.degrees.numpy(), table.sum(1))
+
+
+def test_walkers_that_meet() -> None:
+    """From 0 and 1 both walkers go to 0 or 1 alike: they meet with probability 1/2."""
+    walk = Walk(torch.tensor([[0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]), (1, 3))
+    assert from_rows(walk, "dot").matvec(torch.eye(3)).tolist() == [[0.5, 0.5, 0], [0.5, 0.5, 0], [0, 0, 1]]
+    cosine = from_rows(walk, "cosine").matvec(torch.eye(3))
+    torch.testing.assert_close(cosine, torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
+
+
+@pytest.mark.parametrize("make", [from_rows, from_divergence])
+def test_patches_that_look_at_the_same_places_belong_together(make) -> None:
+    split = best_cut(make(two_kinds()))
+    assert set(split.order[: split.size].tolist()) in ({0, 2, 4, 6}, {1, 3, 5, 7})
+
+
+def test_a_measure_that_is_none_is_refused() -> None:
+    with pytest.raises(InputError, match="no measure 'euclid' of rows: choose from dot, cosine"):
+        from_rows(random_walk(3), "euclid")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Features
+
+
+def test_cosines_by_hand() -> None:
+    values = torch.tensor([[1.0, 0.0], [2.0, 2.0], [-3.0, 0.0], [0.0, 0.0]])
+    half = math.sqrt(0.5)
+    expected = [[1, half, 0, 0], [half, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    torch.testing.assert_close(from_features(values, 1).W, torch.tensor(expected))
+    for alpha in (2, 3, 10, 0.5):  # an even power would make opposites alike, an odd one negative, a root NaN
+        torch.testing.assert_close(from_features(Features(values, (2, 2)), alpha).W, torch.tensor(expected) ** alpha)
+
+
+@given(seed=seeds, n=st.integers(1, 9), d=st.integers(1, 5), alpha=st.floats(0.1, 20))
+@settings(max_examples=30, deadline=None)
+def test_a_graph_of_features_is_a_graph(seed: int, n: int, d: int, alpha: float) -> None:
+    W = from_features(torch.randn(n, d, generator=torch.Generator().manual_seed(seed)), alpha).W
+    assert len(Graph(W)) == n  # symmetric, finite, not negative
+    assert W.max() == 1
+
+
+@pytest.mark.parametrize("alpha", [0, -1, float("nan"), float("inf")])
+def test_the_power_is_positive(alpha: float) -> None:
+    with pytest.raises(InputError, match="power of a cosine must be positive"):
+        from_features(torch.ones(2, 2), alpha)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (torch.ones(3), r"patches by features, not \(3,\)"),
+        (torch.ones(0, 3), r"patches by features, not \(0, 3\)"),
+        (torch.tensor([[1.0], [float("nan")]]), "must be finite"),
+    ],
+)
+def test_what_are_no_features_is_refused(values: torch.Tensor, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        from_features(values)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Divergences
+
+
+def test_divergences_against_scipy() -> None:
+    walk = random_walk(7, 2)
+    P = walk.P.numpy()
+    expected = [[jensenshannon(p, q) ** 2 for q in P] for p in P]  # SciPy gives the root
+    np.testing.assert_allclose(jensen_shannon(walk).numpy(), expected, atol=1e-12)
+
+
+def test_rows_that_share_nothing_diverge_by_log_2() -> None:
+    walk = Walk(torch.eye(3), (1, 3))
+    torch.testing.assert_close(jensen_shannon(walk), math.log(2) * (1 - torch.eye(3)))
+    torch.testing.assert_close(from_divergence(walk).W, torch.eye(3) + (1 - torch.eye(3)) / math.e)
+
+
+def test_the_median_is_the_scale() -> None:
+    walk = random_walk(6, 3)
+    JS = jensen_shannon(walk).numpy()
+    scale = np.sort(JS[np.triu_indices(6, 1)])[7]  # of 15
+    np.testing.assert_allclose(from_divergence(walk).W.numpy(), np.exp(-JS / scale))
+    np.testing.assert_allclose(from_divergence(walk, 0.1).W.numpy(), np.exp(-JS / 0.1))
+
+
+def test_rows_that_are_all_alike() -> None:
+    W = from_divergence(Walk(torch.full((30, 30), 1 / 30), (5, 6))).W
+    torch.testing.assert_close(W, torch.ones(30, 30), atol=0.5, rtol=0)
+    assert from_divergence(Walk(torch.ones(1, 1), (1, 1))).W.tolist() == [[1]]
+
+
+def test_too_many_patches_for_divergences() -> None:
+    walk = Walk(torch.eye(MOST + 1), (1, MOST + 1))
+    with pytest.raises(InputError, match="1025 patches take too long: use a smaller grid, at most 1024"):
+        from_divergence(walk)
+    with pytest.raises(InputError, match="must be positive and finite, not 0"):
+        from_divergence(random_walk(3), 0)

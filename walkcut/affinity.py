@@ -1,0 +1,101 @@
+"""Graphs from what is known of patches: rows of a walk, features of a layer, divergences.
+
+Two patches are alike if they look at the same places, whether or not they look at each other.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from walkcut.attention import Features
+from walkcut.errors import InputError
+from walkcut.graph import Graph, LowRank
+from walkcut.walk import Walk
+
+MOST = 1024  # patches for Jensen-Shannon: n^3 / 2 logarithms, 5e8 for 1,024
+BLOCK = 2**22  # numbers held at once
+
+
+def from_rows(walk: Walk, measure: str = "cosine") -> LowRank:
+    """Patches are alike if walkers from them go to the same places: W = F F^T, never multiplied out.
+
+    Parameters
+    ----------
+    walk : Walk
+        Its rows are the features; for k steps give `walk.power(k)`.
+    measure : str
+        "dot": w_ij = sum_k p_ik p_jk, the probability that walkers from i and j meet at their next step. "cosine": the
+        same divided by the lengths of both rows, so that a patch that looks sharply weighs no more than others.
+    """
+    rows = {"dot": lambda P: P, "cosine": lambda P: P / torch.linalg.vector_norm(P, dim=1, keepdim=True)}
+    if measure not in rows:
+        raise InputError(f"There is no measure {measure!r} of rows: choose from {', '.join(rows)}.")
+    return LowRank(rows[measure](walk.P))
+
+
+def from_features(features: Features | torch.Tensor, alpha: float = 10.0) -> Graph:
+    """max(cosine, 0)^alpha of features, as DiffCut takes it (Couairon et al. 2024, equation 5).
+
+    Features at more than a right angle count as unlike, weight 0, before the power is taken: no power, odd, even or
+    fractional, then turns unlike into alike. A patch without features (length 0) is like none but itself.
+
+    Parameters
+    ----------
+    features : Features, or Tensor (n, d)
+    alpha : float, positive
+        The larger, the fewer patches are alike; DiffCut's is 10.
+    """
+    if not (0 < alpha < math.inf):
+        raise InputError(f"The power of a cosine must be positive and finite, not {alpha}.")
+    values = torch.as_tensor(features.values if isinstance(features, Features) else features)
+    values = values if values.is_floating_point() else values.double()
+    if values.ndim != 2 or 0 in values.shape:
+        raise InputError(f"Features must be a table of patches by features, not {tuple(values.shape)}.")
+    if not torch.isfinite(values).all():
+        raise InputError("Features must be finite; they hold NaN or infinity.")
+    unit = torch.nn.functional.normalize(values, dim=1)
+    W = (unit @ unit.T).clamp_(0, 1).pow_(alpha)
+    return Graph._trusted(W.fill_diagonal_(1.0))
+
+
+def jensen_shannon(walk: Walk) -> torch.Tensor:
+    """Jensen-Shannon divergence between rows of P, (n, n), in nats, 0 to log 2 (Lin 1991, equation 3.3).
+
+    JS(p, q) = H((p + q) / 2) - (H(p) + H(q)) / 2, with H the entropy.
+
+    Raises
+    ------
+    InputError
+        For more than 1,024 patches: the logarithms grow as n^3.
+    """
+    n = len(walk)
+    if n > MOST:
+        raise InputError(
+            f"Jensen-Shannon divergences of {n} patches take too long: use a smaller grid, at most {MOST} patches."
+        )
+    P = walk.P
+    entropy = torch.special.entr(P).sum(1)
+    JS = torch.zeros_like(P)
+    for i in range(n):
+        for j in range(i + 1, n, max(BLOCK // n, 1)):
+            others = slice(j, min(j + max(BLOCK // n, 1), n))
+            middle = torch.special.entr((P[others] + P[i]) / 2).sum(1)
+            JS[i, others] = (middle - (entropy[others] + entropy[i]) / 2).clamp_(0, math.log(2))
+    return JS + JS.T
+
+
+def from_divergence(walk: Walk, scale: float | None = None) -> Graph:
+    """exp(-JS / s) of rows of P, with s the median divergence of two different patches unless told otherwise.
+
+    A divergence is 0 for patches that are alike, so it takes a kernel to make it a weight.
+    """
+    JS = jensen_shannon(walk)
+    if scale is None:
+        pairs = torch.triu_indices(*JS.shape, offset=1)
+        # rows that are all alike leave rounding errors of about 1e-7, which are no scale
+        scale = max(float(JS[pairs[0], pairs[1]].median()), 1e-6) if len(JS) > 1 else 1.0
+    if not 0 < scale < math.inf:
+        raise InputError(f"The scale of a divergence must be positive and finite, not {scale}.")
+    return Graph._trusted(torch.exp(JS.div_(-scale)))
