@@ -57,7 +57,7 @@ SCHEDULER_CONFIG = dict(
 )
 SIDES = (20, 28, 36)  # patch grids seen in training; a batch holds one of them, at a constant number of patches
 # Where to read attention: chosen on BSDS500 train and on scenes. The encoder's layers alone: they do the looking.
-READOUT = {"timesteps": [10], "locality": 0.5, "sharpness": 2.0}
+READOUT = {"timesteps": [10], "locality": 0.5, "sharpness": 1.5}
 CALIBRATION_GRIDS = (32, 64)
 
 
