@@ -18,11 +18,13 @@ from PIL import Image
 from scipy.io import savemat
 
 from walkcut import scenes
+from walkcut import threshold as criteria
 from walkcut.bench import baselines, cli, datasets, run
 from walkcut.bench.datasets import Dataset, Item
 from walkcut.bench.metrics import score
 from walkcut.errors import InputError
 
+OURS = 1 + len(run.OTHERS) + 3  # settings of `fake_method`: criteria and three thresholds
 HALVES = np.repeat([[0, 0, 1, 1]], 4, axis=0)
 
 
@@ -36,10 +38,10 @@ def toy(count: int = 3) -> Dataset:
 
 
 def fake_segmentation() -> SimpleNamespace:
-    """A `Segmentation` as far as the runner looks: below 0.5 the halves, above nothing."""
+    """A `Segmentation` as far as the runner looks: below 0.5 the halves, above nothing; by a criterion one segment."""
 
-    def labels(threshold: float) -> np.ndarray:
-        return HALVES if threshold < 0.5 else np.zeros_like(HALVES)
+    def labels(threshold: float | str) -> np.ndarray:
+        return HALVES if not isinstance(threshold, str) and threshold < 0.5 else np.zeros_like(HALVES)
 
     tree = SimpleNamespace(labels=labels)
     return SimpleNamespace(labels=HALVES, tree=tree, at=lambda threshold: SimpleNamespace(labels=labels(threshold)))
@@ -200,8 +202,8 @@ def test_rows_hold_every_setting_and_one_tree_serves_all_thresholds(tmp_path: Pa
     rows, failed = run.run(toy(), [fake_method(log=log)], tmp_path / "rows.jsonl")
     assert failed == {}
     assert len(log) == 3
-    assert [row["setting"] for row in rows[:4]] == ["auto", "0.2", "0.4", "0.8"]
-    assert [row["segments"] for row in rows[:4]] == [2, 2, 2, 1]
+    assert [row["setting"] for row in rows[:OURS]] == ["auto", *run.OTHERS, "0.2", "0.4", "0.8"]
+    assert [row["segments"] for row in rows[:OURS]] == [2, *[1] * len(run.OTHERS), 2, 2, 1]
     assert rows[0]["scores"]["human"]["covering"] == pytest.approx(0.75)  # 1 with one human, 1/2 with the other
     assert run.read_rows(tmp_path / "rows.jsonl") == rows
 
@@ -214,13 +216,13 @@ def test_a_run_goes_on_where_it_was_cut_and_ends_with_the_same_rows(tmp_path: Pa
     whole, _ = run.run(toy(), [fake_method()], path)
     text = path.read_bytes()
     lines = text.split(b"\n")
-    for cut in (10, len(text) - 1, len(b"\n".join(lines[:5])), len(b"\n".join(lines[:6])) + 7):
+    for cut in (10, len(text) - 1, len(b"\n".join(lines[: OURS + 1])), len(b"\n".join(lines[: OURS + 2])) + 7):
         path.write_bytes(text[:cut])
         log: list = []
         again, _ = run.run(toy(), [fake_method(log=log)], path)
         assert strip(again) == strip(whole)
         assert strip(run.read_rows(path)) == strip(whole)
-        assert len(log) == 3 - text[:cut].count(b"\n") // 4  # only what was not complete is made again
+        assert len(log) == 3 - text[:cut].count(b"\n") // OURS  # only what was not complete is made again
 
 
 def test_a_kill_inside_a_picture_loses_only_that_picture(tmp_path: Path) -> None:
@@ -235,10 +237,11 @@ def test_a_kill_inside_a_picture_loses_only_that_picture(tmp_path: Path) -> None
     method = run.walkcut_method(killer, (0.2,), {})
     with pytest.raises(KeyboardInterrupt):
         run.run(toy(), [method], tmp_path / "rows.jsonl")
-    assert [row["picture"] for row in run.read_rows(tmp_path / "rows.jsonl")] == ["p0", "p0", "p1", "p1"]
+    per = OURS - 2
+    assert [row["picture"] for row in run.read_rows(tmp_path / "rows.jsonl")] == ["p0"] * per + ["p1"] * per
     rows, _ = run.run(toy(), [method], tmp_path / "rows.jsonl")
     assert len(calls) == 4
-    assert len(rows) == 6
+    assert len(rows) == 3 * per
 
 
 def test_rows_of_other_settings_or_weights_are_made_again_and_others_kept(tmp_path: Path) -> None:
@@ -247,11 +250,11 @@ def test_rows_of_other_settings_or_weights_are_made_again_and_others_kept(tmp_pa
     log: list = []
     rows, _ = run.run(toy(), [fake_method(weights="new", log=log), one_segment()], path)
     assert len(log) == 3
-    assert len(rows) == 3 * (4 + 1)
+    assert len(rows) == 3 * (OURS + 1)
     assert len({row["fingerprint"] for row in rows if row["method"] == "walkcut"}) == 1
     log.clear()
     kept, _ = run.run(toy(), [one_segment()], path)  # a method that sits out keeps its rows
-    assert len(kept) == 15
+    assert len(kept) == 3 * (OURS + 1)
     run.run(toy(), [fake_method(weights="new", log=log)], path)
     assert log == []
     run.run(toy(), [fake_method(weights="new", log=log)], path, fresh=True)
@@ -320,6 +323,37 @@ def test_the_markdown_table_shows_the_numbers_of_the_summary(tmp_path: Path) -> 
     assert run.markdown(run.read_summary(tmp_path / "toy.json")) == text
 
 
+def test_every_criterion_is_a_line_beside_the_best_constant_threshold(tmp_path: Path) -> None:
+    summary = run.bench(toy(), [fake_method(), one_segment()], tmp_path, "walkcut bench toy")
+    lines = [row["method"] for row in summary["table"] if row["measure"] == "covering"]
+    assert lines == [
+        "walkcut, automatic",
+        *(f"walkcut, {name}" for name in run.OTHERS),
+        "walkcut",
+        "Felzenszwalb",
+    ]
+    assert summary["methods"]["walkcut"]["automatic"] == criteria.AUTO
+    gaps = {(row["method"], row["baseline"]) for row in summary["differences"]}
+    singles = {("walkcut, automatic", "walkcut"), *((f"walkcut, {name}", "walkcut") for name in run.OTHERS)}
+    assert gaps == singles | {("walkcut, automatic", "Felzenszwalb"), ("walkcut", "Felzenszwalb")}
+    found = [r for r in summary["differences"] if (r["method"], r["measure"]) == ("walkcut, gap", "vi")]
+    assert [r["difference"] for r in found] == [0.0, 0.0]  # one segment: 0.5 bits away, as the halves are
+    assert "Difference from the best constant threshold (walkcut)" in run.markdown(summary)
+
+
+def test_summaries_of_before_the_criteria_are_still_read(tmp_path: Path) -> None:
+    summary = run.bench(toy(), [fake_method(), one_segment()], tmp_path, "walkcut bench toy")
+    later = [f"walkcut, {name}" for name in run.OTHERS]
+    old = summary | {
+        "table": [row for row in summary["table"] if row["method"] not in later],
+        "differences": [row for row in summary["differences"] if row["baseline"] == "Felzenszwalb"],
+    }
+    (tmp_path / "old.json").write_text(json.dumps(old))
+    text = run.markdown(run.read_summary(tmp_path / "old.json"))
+    assert "| walkcut, automatic | 0.750 | 0.733 | 0.500 |" in text
+    assert text.count("Difference from") == 1
+
+
 def test_what_is_no_summary_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("[]")
     (tmp_path / "b.json").write_text("{")
@@ -361,7 +395,7 @@ def test_our_method_is_scored_with_a_real_backbone(tmp_path: Path, tiny_model: P
     weights = tiny_model / "unet" / "diffusion_pytorch_model.safetensors"
     assert sums["unet/diffusion_pytorch_model.safetensors"] == hashlib.sha256(weights.read_bytes()).hexdigest()
     segments = {row["setting"]: row["segments"] for row in run.read_rows(tmp_path / "scenes-seeds.rows.jsonl")}
-    assert set(segments) == {"auto", "0.2", "0.9", "2"}
+    assert set(segments) == {"auto", *run.OTHERS, "0.2", "0.9", "2"}
     assert segments["0.2"] <= segments["0.9"] <= segments["2"]
     assert str(tiny_model.parent) not in json.dumps(summary)
 

@@ -14,7 +14,7 @@ from walkcut.attention import attend
 from walkcut.backbone import Backbone, load_backbone
 from walkcut.images import check_image
 from walkcut.pixels import connected_parts, pixel_labels, soft_membership, without_gaps
-from walkcut.threshold import blank_ncut, check_threshold, prune
+from walkcut.threshold import Pruning, blank_ncut, check_threshold, prune
 from walkcut.tree import MEMORYLESS, PartitionTree, partition
 from walkcut.walk import Walk, aggregate
 
@@ -61,7 +61,10 @@ class Segmentation:
 
     def at(self, threshold: float | str) -> Segmentation:
         """The same tree pruned elsewhere, at a number or by a criterion: no second pass, no second recursion."""
-        pruning = prune(self.tree, threshold, self.walk, self.ceiling)
+        return self.pruned(prune(self.tree, threshold, self.walk, self.ceiling))
+
+    def pruned(self, pruning: Pruning) -> Segmentation:
+        """The segments of a pruning of the tree."""
         patch_labels = self.tree.labels(leaves=pruning.leaves)
         labels = pixel_labels(soft_membership(self.walk, patch_labels), self.walk.grid, self.image.shape[:2])
         # a segment may lose every pixel to its neighbours: number those that are left

@@ -251,15 +251,22 @@ def map_equation(tree: PartitionTree, ceiling: float = MEMORYLESS, walk: Walk | 
 
     Score: bits a step saved against one codebook for the whole picture.
     """
-    leave = np.maximum(tree.volume - tree.inside, 0)
-    leave[0] = 0
-    segment = plogp(leave + tree.volume) - plogp(leave)
-    split = np.zeros(len(tree))
-    nodes = np.flatnonzero(tree.left >= 0)
-    q, a, b = leave[nodes], leave[tree.left[nodes]], leave[tree.right[nodes]]
-    split[nodes] = plogp(q + a + b) - plogp(q) - plogp(a) - plogp(b)
+    segment, split = codebooks(tree, np.maximum(tree.volume - tree.inside, 0))
     leaves, score = best_pruning(tree, -segment, -split, ceiling)
     return Pruning("map-equation", leaves, score=score)
+
+
+def codebooks(tree: PartitionTree, leave: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bits a step of each node's codebook, as a segment (but for the patches' sum) and as an index: float64 (nodes,).
+
+    `leave` (nodes,) are the rates at which nodes are left; nobody leaves the whole picture.
+    """
+    leave = np.r_[0.0, leave[1:]]
+    index = np.zeros(len(tree))
+    nodes = np.flatnonzero(tree.left >= 0)
+    q, a, b = leave[nodes], leave[tree.left[nodes]], leave[tree.right[nodes]]
+    index[nodes] = plogp(q + a + b) - plogp(q) - plogp(a) - plogp(b)
+    return plogp(leave + tree.volume) - plogp(leave), index
 
 
 def region_map(tree: PartitionTree, ceiling: float = MEMORYLESS, walk: Walk | None = None) -> Pruning:

@@ -71,6 +71,12 @@ def add_bench(subparsers: argparse._SubParsersAction) -> None:
     bsds.add_argument("--every", type=_count, default=1, metavar="N", help="one picture of N; default: all")
     _add_common(bsds)
     bsds.set_defaults(run=run_bsds)
+    tried = parts.add_parser("criteria", help="where to stop: every criterion, on pictures set aside for choosing")
+    tried.add_argument("--data", type=Path, metavar="DIR", help="BSDS500; without it, no photographs")
+    tried.add_argument("--every", type=_count, default=1, metavar="N", help="one picture of N; default: all")
+    tried.add_argument("--only", choices=("photographs", "scenes", "blank"), help="only these pictures")
+    _add_common(tried)
+    tried.set_defaults(run=run_criteria)
     table = parts.add_parser("table", help="print summaries as Markdown tables")
     table.add_argument("files", nargs="+", type=Path, metavar="FILE")
     table.set_defaults(run=run_table)
@@ -80,8 +86,8 @@ def command_line(arguments: argparse.Namespace, name: str) -> str:
     """The command that repeats the run: no default, and no path of this machine."""
     words = ["walkcut", "bench", name]
     usual = {"methods": METHODS, "model": "dead-leaves", "grid": 64, "steps": 1, "seed": 0, "device": "auto"}
-    usual |= {"thresholds": None, "suite": None, "count": None, "every": 1, "split": "val"}
-    if "data" in arguments:
+    usual |= {"thresholds": None, "suite": None, "count": None, "every": 1, "split": "val", "only": None}
+    if getattr(arguments, "data", None):
         words += ["--data", "DIR"]
     for key, default in usual.items():
         value = getattr(arguments, key, default)
@@ -141,6 +147,31 @@ def run_bsds(arguments: argparse.Namespace) -> int:
     summary = bench(dataset, methods, arguments.out, command_line(arguments, "bsds"), arguments.fresh)
     print(markdown(summary))
     return int(bool(summary["failed"]))
+
+
+def run_criteria(arguments: argparse.Namespace) -> int:
+    """`walkcut bench criteria`"""
+    from dataclasses import replace
+
+    from walkcut.bench.criteria import VARIANTS, blank_pictures, choosing_scenes
+    from walkcut.bench.datasets import bsds500
+    from walkcut.bench.run import THRESHOLDS, bench, load_walkcut, markdown
+
+    datasets = {"scenes": choosing_scenes(arguments.every), "blank": blank_pictures(max(1, 100 // arguments.every))}
+    if arguments.data:
+        photographs = bsds500(arguments.data, "train", 5 * arguments.every)  # 40 of 200
+        title = "Criteria on BSDS500 train, to choose by"
+        datasets["photographs"] = replace(photographs, name="criteria-bsds500-train", title=title)
+    settings = {name: getattr(arguments, name) for name in ("model", "device", "steps", "grid", "seed")}
+    methods = load_walkcut(thresholds=arguments.thresholds or THRESHOLDS, variants=VARIANTS, **settings)
+    failed = False
+    for name, dataset in datasets.items():
+        if arguments.only in (None, name):
+            used = methods[:1] if name == "blank" else methods  # one segment has one part
+            summary = bench(dataset, used, arguments.out, command_line(arguments, "criteria"), arguments.fresh)
+            print(markdown(summary))
+            failed |= bool(summary["failed"])
+    return int(failed)
 
 
 def run_table(arguments: argparse.Namespace) -> int:

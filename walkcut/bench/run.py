@@ -13,7 +13,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 import walkcut
+from walkcut import threshold as criteria
 from walkcut.bench.baselines import Method, Result
 from walkcut.bench.datasets import Dataset, Item
 from walkcut.bench.metrics import MEASURES, aggregate, bootstrap_difference, score
@@ -32,9 +33,12 @@ if TYPE_CHECKING:
     from walkcut.backbone import Backbone
     from walkcut.segmentation import Segmentation
 
+    Variant = Callable[[Segmentation], criteria.Pruning]
+
 PACKAGE = Path(walkcut.__file__).parent
 THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(1, 31))  # 0.05 to 1.5
 AUTO = "auto"
+OTHERS = tuple(name for name in criteria.CRITERIA if name != criteria.AUTO)  # criteria beside the automatic one
 OURS = "walkcut"
 CORE = ("images", "backbone", "attention", "walk", "graph", "ncut", "tree", "threshold", "pixels", "segmentation")
 PACKAGES = ("numpy", "scipy", "torch", "diffusers", "scikit-image", "scikit-learn", "pillow")
@@ -45,25 +49,37 @@ PACKAGES = ("numpy", "scipy", "torch", "diffusers", "scikit-image", "scikit-lear
 
 
 def walkcut_method(
-    segmenter: Callable[[np.ndarray], Segmentation], thresholds: Sequence[float], config: dict, connected: bool = False
+    segmenter: Callable[[np.ndarray], Segmentation],
+    thresholds: Sequence[float],
+    config: dict,
+    connected: bool = False,
+    variants: Mapping[str, Variant] | None = None,
 ) -> Method:
-    """Our method: one tree per picture; then the automatic threshold, and constant ones as prunings of that tree.
+    """Our method: one tree per picture; then every criterion, and constant thresholds, as prunings of that tree.
 
     Parameters
     ----------
     segmenter : callable
-        From an image to a `Segmentation` with the automatic threshold.
+        From an image to a `Segmentation` by the automatic criterion.
     thresholds : sequence of float
         In (0, 2].
     config : dict
         What the segmenter depends on.
     connected : bool
         Score connected parts (`Segmentation.parts`) instead of segments.
+    variants : mapping of name to function of a `Segmentation`, optional
+        Further ways to prune, each a line of the table.
     """
+    variants = variants or {}
 
     def run(item: Item) -> Iterator[Result]:
         found = segmenter(item.image)
-        yield Result(AUTO, found.parts() if connected else found.labels)
+        for name in (AUTO, *OTHERS):
+            chosen = found if name == AUTO else found.at(name)
+            yield Result(name, chosen.parts() if connected else chosen.labels)
+        for name, variant in variants.items():
+            chosen = found.pruned(variant(found))
+            yield Result(name, chosen.parts() if connected else chosen.labels)
         known: dict[bytes, np.ndarray] = {}  # neighbouring thresholds often prune to the same patches
         for threshold in thresholds:
             key = found.tree.labels(threshold).tobytes()
@@ -72,8 +88,10 @@ def walkcut_method(
                 known[key] = pruned.parts() if connected else pruned.labels
             yield Result(f"{threshold:g}", known[key])
 
-    settings = (AUTO, *(f"{threshold:g}" for threshold in thresholds))
-    return Method(OURS + ", parts" * connected, settings, config, tuple(f"{name}.py" for name in CORE), run)
+    settings = (AUTO, *OTHERS, *variants, *(f"{threshold:g}" for threshold in thresholds))
+    config = config | {"automatic": criteria.AUTO}
+    sources = (*(f"{name}.py" for name in CORE), *(["bench/criteria.py"] if variants else []))
+    return Method(OURS + ", parts" * connected, settings, config, sources, run)
 
 
 def model_record(model: str) -> dict:
@@ -93,6 +111,7 @@ def load_walkcut(
     steps: int = 1,
     grid: int = 64,
     seed: int = 0,
+    variants: Mapping[str, Variant] | None = None,
 ) -> list[Method]:
     """Segments, and their connected parts, with a model loaded once; see `walkcut.segmentation.segment`."""
     from walkcut.backbone import load_backbone
@@ -109,7 +128,7 @@ def load_walkcut(
             last[key] = segment(image, backbone, threshold=AUTO, steps=steps, grid=grid, seed=seed)
         return last[key]
 
-    return [walkcut_method(segmenter, thresholds, config, connected) for connected in (False, True)]
+    return [walkcut_method(segmenter, thresholds, config, connected, variants) for connected in (False, True)]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -284,13 +303,24 @@ class Curve:
     seconds: float
 
 
+def is_number(setting: str) -> bool:
+    """Whether a setting of ours is a constant threshold; else it is a criterion."""
+    return setting.replace(".", "", 1).isdigit()
+
+
+def constant_label(line: Curve) -> str:
+    """Of a criterion's line, the label of its method's line with constant thresholds, which is the method's name."""
+    return line.label.removesuffix(", automatic" if line.settings[0] == AUTO else f", {line.settings[0]}")
+
+
 def curves(rows: Sequence[dict], pictures: Sequence[str], methods: Sequence[Method]) -> list[Curve]:
-    """Tables (pictures, settings) per method; the automatic threshold is a line of its own."""
+    """Tables (pictures, settings) per method; the automatic criterion, and each of the others, is a line of its own."""
     index = {(row["picture"], row["method"], row["setting"]): row for row in rows}
     lines = []
     for method in methods:
-        free = tuple(setting for setting in method.settings if setting != AUTO)
-        groups = [(f"{method.name}, automatic", (AUTO,))] if AUTO in method.settings else []
+        alone = [setting for setting in method.settings if method.name.startswith(OURS) and not is_number(setting)]
+        groups = [(f"{method.name}, {'automatic' if setting == AUTO else setting}", (setting,)) for setting in alone]
+        free = tuple(setting for setting in method.settings if setting not in alone)
         for label, settings in [*groups, (method.name, free)]:
             if not settings:
                 continue
@@ -336,19 +366,24 @@ def table_rows(lines: Sequence[Curve]) -> list[dict]:
 
 
 def differences(lines: Sequence[Curve], baseline: str = "Felzenszwalb") -> list[dict]:
-    """Ours minus the baseline with 95% paired bootstrap intervals; positive means better only where more is better."""
-    theirs = next((line for line in lines if line.label == baseline), None)
+    """Paired bootstrap differences with 95% intervals; positive means better only where more is better.
+
+    First ours minus the baseline, with the best constant threshold and with the automatic criterion; then every
+    criterion minus the best constant threshold, of segments and of parts alike.
+    """
+    known = {line.label: line for line in lines}
+    ours = [line for line in lines if line.label.startswith(OURS)]
+    pairs = [(line, baseline) for line in ours if line.settings[0] == AUTO or is_number(line.settings[0])]
+    pairs += [(line, constant_label(line)) for line in ours if not is_number(line.settings[0])]
     found = []
-    for line in lines if theirs else []:
-        if not line.label.startswith(OURS):
-            continue
-        for (kind, measure), values in line.values.items():
+    for line, name in pairs:
+        for (kind, measure), values in line.values.items() if name in known else ():
             weights = weights_for(line, kind, measure)
-            pair = bootstrap_difference(values, theirs.values[kind, measure], weights, MEASURES[measure])
-            for name, numbers in pair.items():
+            pair = bootstrap_difference(values, known[name].values[kind, measure], weights, MEASURES[measure])
+            for choice, numbers in pair.items():
                 difference, low, high = (round(x, 4) for x in numbers)
                 found.append(
-                    {"method": line.label, "baseline": baseline, "truth": kind, "measure": measure, "choice": name}
+                    {"method": line.label, "baseline": name, "truth": kind, "measure": measure, "choice": choice}
                     | {"difference": difference, "low": low, "high": high}
                 )
     return found
@@ -405,10 +440,25 @@ def summarise(
         "data": dataset.config,
         "methods": {method.name: {"settings": list(method.settings)} | method.config for method in methods},
         "bootstrap": {"samples": 2000, "seed": 0, "interval": 0.95, "over": "pictures, paired"},
+        "segments": segment_counts(rows, pictures, methods),
         "seconds_per_picture": {line.label: round(line.seconds, 3) for line in lines},
         "table": table_rows(lines),
         "differences": differences(lines),
     }
+
+
+def segment_counts(rows: Sequence[dict], pictures: Sequence[str], methods: Sequence[Method]) -> dict[str, dict]:
+    """Of each criterion, by the label of its line: median number of segments, and pictures left in one segment."""
+    found = {}
+    for line in curves(rows, pictures, [method for method in methods if method.name.startswith(OURS)]):
+        if len(line.settings) == 1 and not is_number(line.settings[0]):
+            name = constant_label(line)
+            own = [
+                r for r in rows if r["method"] == name and r["setting"] == line.settings[0] and r["picture"] in pictures
+            ]
+            counts = [row["segments"] for row in own]
+            found[line.label] = {"median": float(np.median(counts)), "pictures_in_one": counts.count(1)}
+    return found
 
 
 COLUMNS = {
@@ -439,12 +489,16 @@ def markdown(summary: dict) -> str:
         text.append("| " + " | ".join(line) + " |")
     shown = {(kind, measure): title for kind, measure, title in columns}
     gaps = [row for row in summary["differences"] if (row["truth"], row["measure"]) in shown]
-    if gaps:
-        text += ["", f"Difference from {gaps[0]['baseline']}, with a 95% paired bootstrap interval over pictures:", ""]
+    for baseline in dict.fromkeys(row["baseline"] for row in gaps):
+        what = f"the best constant threshold ({baseline})" if baseline.startswith(OURS) else baseline
+        text += ["", f"Difference from {what}, with a 95% paired bootstrap interval over pictures:", ""]
         text += ["| method | measure | best for the data set | best per picture |", "|---|---|---|---|"]
-    for ods, ois in zip(gaps[::2], gaps[1::2], strict=True):
-        pair = (f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]" for row in (ods, ois))
-        text.append("| " + " | ".join([ods["method"], shown[ods["truth"], ods["measure"]], *pair]) + " |")
+        rows = [row for row in gaps if row["baseline"] == baseline]
+        if baseline.startswith(OURS):  # the full list is in the file
+            rows = [row for row in rows if row["measure"] == "covering"]
+        for ods, ois in zip(rows[::2], rows[1::2], strict=True):
+            pair = (f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]" for row in (ods, ois))
+            text.append("| " + " | ".join([ods["method"], shown[ods["truth"], ods["measure"]], *pair]) + " |")
     return "\n".join(text) + "\n"
 
 

@@ -1,0 +1,143 @@
+"""What was tried to stop without a number from the user, on pictures set aside for choosing among it.
+
+Not on the pictures of the results page: other photographs (BSDS500 train), scenes of other seeds, and pictures in which
+there is nothing to find.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from walkcut import scenes
+from walkcut.bench.datasets import Dataset, Item
+from walkcut.threshold import Pruning, best_pruning, codebooks, stability
+from walkcut.tree import PartitionTree
+
+if TYPE_CHECKING:
+    from walkcut.bench.run import Variant
+    from walkcut.segmentation import Segmentation
+
+SEED = 55_000_001  # no training run and no result starts with it
+FAMILIES = (
+    (scenes.TRAIN_SHAPES, scenes.TRAIN_TEXTURES, 30),
+    (scenes.HELD_OUT_SHAPES, scenes.HELD_OUT_TEXTURES, 20),
+)
+COLOURS = ((0, 0, 0), (128, 128, 128), (30, 90, 200), (255, 255, 255), (220, 40, 40))
+SHAPES = ((128, 128), (96, 144))
+
+
+def choosing_scenes(every: int = 1) -> Dataset:
+    """Dead leaves to choose by: 30 of the training's families, 20 of unseen ones; `every` keeps one of so many."""
+    names = tuple(f"{family}-{i:02d}" for family, (*_, count) in enumerate(FAMILIES) for i in range(count))
+
+    def load(name: str) -> Item:
+        family, index = map(int, name.split("-"))
+        shapes, textures, _ = FAMILIES[family]
+        scene = scenes.make_scene([SEED, family, index], 128, shapes, textures)
+        return Item(name, scene.image, {"instances": (scene.instances,), "materials": (scene.materials,)})
+
+    config = {"seed": SEED, "size": 128, "families": [count for *_, count in FAMILIES]}
+    return Dataset("criteria-scenes", "Criteria on dead leaves to choose by", names[::every], load, config)
+
+
+def blank_pictures(noise: int = 100) -> Dataset:
+    """Pictures in which there is nothing to find: white noise, and constant pictures of several colours and shapes."""
+    blank = {f"{i}": (colour, shape) for i, (colour, shape) in enumerate((c, s) for c in COLOURS for s in SHAPES)}
+    names = (*(f"noise-{i:03d}" for i in range(noise)), *(f"constant-{i}" for i in blank))
+
+    def load(name: str) -> Item:
+        kind, _, index = name.partition("-")
+        if kind == "noise":
+            image = np.random.default_rng([SEED, int(index)]).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+        else:
+            colour, shape = blank[index]
+            image = np.broadcast_to(np.array(colour, np.uint8), (*shape, 3)).copy()
+        return Item(name, image, {"human": (np.zeros(image.shape[:2], np.int32),)})
+
+    config = {"seed": SEED, "noise": noise, "colours": [list(c) for c in COLOURS], "shapes": [list(s) for s in SHAPES]}
+    return Dataset("criteria-blank", "Criteria where there is nothing to find", names, load, config)
+
+
+def best_threshold(tree: PartitionTree, segment: np.ndarray, split: np.ndarray, ceiling: float) -> np.ndarray:
+    """As `walkcut.threshold.best_pruning`, but only among the prunings by a threshold: the leaves."""
+    needed = tree.needed()
+    places = [0.0, *np.unique(needed[needed < ceiling])]
+
+    def total(place: float) -> float:
+        return segment[tree.leaves(place)].sum() + split[needed <= place].sum()
+
+    scores = np.array([total(place) for place in places])
+    return tree.leaves(places[int(np.argmax(scores > scores.max() - 1e-12))])
+
+
+def otsu(found: Segmentation) -> Pruning:
+    """The threshold that parts the tree's NCut values below the ceiling best in two groups (Otsu 1979)."""
+    values = np.sort(found.tree.ncut[found.tree.ncut < found.ceiling])
+    if len(values) < 2:
+        return Pruning("Otsu", found.tree.leaves(values[0] if len(values) else 0.0))
+    n, low = len(values), np.cumsum(values)[:-1]
+    k = np.arange(1, n)
+    between = k * (n - k) * (low / k - (values.sum() - low) / (n - k)) ** 2
+    return Pruning("Otsu", found.tree.leaves(float(values[np.argmax(between)])))
+
+
+def majority(found: Segmentation) -> Pruning:
+    """The largest sum over segments of Pr(a walker stays for a step) - 1/2: segments are kept more often than left.
+
+    Each is then a community in the weak sense of Radicchi et al. 2004, on average.
+    """
+    stays = found.tree.inside / np.maximum(found.tree.volume, 1e-300)
+    return Pruning("majority", best_pruning(found.tree, stays - 0.5, np.zeros(len(stays)), found.ceiling)[0])
+
+
+def linearised(time: float) -> Variant:
+    """Stability at a time below 1: the walk has taken its step with probability `time` (Delvenne et al. 2010)."""
+
+    def variant(found: Segmentation) -> Pruning:
+        tree = found.tree
+        segment = time * tree.inside + (1 - time) * tree.volume - tree.volume**2
+        return Pruning("stability", best_pruning(tree, segment, np.zeros(len(tree)), found.ceiling)[0])
+
+    return variant
+
+
+def later(time: int) -> Variant:
+    """Stability after several steps."""
+    return lambda found: stability(found.tree, found.ceiling, found.walk, time)
+
+
+def by_threshold(found: Segmentation) -> Pruning:
+    """Stability at one step, the best threshold instead of the best pruning."""
+    tree = found.tree
+    return Pruning("stability", best_threshold(tree, tree.inside - tree.volume**2, np.zeros(len(tree)), found.ceiling))
+
+
+def slow_map(time: float) -> Variant:
+    """The map equation when a step is taken with probability `time` only (Schaub, Lambiotte & Barahona 2012)."""
+
+    def variant(found: Segmentation) -> Pruning:
+        segment, index = codebooks(found.tree, time * np.maximum(found.tree.volume - found.tree.inside, 0))
+        return Pruning("map-equation", best_pruning(found.tree, -segment, -index, found.ceiling)[0])
+
+    return variant
+
+
+def map_by_threshold(found: Segmentation) -> Pruning:
+    """The map equation, the best threshold instead of the best pruning."""
+    segment, index = codebooks(found.tree, np.maximum(found.tree.volume - found.tree.inside, 0))
+    return Pruning("map-equation", best_threshold(found.tree, -segment, -index, found.ceiling))
+
+
+VARIANTS: dict[str, Variant] = {
+    "stability by threshold": by_threshold,
+    "stability at 1/2": linearised(0.5),
+    "stability at 2": later(2),
+    "stability at 4": later(4),
+    "map-equation by threshold": map_by_threshold,
+    "map-equation at 1/2": slow_map(0.5),
+    "map-equation at 3/4": slow_map(0.75),
+    "majority": majority,
+    "Otsu": otsu,
+}
