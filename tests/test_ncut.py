@@ -276,3 +276,12 @@ def test_a_gpu_cuts_alike() -> None:
         here, there = best_cut(graph), best_cut(Graph(graph.W.cuda()))
         assert there.ncut == pytest.approx(here.ncut, abs=1e-6)
         assert set(there.order[: there.size].tolist()) == set(here.order[: here.size].tolist())
+
+
+@pytest.mark.parametrize("n", [2, 3, 24, DENSE, LARGE])
+def test_a_clique_in_single_precision(n: int) -> None:
+    """All eigenvalues but the first coincide up to rounding: lambda_2 = 1, and every cut costs 1."""
+    pair = second_eigenvector(Graph(torch.ones(n, n)))
+    assert pair.value == pytest.approx(1, abs=1e-5)
+    assert best_cut(Graph(torch.ones(n, n))).ncut == pytest.approx(1, abs=1e-5)
+    assert pair.degenerate or n == 2

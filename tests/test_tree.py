@@ -332,3 +332,30 @@ def test_any_graph_gives_a_sound_tree(seed: int, h: int, w: int, data: st.DataOb
     assert (tree.inside <= tree.volume + 1e-12).all()
     labels = tree.labels(data.draw(st.floats(0, 2)))
     np.testing.assert_array_equal(np.unique(labels), np.arange(labels.max() + 1))
+
+
+def test_a_ceiling_only_leaves_out_what_costs_more() -> None:
+    graph = scattered(GRID)
+    whole, low = partition(graph, GRID, smallest=2), partition(graph, GRID, smallest=2, ceiling=0.3)
+    for threshold in (0.0, 0.1, 0.29):
+        np.testing.assert_array_equal(low.labels(threshold), whole.labels(threshold))
+    assert low.labels(2).max() < whole.labels(2).max()
+    assert low.ncut[np.isfinite(low.ncut)].max() < 0.3
+
+
+@pytest.mark.parametrize("ceiling", [0.0, -1.0, 2.5, float("nan")])
+def test_a_ceiling_out_of_range(ceiling: float) -> None:
+    with pytest.raises(InputError, match="ceiling of NCut must lie above 0"):
+        partition(scattered(GRID), GRID, ceiling=ceiling)
+
+
+def test_many_isolated_nodes_fall_apart_by_halves() -> None:
+    """300 nodes without edges beside a clique: no chain of 300 cuts."""
+    W = torch.zeros(324, 324)
+    W[:24, :24] = 1
+    tree = partition(Graph(W), (18, 18), smallest=2)
+    depth = np.zeros(len(tree), int)
+    for node in np.flatnonzero(tree.left >= 0):
+        depth[[tree.left[node], tree.right[node]]] = depth[node] + 1
+    assert depth.max() <= 10
+    assert len(np.unique(tree.labels(0.0)[np.arange(324).reshape(18, 18) < 24])) == 1

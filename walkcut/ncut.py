@@ -147,7 +147,7 @@ def _symmetric(graph: Affinity, tolerance: float, start: np.ndarray) -> Eigenpai
         return (after + x - 3 * first[:, None] * (first @ x)).cpu().numpy()
 
     if n <= DENSE:
-        values, vectors = eigh(product(np.eye(n)), subset_by_index=[max(n - 2, 0), n - 1])
+        values, vectors = _top_two(product(np.eye(n)))
         products = 0
     else:
         operator = LinearOperator((n, n), matvec=lambda x: product(x).ravel(), matmat=product, dtype=np.float64)
@@ -158,6 +158,15 @@ def _symmetric(graph: Affinity, tolerance: float, start: np.ndarray) -> Eigenpai
     gap = float(values[-1] - values[-2]) if n > 2 else float("inf")
     y = torch.from_numpy(x.ravel()).to(root) / root
     return Eigenpair(float(max(2 - values[-1], 0.0)), y * _sign(y), gap, residual, used)
+
+
+def _top_two(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The two largest eigenpairs, ascending."""
+    n = len(matrix)
+    values, vectors = eigh(matrix, subset_by_index=[n - 2, n - 1])
+    if len(values) < 2:  # LAPACK's selected eigenvalues get lost in a clique's, which all coincide
+        values, vectors = eigh(matrix)
+    return values, vectors
 
 
 def _lanczos(operator: LinearOperator, tolerance: float, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -210,7 +210,13 @@ class PartitionTree:
             raise InputError(f"This is no record of a tree ({error}): write it anew with to_dict().") from error
 
 
-def partition(graph: Affinity, grid: Grid, smallest: int | None = None, tolerance: float = 1e-3) -> PartitionTree:
+def partition(
+    graph: Affinity,
+    grid: Grid,
+    smallest: int | None = None,
+    tolerance: float = 1e-3,
+    ceiling: float = MEMORYLESS,
+) -> PartitionTree:
     """Cut recursively until regions are small or no cut is better than a memoryless walk's.
 
     Each region is cut as a graph of its own (what leads out of it is forgotten), as in Shi & Malik 2000, section 3.
@@ -225,11 +231,17 @@ def partition(graph: Affinity, grid: Grid, smallest: int | None = None, toleranc
         Default: one part in 256 of the picture, at least 2.
     tolerance : float
         Of the eigensolver.
+    ceiling : float in (0, 2]
+        A region whose best cut reaches it is left whole. A lower one saves time where larger thresholds are of no
+        interest.
 
     Returns
     -------
     PartitionTree
+        Its prunings at thresholds below the ceiling are those of a recursion run for that threshold alone.
     """
+    if not 0 < ceiling <= 2:
+        raise InputError(f"The ceiling of NCut must lie above 0 and be at most 2, not {ceiling}.")
     n = grid[0] * grid[1]
     if n != len(graph):
         raise InputError(f"A grid of {grid[0]}x{grid[1]} patches needs {n} nodes, not {len(graph)}.")
@@ -251,7 +263,7 @@ def partition(graph: Affinity, grid: Grid, smallest: int | None = None, toleranc
         if stop - start < max(2 * smallest, 2):
             continue
         split = best_cut(region, tolerance)
-        if split.ncut >= MEMORYLESS:
+        if split.ncut >= ceiling:
             continue
         nodes[node][4] = split.ncut if split.ncut > ROUNDING else 0.0
         order[start:stop] = order[start:stop][split.order.cpu().numpy()]
