@@ -288,6 +288,19 @@ def test_half_life_is_where_the_memory_of_a_split_halves_in_one_step() -> None:
         assert (len(found), found.threshold) == (expected, 0.5)
 
 
+@pytest.mark.parametrize("ceiling", [0.1, 0.6, 0.7])
+def test_half_life_is_twice_that_of_a_blank_picture(ceiling: float) -> None:
+    allowed = prune(handmade(0.01), "half-life", ceiling=ceiling).threshold
+    steps = [np.log(0.5) / np.log(1 - value) for value in (allowed, ceiling)]
+    assert steps[0] == pytest.approx(2 * steps[1])
+    assert allowed < min(ceiling, 0.5)
+
+
+@pytest.mark.parametrize("ceiling", [0.8, 1.0])
+def test_half_life_is_never_less_than_a_step(ceiling: float) -> None:
+    assert prune(handmade(0.01), "half-life", ceiling=ceiling).threshold == 0.5
+
+
 def handmade(*ncut: float) -> PartitionTree:
     """A comb: each split cuts off the first patch of what is left."""
     n = len(ncut) + 1
@@ -363,7 +376,7 @@ def test_a_blank_walk_without_a_prior_has_no_memory() -> None:
     assert blank_ncut((6, 9), None) == 1
 
 
-@pytest.mark.parametrize("name", ["half-life", "gap", "stability", "map-equation", "region-map"])
+@pytest.mark.parametrize("name", ["gap", "stability", "map-equation", "region-map"])
 def test_a_split_at_the_ceiling_is_not_taken(name: str) -> None:
     tree = partition(planted(10, 10, between=0.02), (1, 20), smallest=1)
     root = tree.ncut[0]

@@ -3,7 +3,7 @@
 Every criterion prunes one and the same tree: `prune(tree, criterion)`. Where its score is a sum over the nodes that
 are kept, the best of all prunings is found exactly (`best_pruning`); the others choose a threshold.
 
-    half-life      keep a split whose two sides remember, after one step, at least half of what they knew
+    half-life      keep a split that is remembered for a step, and twice as long as one of a blank picture
     gap            stop at the widest gap between the NCut values of the tree
     eigengap       as many segments as the relative eigengap says (Fan et al. 2022)
     stability      walkers are found where they were more often than chance has it (Delvenne et al. 2010)
@@ -135,15 +135,19 @@ def best_pruning(
 
 
 def half_life(tree: PartitionTree, ceiling: float = MEMORYLESS, walk: Walk | None = None) -> Pruning:
-    """Keep a split whose memory lives for a step or longer: NCut <= 1/2.
+    """Keep a split whose memory lives for a step, and twice as long as memory lives where there is nothing to see.
 
     Look at the two sides of a split as a chain of two states, escape probabilities a and b. Its second eigenvalue is
-    1 - a - b = 1 - NCut: what a walker's side now tells about its side after n steps decays as (1 - NCut)^n. It takes
-    a step or more to lose half of it if, and only if, NCut <= 1/2. A walk without memory has NCut = 1.
+    1 - a - b = 1 - NCut: what a walker's side now tells about its side after n steps decays as (1 - NCut)^n. Half of it
+    is left after log(1/2) / log(1 - NCut) steps, its half-life.
 
-    A constant threshold with a reason, not one that adapts; with k-step walks, a step is k steps long.
+    - A step or more: NCut <= 1/2. A walk without memory has NCut = 1.
+    - Twice that of the best split of a blank picture, whose NCut is the ceiling c and whose memory is due to the prior
+      on distance and to the noise alone: (1 - NCut) >= (1 - c)^(1/2), or NCut <= 1 - sqrt(1 - c).
+
+    So the threshold is the smaller of the two; it depends on the model and its prior, not on the picture.
     """
-    threshold = min(HALF, float(np.nextafter(ceiling, 0)))
+    threshold = min(HALF, 1 - float(np.sqrt(1 - ceiling)))
     return Pruning("half-life", tree.leaves(threshold), threshold)
 
 
