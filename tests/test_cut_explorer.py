@@ -56,6 +56,12 @@ def test_what_does_not_fit_is_refused(y: np.ndarray, leaving: np.ndarray, says: 
         cut_explorer(IMAGE, GRID, y, leaving, ENTERING)
 
 
+def test_more_patches_than_two_bytes_can_number_are_refused() -> None:
+    n = 256 * 257
+    with pytest.raises(InputError, match="coarser grid"):
+        cut_explorer(IMAGE, (256, 257), np.arange(n), np.zeros(n - 1), np.zeros(n - 1))
+
+
 def test_the_same_input_gives_the_same_bytes() -> None:
     first, second = (cut_explorer(IMAGE, GRID, Y, LEAVING, ENTERING).data for _ in range(2))
     assert first == second

@@ -39,6 +39,8 @@ def cut_explorer(
     for name, array, length in (("y", y, n), ("leaving", leaving, n - 1), ("entering", entering, n - 1)):
         if np.shape(array) != (length,) or not np.isfinite(array).all():
             raise InputError(f"{n} patches need {length} finite numbers in {name}, not {np.shape(array)}.")
+    if n > LEVELS + 1:
+        raise InputError(f"This figure numbers at most {LEVELS + 1} patches, not {n}: choose a coarser grid.")
     probabilities = np.array([leaving, entering])
     if probabilities.min() < -1e-9 or probabilities.max() > 1 + 1e-9:
         low, high = probabilities.min(), probabilities.max()
@@ -65,6 +67,4 @@ def cut_explorer(
 
 def _words(array: np.ndarray) -> str:
     """Numbers 0 to 65535, as little-endian words of two bytes, in base64."""
-    if array.max() > LEVELS:
-        raise InputError(f"This figure numbers at most {LEVELS + 1} patches: choose a coarser grid.")
     return base64.b64encode(np.rint(array).astype("<u2").tobytes()).decode()
