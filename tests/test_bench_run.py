@@ -14,15 +14,19 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from scipy.io import savemat
 
 from walkcut import scenes
 from walkcut import threshold as criteria
 from walkcut.bench import baselines, cli, datasets, run
+from walkcut.bench import criteria as tried
 from walkcut.bench.datasets import Dataset, Item
 from walkcut.bench.metrics import score
 from walkcut.errors import InputError
+from walkcut.graph import Graph
+from walkcut.tree import partition
 
 OURS = 1 + len(run.OTHERS) + 3  # settings of `fake_method`: criteria and three thresholds
 HALVES = np.repeat([[0, 0, 1, 1]], 4, axis=0)
@@ -398,6 +402,55 @@ def test_our_method_is_scored_with_a_real_backbone(tmp_path: Path, tiny_model: P
     assert set(segments) == {"auto", *run.OTHERS, "0.2", "0.9", "2"}
     assert segments["0.2"] <= segments["0.9"] <= segments["2"]
     assert str(tiny_model.parent) not in json.dumps(summary)
+
+
+def test_what_was_tried_is_scored_from_the_command(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tried, "COLOURS", ((9, 9, 9),))
+    words = ("criteria", "--every", "50", "--model", str(tiny_model), "--grid", "16", "--thresholds", "0.3,0.6")
+    arguments = parse(*words, "--device", "cpu", "--out", str(tmp_path))
+    assert arguments.run(arguments) == 0
+    summary = json.loads((tmp_path / "criteria-scenes.json").read_text())
+    assert (
+        summary["command"]
+        == "walkcut bench criteria --model tiny0 --grid 16 --device cpu --thresholds 0.3,0.6 --every 50"
+    )
+    lines = {row["method"] for row in summary["table"]}
+    assert {f"walkcut, {name}" for name in (*run.OTHERS, *tried.VARIANTS)} < lines
+    assert set(summary["segments"]) == lines - {"walkcut", "walkcut, parts"}
+    blank = json.loads((tmp_path / "criteria-blank.json").read_text())
+    assert blank["pictures"] == 2 + len(tried.SHAPES)
+    rows = run.read_rows(tmp_path / "criteria-blank.rows.jsonl")
+    whole = sum(row["setting"] == "gap" and row["segments"] == 1 for row in rows)
+    assert blank["segments"]["walkcut, gap"]["pictures_in_one"] == whole
+
+
+def test_pictures_to_choose_by_are_not_those_of_the_results() -> None:
+    data = tried.choosing_scenes()
+    assert len(data.names) == 50
+    held_out = datasets.held_out_scenes("seeds", 1)
+    assert not np.array_equal(data.load("0-00").image, held_out.load("0000").image)
+    assert not np.array_equal(data.load("0-00").image, data.load("1-00").image)
+    assert len(np.unique(tried.blank_pictures(1).load("constant-3").image.reshape(-1, 3), axis=0)) == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_best_threshold_against_all_thresholds(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    tree = partition(
+        Graph(torch.from_numpy(np.exp(-4 * np.abs(np.subtract.outer(x := rng.uniform(0, 9, 30), x))))), (5, 6)
+    )
+    segment, split = rng.normal(size=(2, len(tree)))
+    needed, ceiling = tree.needed(), 0.8
+
+    def total(threshold: float) -> float:
+        return segment[tree.leaves(threshold)].sum() + split[needed <= threshold].sum()
+
+    leaves = tried.best_threshold(tree, segment, split, ceiling)
+    best = max(total(threshold) for threshold in np.linspace(0, 0.7999, 4000))
+    taken = needed <= needed[np.isin(tree.left, leaves) | np.isin(tree.right, leaves)].max(initial=0)
+    assert segment[leaves].sum() + split[taken].sum() == pytest.approx(best)
 
 
 def test_bench_scenes_from_the_command(tmp_path: Path) -> None:
