@@ -279,7 +279,7 @@ def export(state: _State, config: TrainConfig, folder: Path) -> Path:
 def calibrate(folder: Path, pictures: int = 8) -> Path:
     """Write `readout.json`: where to read attention, and the NCut that the model finds in white noise.
 
-    Noise has no regions, so a cut that is no better than the best of its best cuts is no cut (`threshold.automatic`).
+    Noise has no regions, so a cut that is no better than the best of its best cuts is no cut (`threshold.prune`).
     """
     backbone = replace(load_backbone(str(folder), "cpu"), sharpness=READOUT["sharpness"])
     layers = {n: layer for n, layer in self_attention_layers(backbone).items() if n.startswith("down_blocks")}
