@@ -275,7 +275,8 @@ def sweep(
     curve.plot(ranks, entering, color=OKABE_ITO[1], ls="-.", lw=1.2, label="second side leaves")
     curve.set(xlabel="patches on the first side", ylabel="probability a step", ylim=(0, 1.1))
     for number, (name, size) in enumerate(marks.items()):
-        style = {"color": OKABE_ITO[2 + number], "marker": "osD"[number], "ms": 7, "ls": "none", "mec": "white"}
+        style = {"color": OKABE_ITO[2 + number], "marker": "*sD"[number], "ms": 13 if number == 0 else 6}
+        style |= {"ls": "none", "mec": "white", "zorder": 9 - number}  # the first on top
         sorted_y.plot(size, y.ravel()[order[size - 1]], **style)
         curve.plot(size, leaving[size - 1] + entering[size - 1], label=name, **style)
     curve.legend(fontsize=8)
