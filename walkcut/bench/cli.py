@@ -35,6 +35,14 @@ def _thresholds(text: str) -> tuple[float, ...]:
     return values
 
 
+def _sizes(text: str) -> tuple[int, ...]:
+    sizes = tuple(_count(part) for part in text.split(","))
+    odd = [n for n in sizes if round(n**0.5) ** 2 != n or n < 256]
+    if odd:
+        raise argparse.ArgumentTypeError(f"{odd[0]} patches fill no square grid: choose squares from 256 on.")
+    return sizes
+
+
 def _methods(text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
     unknown = [name for name in names if name not in METHODS]
@@ -77,6 +85,12 @@ def add_bench(subparsers: argparse._SubParsersAction) -> None:
     tried.add_argument("--only", choices=("photographs", "scenes", "blank"), help="only these pictures")
     _add_common(tried)
     tried.set_defaults(run=run_criteria)
+    fast = parts.add_parser("speed", help="time of the cut beside other libraries, on one affinity")
+    fast.add_argument("--sizes", type=_sizes, default=(1024, 4096), metavar="LIST", help="default: 1024,4096")
+    fast.add_argument("--model", default="dead-leaves", metavar="NAME", help="whose attention is cut")
+    default = Path("book/results/speed.json")
+    fast.add_argument("--out", type=Path, default=default, metavar="FILE", help=f"default: {default}")
+    fast.set_defaults(run=run_speed)
     table = parts.add_parser("table", help="print summaries as Markdown tables")
     table.add_argument("files", nargs="+", type=Path, metavar="FILE")
     table.set_defaults(run=run_table)
@@ -179,4 +193,17 @@ def run_table(arguments: argparse.Namespace) -> int:
     from walkcut.bench.run import markdown, read_summary
 
     print("\n".join(markdown(read_summary(path)) for path in arguments.files))
+    return 0
+
+
+def run_speed(arguments: argparse.Namespace) -> int:
+    """`walkcut bench speed`"""
+    from walkcut.bench.speed import markdown, speed
+
+    words = ["walkcut", "bench", "speed"]
+    if arguments.sizes != (1024, 4096):
+        words += ["--sizes", ",".join(map(str, arguments.sizes))]
+    if arguments.model != "dead-leaves":
+        words += ["--model", Path(arguments.model).name]
+    print(markdown(speed(arguments.sizes, arguments.out, " ".join(words), arguments.model)))
     return 0

@@ -1,0 +1,90 @@
+"""Peers on one affinity: they find what was planted, and what is slow agrees with what is fast."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import adjusted_rand_score
+
+from walkcut.bench import speed
+from walkcut.bench.cli import _sizes
+from walkcut.graph import Graph
+from walkcut.tree import partition
+
+N = 256
+
+
+@pytest.fixture(scope="module")
+def case() -> speed.Case:
+    return speed.planted(N)
+
+
+def test_planted_regions_are_alike_within(case: speed.Case) -> None:
+    same = case.truth[:, None] == case.truth
+    assert case.W.shape == (N, N)
+    assert case.W[torch.from_numpy(same)].mean() > 20 * case.W[torch.from_numpy(~same)].mean()
+    assert np.bincount(case.truth).tolist() == [N // 8] * 8
+
+
+@pytest.mark.parametrize(
+    "run", [speed.whole_tree, speed.up_to_threshold, speed.grid_recursion, speed.scikit_learn, speed.scikit_image]
+)
+def test_peers_find_what_was_planted(case: speed.Case, run: object) -> None:
+    assert adjusted_rand_score(case.truth, run(case.W, 8)) >= 0.99
+
+
+def test_the_recursion_against_dense_eigenvectors_and_a_grid_of_splits() -> None:
+    """The slow reference stops where ours does; its splits are from 100 candidates, so ours cost no more."""
+    case = speed.planted(N, noise=0.5, seed=3)
+    ours, theirs = speed.up_to_threshold(case.W, 8), speed.grid_recursion(case.W, 8)
+    assert speed.escape(case.W, ours) <= speed.escape(case.W, theirs) + 1e-5
+    assert adjusted_rand_score(ours, theirs) >= 0.95
+
+
+def test_escape_is_one_minus_what_stays() -> None:
+    W = torch.tensor([[0.0, 3, 1], [3, 0, 0], [1, 0, 0]])
+    assert speed.escape(W, np.array([0, 0, 1])) == pytest.approx((1 / 7 + 1) / 2)
+
+
+def test_the_root_is_as_good_as_the_dense_one(case: speed.Case) -> None:
+    found = speed.root(case)
+    assert found["ncut"] <= found["ncut_dense"] + 1e-5
+    assert found["products"] >= 3
+
+
+def test_rows_say_why_a_peer_did_not_run(case: speed.Case) -> None:
+    ours = speed.PEERS[1]
+    absent = replace(ours, name="absent", package="no-such-package-at-all")
+    small = replace(ours, name="small", largest=8)
+    ran, missing, large = speed.compare(case, (ours, absent, small))
+    assert ran["ari"] >= 0.99
+    assert ran["segments"] == 8
+    assert ran["seconds"] > 0
+    assert missing["not_run"] == "not run yet: pip install no-such-package-at-all"
+    assert "8 nodes" in large["not_run"]
+    text = speed.markdown({"processor": "P", "threads": 1, "peers": [ran, missing, large]})
+    assert text.count("\n| planted") == 3
+    assert "pip install" in text
+
+
+def test_attention_as_an_affinity() -> None:
+    W = speed.attention(N).W
+    assert W.shape == (N, N)
+    assert W.sum() == pytest.approx(1, abs=1e-4)  # the flow of a walk at stationarity
+    assert partition(Graph(W), (16, 16)).ncut[0] < 1
+
+
+def test_time_and_memory_in_a_process_of_their_own() -> None:
+    (point,) = speed.curve((N,))
+    assert point["n"] == N
+    assert point["seconds"] > 0
+    assert point["affinity_megabytes"] == pytest.approx(0.2, abs=0.06)
+
+
+@pytest.mark.parametrize("text", ["1000", "64", "1024,zero"])
+def test_sizes_that_make_no_grid(text: str) -> None:
+    with pytest.raises(Exception, match=r"square|whole|number"):
+        _sizes(text)
