@@ -93,8 +93,8 @@ function render({ model, el }) {
     fill: "currentColor" }, chart);
   make("circle", { cx: at(best), cy: peak, r: 4, fill: "none", stroke: "currentColor", "stroke-width": 1.5 }, chart);
   make("text", { x: at(best), y: BOX.price[1] + 23, "text-anchor": "middle" }, chart, "best");
-  const bar = make("line", { y1: BOX.y[0] - 4, y2: BOX.price[1], stroke: "currentColor", "stroke-width": 2 }, chart);
-  const grips = [BOX.y[1] + 5, 0].map((cy) => make("circle", { cy, r: 6, fill: "currentColor" }, chart));
+  const bar = make("path", { stroke: "currentColor", "stroke-width": 2 }, chart);
+  const grips = [0, 1].map(() => make("circle", { r: 6, fill: "currentColor" }, chart));
 
   const picture = new Image();
   picture.onload = () => draw();
@@ -141,9 +141,9 @@ function render({ model, el }) {
   function draw() {
     tint();
     const x = at(split);
-    bar.setAttribute("x1", x);
-    bar.setAttribute("x2", x);
+    bar.setAttribute("d", [BOX.y, BOX.price].map(([from, to]) => `M${x},${from - 2}V${to}`).join(""));
     grips.forEach((grip) => grip.setAttribute("cx", x));
+    grips[0].setAttribute("cy", high(BOX.y, y[split - 1]));
     grips[1].setAttribute("cy", high(BOX.price, price[split - 1] / top));
     sides[0].setAttribute("d", path(y.slice(0, split), BOX.y, 1, 0.5));
     sides[1].setAttribute("d", path(y.slice(split), BOX.y, 1, split + 0.5));
@@ -152,10 +152,10 @@ function render({ model, el }) {
     const most = price[best - 1];
     const verdict = split === best ? "This is the best of all splits." : `The best split, at ${best}, costs ${most.toFixed(3)}.`;
     facts.replaceChildren();
-    make("b", {}, facts, `${split} patches (blue)`);
-    facts.append(` lose ${percent(out)} of their walkers at each step, `);
+    make("b", {}, facts, `${split} patch${split > 1 ? "es" : ""} (blue)`);
+    facts.append(` lose${split > 1 ? "" : "s"} ${percent(out)} of the walkers at each step, `);
     make("b", {}, facts, `${n - split} (orange)`);
-    facts.append(` lose ${percent(back)}. `);
+    facts.append(` lose${n - split > 1 ? "" : "s"} ${percent(back)}. `);
     make("strong", {}, facts, `NCut ${sum.toFixed(3)}.`);
     facts.append(` ${verdict}`);
     canvas.setAttribute("aria-label", `The photograph with both sides of the cut. ${facts.textContent}`);
