@@ -36,7 +36,7 @@ def from_rows(walk: Walk, measure: str = "cosine") -> LowRank:
 
 
 def from_features(features: Features | torch.Tensor, alpha: float = 10.0) -> Graph:
-    """max(cosine, 0)^alpha of features, as DiffCut takes it (Couairon et al. 2024, equation 5).
+    """max(cosine, 0)^alpha of features, as DiffCut takes it (Couairon et al. 2024).
 
     Features at more than a right angle count as unlike, weight 0, before the power is taken: no power, odd, even or
     fractional, then turns unlike into alike. A patch without features (length 0) is like none but itself.
@@ -61,7 +61,7 @@ def from_features(features: Features | torch.Tensor, alpha: float = 10.0) -> Gra
 
 
 def jensen_shannon(walk: Walk) -> torch.Tensor:
-    """Jensen-Shannon divergence between rows of P, (n, n), in nats, 0 to log 2 (Lin 1991, equation 3.3).
+    """Jensen-Shannon divergence between rows of P, (n, n), in nats, 0 to log 2 (Lin 1991).
 
     JS(p, q) = H((p + q) / 2) - (H(p) + H(q)) / 2, with H the entropy.
 

@@ -271,7 +271,7 @@ def features(
         As for `attend`.
     layer : str, optional
         A module of the UNet, by name, whose output is one vector a patch. Default: the encoder's last self-attention,
-        DiffCut's choice (Couairon et al. 2024, section 3.1).
+        DiffCut's choice (Couairon et al. 2024).
 
     Returns
     -------

@@ -9,7 +9,7 @@ Row i of P says where a walker on patch i goes next. Two directions, kept apart 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from numbers import Real
@@ -29,7 +29,7 @@ TELEPORT = 1e-6  # restart probability that makes the stationary law of a reduci
 CLOSED = 1e-12  # a smaller probability does not connect patches
 DIRECT = 512  # up to this many nodes the stationary law is solved for, not iterated
 ACCURACY = 1e-5  # of a law by Arnoldi: estimated sum of |law - true law|
-BASIS, RESTARTS = 20, 10  # of Arnoldi; a walk that has not settled by then is solved for
+RESTARTS = 10  # of Arnoldi; a walk that has not settled by then is solved for
 SMALL = 2048  # up to this many nodes Kemeny's constant is worth an inverse
 FOREVER = 2**40  # steps; a walk that has not mixed by then never will, as far as float64 can tell
 
@@ -98,11 +98,11 @@ class Walk:
 
     def expect(self, v: torch.Tensor, k: int = 1) -> torch.Tensor:
         """P^k v: the mean of v seen after k steps, for each starting patch; v is (n,) or (n, c)."""
-        return self._walk(self.P, torch.as_tensor(v).to(self.P), _steps(k))
+        return self._walk(self.P, torch.as_tensor(v).to(self.P), check_steps(k))
 
     def propagate(self, mu: torch.Tensor, k: int = 1) -> torch.Tensor:
         """(P^T)^k mu: the law of the walkers after k steps, from the law mu (n,) or (n, c)."""
-        return self._walk(self.P.T, torch.as_tensor(mu).to(self.P), _steps(k))
+        return self._walk(self.P.T, torch.as_tensor(mu).to(self.P), check_steps(k))
 
     @staticmethod
     def _walk(P: torch.Tensor, v: torch.Tensor, k: int) -> torch.Tensor:
@@ -121,7 +121,7 @@ class Walk:
 
     def power(self, k: int) -> Walk:
         """The walk that takes k steps at once: P^k, by repeated squaring."""
-        if _steps(k) == 1:
+        if check_steps(k) == 1:
             return self
         return Walk(_normalised(torch.linalg.matrix_power(self.P, k)), self.grid)
 
@@ -141,11 +141,9 @@ class Walk:
         sigma : float
             In units of the picture's longer side; distances r_ij are between patch centres.
         """
-        if not sigma > 0:
-            raise InputError(f"The width of the prior on distance must be positive, not {sigma}.")
+        near_y, near_x = prior(self.grid, sigma)
         h, w = self.grid
-        y, x = (torch.arange(side).to(self.P) / (sigma * max(h, w)) for side in (h, w))
-        near_y, near_x = (torch.exp(-0.5 * (c[:, None] - c) ** 2) for c in (y, x))
+        near_y, near_x = near_y.to(self.P), near_x.to(self.P)
         P = self.P.view(h, w, h, w) * near_y[:, None, :, None] * near_x[None, :, None, :]
         if (P.sum((2, 3)) == 0).any():
             raise InputError(f"A prior of width {sigma} leaves a patch with nowhere to go: choose a larger one.")
@@ -195,7 +193,7 @@ class Walk:
         """Steps until a walker, wherever it started, is within `distance` in total variation of the stationary law.
 
         Exact: P is squared until the distance is small enough, then the number of steps is found by bisection (Levin &
-        Peres 2017, equation 4.30). Infinity for a walk that never mixes, periodic or with several closed classes.
+        Peres 2017, section 4.5). Infinity for a walk that never mixes, periodic or with several closed classes.
 
         Parameters
         ----------
@@ -228,7 +226,7 @@ class Walk:
     def kemeny(self) -> float:
         """Kemeny's constant: expected steps to a patch drawn from the stationary law; the same from every start.
 
-        trace((I - P + 1 pi^T)^-1) - 1 (Kemeny & Snell 1960, section 4.4), with 0 steps to where the walker is.
+        trace((I - P + 1 pi^T)^-1) - 1 (Kemeny & Snell 1960, chapter 4), with 0 steps to where the walker is.
         Infinity for a walk with several closed classes.
 
         Raises
@@ -290,6 +288,18 @@ def _reversible(P: torch.Tensor, law: torch.Tensor) -> torch.Tensor:
     return (flow + flow.T).div_(2)
 
 
+def prior(grid: Grid, sigma: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """exp(-r^2 / (2 sigma^2)) between rows and between columns of the grid, float64 (h, h) and (w, w).
+
+    Their product is the prior on the distance of two patches; sigma is in units of the longer side.
+    """
+    if not sigma > 0:
+        raise InputError(f"The width of the prior on distance must be positive, not {sigma}.")
+    y, x = (torch.arange(side).double() / (sigma * max(grid)) for side in grid)
+    near_y, near_x = (torch.exp(-0.5 * (c[:, None] - c) ** 2) for c in (y, x))
+    return near_y, near_x
+
+
 def stationary_law(P: torch.Tensor, tolerance: float = 1e-8) -> Stationary:
     """The law pi with pi P = pi, for a row-stochastic P (n, n).
 
@@ -313,7 +323,8 @@ def stationary_law(P: torch.Tensor, tolerance: float = 1e-8) -> Stationary:
     return Stationary(law, (P.T @ law - law).abs().max().item(), teleport)
 
 
-def _steps(k: int) -> int:
+def check_steps(k: int) -> int:
+    """Let through a whole number of at least 1; refuse anything else."""
     if isinstance(k, bool) or not isinstance(k, Real) or k % 1 or k < 1:
         raise InputError(f"A walk takes a whole number of steps, at least 1, not {k}.")
     return int(k)
@@ -323,11 +334,13 @@ def _normalised(P: torch.Tensor) -> torch.Tensor:
     return P.div_(P.sum(1, keepdim=True))
 
 
-def arnoldi_law(propagate: Callable[[torch.Tensor], torch.Tensor], n: int) -> tuple[torch.Tensor, float, float]:
+def arnoldi_law(
+    propagate: Callable[[torch.Tensor], torch.Tensor], n: int, basis: int = 20, tolerance: float = 1e-6
+) -> tuple[torch.Tensor, float, float]:
     """The stationary law from products P^T mu alone, by ARPACK: law, residual and estimated error, see `Stationary`.
 
-    Some 30 products where power iteration would take hundreds. Residual and error are infinite if it does not
-    converge: no use of the law then.
+    Measured on attention: 23 products where power iteration takes hundreds. Residual and error are infinite if it does
+    not converge.
     """
 
     def product(mu: np.ndarray) -> np.ndarray:
@@ -336,7 +349,7 @@ def arnoldi_law(propagate: Callable[[torch.Tensor], torch.Tensor], n: int) -> tu
     operator = LinearOperator((n, n), matvec=product, dtype=np.float64)
     start = np.full(n, n**-0.5)
     try:
-        values, vectors = eigs(operator, 2, which="LR", v0=start, ncv=min(BASIS, n), tol=1e-6, maxiter=RESTARTS)
+        values, vectors = eigs(operator, 2, which="LR", v0=start, ncv=min(basis, n), tol=tolerance, maxiter=RESTARTS)
     except ArpackNoConvergence:
         return torch.from_numpy(start**2), math.inf, math.inf
     first = np.argmin(np.abs(values - 1))
@@ -409,11 +422,22 @@ def lift(matrix: torch.Tensor, coarse: Grid, fine: Grid) -> torch.Tensor:
     """
     if coarse == fine:
         return matrix
+    return spread(matrix, coarse, fine)[parents(coarse, fine).to(matrix.device)]
+
+
+def spread(rows: torch.Tensor, coarse: Grid, fine: Grid) -> torch.Tensor:
+    """Probabilities over coarse patches, (m, hc*wc), as probabilities over fine ones, (m, h*w): see `lift`."""
+    if coarse == fine:
+        return rows
+    rows = functional.interpolate(rows.view(-1, 1, *coarse), size=fine, mode="bilinear")
+    return _normalised(rows.flatten(1))
+
+
+def parents(coarse: Grid, fine: Grid) -> torch.Tensor:
+    """int64 (h*w,): the coarse patch in which each fine patch lies."""
     (hc, wc), (h, w) = coarse, fine
-    rows = functional.interpolate(matrix.view(-1, 1, hc, wc), size=fine, mode="bilinear").view(-1, h * w)
-    rows = _normalised(rows)  # (hc*wc, h*w)
     y, x = torch.arange(h) * hc // h, torch.arange(w) * wc // w
-    return rows[(y[:, None] * wc + x).flatten().to(rows.device)]
+    return (y[:, None] * wc + x).flatten()
 
 
 def aggregate(attention: AttentionMaps, weights: Mapping[Grid, float] | None = None) -> Walk:
@@ -431,16 +455,21 @@ def aggregate(attention: AttentionMaps, weights: Mapping[Grid, float] | None = N
         P = sum_r weight_r lift(A_r) / sum_r weight_r
     """
     fine = attention.finest
+    P = torch.zeros_like(attention.maps[fine])
+    for grid, share in shares(attention.maps, weights).items():
+        P.add_(lift(attention.maps[grid], grid, fine), alpha=share)
+    return Walk(_normalised(P), fine)
+
+
+def shares(grids: Iterable[Grid], weights: Mapping[Grid, float] | None) -> dict[Grid, float]:
+    """Positive weights of resolutions that sum to 1; by default in proportion to the number of patches."""
+    grids = list(grids)
     if weights is None:
-        weights = {grid: grid[0] * grid[1] for grid in attention.maps}
-    unknown = [grid for grid in weights if grid not in attention.maps]
+        weights = {grid: grid[0] * grid[1] for grid in grids}
+    unknown = [grid for grid in weights if grid not in grids]
     if unknown:
-        raise InputError(f"There is no attention on the grid {unknown[0]}: there is {list(attention.maps)}.")
+        raise InputError(f"There is no attention on the grid {unknown[0]}: there is {grids}.")
     total = sum(weights.values())
     if min(weights.values(), default=0) < 0 or not total > 0:
         raise InputError(f"Weights of resolutions must be at least 0 and not all 0, not {dict(weights)}.")
-    P = torch.zeros_like(attention.maps[fine])
-    for grid, weight in weights.items():
-        if weight > 0:
-            P.add_(lift(attention.maps[grid], grid, fine), alpha=weight / total)
-    return Walk(_normalised(P), fine)
+    return {grid: weight / total for grid, weight in weights.items() if weight > 0}
