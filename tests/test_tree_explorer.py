@@ -1,0 +1,83 @@
+"""The explorer of trees holds the tree that it was given, down to its highest threshold."""
+
+import base64
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from walkcut.errors import InputError
+from walkcut.graph import Graph
+from walkcut.tree import PartitionTree, partition
+from walkcut.widgets.tree import tree_explorer
+
+IMAGE = np.zeros((40, 80, 3), np.uint8)
+NONE = 65535
+
+
+@pytest.fixture
+def tree() -> PartitionTree:
+    """Four pairs in a row, weakly tied, the middle tie weakest."""
+    W = np.kron(np.eye(4), np.ones((2, 2)))
+    for i, tie in ((1, 0.2), (3, 0.05), (5, 0.3)):
+        W[i, i + 1] = W[i + 1, i] = tie
+    return partition(Graph(torch.from_numpy(W)), (2, 4), smallest=1)
+
+
+def state(html: str) -> dict:
+    found = json.loads(re.search(r"^const state = (.*);$", html, re.M).group(1))
+    for name in ("order", "start", "stop", "left", "right", "ncut"):
+        found[name] = np.frombuffer(base64.b64decode(found[name]), "<u2")
+    return found
+
+
+def labels(found: dict, threshold: float) -> np.ndarray:
+    """Walk down the stored tree as the figure does."""
+    marks, waiting, count = np.empty(8, int), [0], 0
+    while waiting:
+        node = waiting.pop()
+        if found["left"][node] != NONE and found["ncut"][node] * 2 / 65535 <= threshold:
+            waiting += [found["left"][node], found["right"][node]]
+        else:
+            marks[found["order"][found["start"][node] : found["stop"][node]]] = count
+            count += 1
+    return marks
+
+
+@pytest.mark.parametrize("threshold", [0.01, 0.1, 0.15, 0.5])
+def test_the_stored_tree_gives_the_segments(tree: PartitionTree, threshold: float) -> None:
+    found = state(tree_explorer(IMAGE, tree, threshold, highest=0.6, width=60).data)
+    assert (found["grid"], found["size"], found["threshold"]) == ([2, 4], [30, 60], threshold)
+    mine, theirs = labels(found, threshold), tree.labels(threshold).ravel()
+    assert len(np.unique(np.stack([mine, theirs]), axis=1).T) == len(np.unique(mine)) == len(np.unique(theirs))
+
+
+def test_splits_beyond_the_highest_threshold_are_left_out(tree: PartitionTree) -> None:
+    second = np.sort(tree.needed())[1]
+    found = state(tree_explorer(IMAGE, tree, 0.0, highest=(np.sort(tree.needed())[0] + second) / 2).data)
+    assert len(found["start"]) == 3
+    assert found["left"].tolist() == [1, NONE, NONE]
+    np.testing.assert_allclose(found["ncut"][0] * 2 / 65535, tree.ncut[0], atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "highest", "says"), [(0.5, 3.0, "highest threshold"), (0.9, 0.5, "first threshold"), (-1, 1, "first")]
+)
+def test_what_does_not_fit_is_refused(tree: PartitionTree, threshold: float, highest: float, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        tree_explorer(IMAGE, tree, threshold, highest)
+
+
+def test_more_patches_than_two_bytes_can_number_are_refused() -> None:
+    n = 256 * 257
+    one, none = np.ones(1), np.array([-1])
+    tree = PartitionTree((256, 257), np.arange(n), np.array([0]), np.array([n]), none, none, one * np.inf, one, one)
+    with pytest.raises(InputError, match="coarser grid"):
+        tree_explorer(IMAGE, tree, 0.5)
+
+
+def test_the_same_input_gives_the_same_bytes(tree: PartitionTree) -> None:
+    first, second = (tree_explorer(IMAGE, tree, 0.1).data for _ in range(2))
+    assert first == second
