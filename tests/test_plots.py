@@ -132,3 +132,39 @@ def test_cheeger_draws_both_bounds_and_every_pair() -> None:
     np.testing.assert_allclose(lower.get_ydata(), lower.get_xdata() / 2)
     drawn = [len(dots.get_offsets()) for dots in axis.collections if dots.get_label() in ("random", "ring")]
     assert drawn == [2, 1]
+
+
+def test_prunings_give_each_pixel_the_label_of_its_patch() -> None:
+    labels = np.arange(6).reshape(2, 3)
+    figure = plots.prunings(PHOTO, {"a": labels, "b": 0 * labels}, columns=2)
+    assert [axis.get_title() for axis in figure.axes] == ["a", "b"]
+    np.testing.assert_array_equal(images(figure)[1], np.kron(labels, np.ones((20, 20))))
+
+
+def test_levels_shows_each_threshold_with_its_segments(tree: PartitionTree) -> None:
+    figure = plots.levels(PHOTO, tree, [0.01, 0.5], highest=0.6)
+    first, second = (tree.labels(level) for level in (0.01, 0.5))
+    titles = [axis.get_title() for axis in figure.axes[:2]]
+    assert titles == [f"up to 0.01: {first.max() + 1} segments", f"up to 0.5: {second.max() + 1} segments"]
+    np.testing.assert_array_equal(np.unique(figure.axes[3].images[1].get_array()), np.unique(second))
+    assert figure.axes[0].get_ylim()[1] == 0.6
+
+
+def test_the_ring_and_its_tree_share_colours() -> None:
+    W = np.kron(np.eye(3), np.ones((3, 3)) - np.eye(3))
+    for i, j in ((2, 3), (5, 6), (8, 0)):
+        W[i, j] = W[j, i] = 0.1
+    tree = partition(Graph(torch.from_numpy(W)), (1, 9), smallest=1)
+    ring, blocks = plots.ring_and_tree(W, tree, 0.5, 1.0).axes
+    edges = [tuple(dot.get_edgecolor()[0]) for dot in ring.collections]
+    assert len(edges) == 9
+    assert [len(set(edges[i : i + 3])) for i in (0, 3, 6)] == [1, 1, 1]
+    assert len(set(edges)) == 3
+    assert [label.get_text() for label in blocks.get_xticklabels()] == [str(node) for node in tree.order]
+
+
+def test_a_dendrogram_has_as_many_leaves_as_parts(tree: PartitionTree) -> None:
+    (axis,) = plots.dendrogram(tree.to_linkage(), 4).axes
+    assert len(axis.get_xticklabels()) == 4
+    heights = {round(y, 6) for line in axis.collections for path in line.get_paths() for y in path.vertices[:, 1]}
+    assert set(np.round(tree.to_linkage()[-3:, 2], 6)) <= heights

@@ -14,6 +14,7 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import CenteredNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from scipy.cluster.hierarchy import dendrogram as draw_dendrogram
 
 from walkcut.tree import PartitionTree
 
@@ -376,4 +377,70 @@ def method(
         axis.set_title(f"{number}. {name}", fontsize=10)
         if name != "tree":
             axis.set_axis_off()
+    return figure
+
+
+def prunings(photo: np.ndarray, panels: Mapping[str, np.ndarray], columns: int = 3) -> Figure:
+    """Labels of patches (h, w), or of pixels, side by side over the photograph (H, W, 3) in grey."""
+    rows, (height, width) = -(-len(panels) // columns), photo.shape[:2]
+    size = (7, (7 / columns * height / width + 0.4) * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    for (title, labels), axis in zip(panels.items(), axes.flat, strict=False):
+        segments(photo, _enlarged(labels, (height, width)), axis)
+        axis.set_title(title, fontsize=10)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    return figure
+
+
+def _enlarged(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Each pixel gets the label of its patch."""
+    y, x = (np.arange(side) * patches // side for side, patches in zip(shape, labels.shape, strict=True))
+    return labels[np.ix_(y, x)]
+
+
+def levels(photo: np.ndarray, tree: PartitionTree, thresholds: Sequence[float], highest: float = 1.0) -> Figure:
+    """One tree with several level lines: above, the blocks that each line meets; below, its segments."""
+    height, width = photo.shape[:2]
+    size = (9, 9 / len(thresholds) * (height / width + 0.9))
+    figure, axes = plt.subplots(2, len(thresholds), figsize=size, squeeze=False, layout="constrained")
+    for threshold, above, below in zip(thresholds, *axes, strict=True):
+        tree_blocks(tree, threshold, above)
+        above.set(ylim=(above.get_ylim()[0], highest), xlabel="", ylabel="NCut" if above is axes[0, 0] else "")
+        labels = tree.labels(threshold)
+        above.set_title(f"up to {threshold:g}: {labels.max() + 1} segments", fontsize=10)
+        segments(photo, _enlarged(labels, (height, width)), below)
+    return figure
+
+
+def ring_and_tree(W: np.ndarray, tree: PartitionTree, threshold: float, highest: float) -> Figure:
+    """Three triangles in a ring (9, 9), coloured by the segments at `threshold`, and beside it their tree."""
+    angle = (
+        np.pi / 2 - 2 * np.pi / 3 * np.arange(3)[:, None] + np.array([0.42, 0, -0.42])
+    )  # the middle node lies outside
+    radius = np.array([1.35, 2.1, 1.35])
+    places = np.stack([radius * np.cos(angle), radius * np.sin(angle)], -1).reshape(9, 2)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.4, 3.5), layout="constrained")
+    for i, j in zip(*np.nonzero(np.triu(W)), strict=False):
+        left.plot(*places[[i, j]].T, color="0.55", lw=0.6 + 2 * float(W[i, j]), zorder=1)
+        left.text(*places[[i, j]].mean(0), f"{W[i, j]:.3g}", ha="center", va="center", fontsize=8, zorder=2,
+                  bbox={"boxstyle": "round,pad=0.12", "fc": "white", "ec": "none"})  # fmt: skip
+    for i, (x, y) in enumerate(places):
+        colour = OKABE_ITO[tree.labels(threshold).ravel()[i] % 7]
+        left.scatter(x, y, s=420, c="white", edgecolors=colour, linewidths=2.5, zorder=3)
+        left.text(x, y, str(i), ha="center", va="center", fontsize=9, zorder=4)
+    left.set(xlim=(-2.5, 2.5), ylim=(-2, 2.5), aspect="equal")
+    left.set_axis_off()
+    tree_blocks(tree, threshold, right)
+    right.set(ylim=(0, highest), xlabel="nodes", xticks=np.arange(9) + 0.5, xticklabels=tree.order)
+    return figure
+
+
+def dendrogram(linkage: np.ndarray, parts: int) -> Figure:
+    """SciPy's drawing of a linkage, its last `parts` clusters as leaves, with the number of patches in each."""
+    figure, axis = plt.subplots(figsize=(7, 3), layout="constrained")
+    # one colour throughout: the numbers below tell the branches apart
+    draw_dendrogram(linkage, parts, "lastp", ax=axis, link_color_func=lambda _: OKABE_ITO[0], leaf_font_size=9)
+    lowest = linkage[1 - parts, 2] - 0.1
+    axis.set(xlabel="patches in the part", ylabel="height: 2 - largest NCut above", ylim=(lowest, 2))
     return figure
