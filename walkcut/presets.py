@@ -1,0 +1,139 @@
+"""Named settings: which walk, which graph, which sub-walk, and where to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Real
+
+from walkcut.affinity import from_divergence, from_features, from_rows
+from walkcut.attention import AttentionMaps, Features
+from walkcut.backbone import Backbone
+from walkcut.errors import InputError
+from walkcut.graph import Affinity
+from walkcut.walk import Walk, aggregate, check_steps
+
+# What is cut, made from a walk; "features" takes those of a layer instead.
+GRAPHS: dict[str, Callable[[Walk], Affinity]] = {
+    "reversible": lambda walk: walk.reversible(),
+    "average": lambda walk: walk.averaged(),
+    "direct": lambda walk: walk.direct(),
+    "rows-dot": lambda walk: from_rows(walk, "dot"),
+    "rows-cosine": lambda walk: from_rows(walk, "cosine"),
+    "divergence": from_divergence,
+}
+SUBWALKS = ("restrict", "renormalise")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings of the method, under one name.
+
+    Attributes
+    ----------
+    name : str
+    graph : str
+        One of `GRAPHS`, or "features": cosine^10 of what the encoder's last self-attention passes on.
+    steps : int
+        k >= 1: the walk takes k steps at once.
+    subwalk : str
+        What a region is: "restrict" forgets what leads out of it, "renormalise" holds the walker inside (see
+        `walkcut.walk.Held`; for the reversible form).
+    criterion : str
+        Where to stop, a name that `walkcut.threshold` knows.
+    locality : "auto", None or float
+        Width of the prior on distance; "auto" is the model's.
+    reconstruction : str
+        What of a published method is not public, and was filled in here.
+    """
+
+    name: str
+    graph: str = "reversible"
+    steps: int = 1
+    subwalk: str = "restrict"
+    criterion: str = "auto"
+    locality: float | str | None = "auto"
+    reconstruction: str = ""
+
+    def __post_init__(self) -> None:
+        if self.graph not in (*GRAPHS, "features"):
+            raise InputError(f"There is no graph {self.graph!r}: choose from {', '.join(GRAPHS)}, features.")
+        if self.subwalk not in SUBWALKS:
+            raise InputError(f"There is no sub-walk {self.subwalk!r}: choose from {', '.join(SUBWALKS)}.")
+        if self.subwalk == "renormalise" and self.graph != "reversible":
+            raise InputError(f"Only the reversible form can renormalise its regions, not the graph {self.graph!r}.")
+        number = isinstance(self.locality, Real) and not isinstance(self.locality, bool) and self.locality > 0
+        if not (self.locality in ("auto", None) or number):
+            raise InputError(f"The prior on distance is 'auto', None or a positive width, not {self.locality!r}.")
+        check_steps(self.steps)
+
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset("walkcut"),
+        Preset(
+            "paper-v1",
+            graph="direct",
+            steps=2,
+            criterion="gap",
+            locality=None,
+            reconstruction="arXiv 2412.04678, first version: NCut directly on P, k steps, a dynamic threshold. Ours: "
+            "k = 2, the rule for the threshold (the widest gap between the tree's NCut values), one noisy pass instead "
+            "of inversion, weights of resolutions by number of patches.",
+        ),
+        Preset(
+            "paper-v2",
+            graph="rows-cosine",
+            steps=2,
+            criterion="gap",
+            locality=None,
+            reconstruction="arXiv 2412.04678, second version: NCut on the similarity of self-attention features, k "
+            "steps, an automatic threshold. Ours: features are rows of P^k and similarity is their cosine; the rest as "
+            "in paper-v1.",
+        ),
+    )
+}
+
+
+def find_preset(preset: str | Preset) -> Preset:
+    """A preset by its name, or as it is."""
+    if isinstance(preset, Preset):
+        return preset
+    if preset not in PRESETS:
+        raise InputError(f"There is no preset {preset!r}: choose from {', '.join(PRESETS)}.")
+    return PRESETS[preset]
+
+
+def walk_for(preset: str | Preset, backbone: Backbone, attention: AttentionMaps) -> Walk:
+    """The walk that a preset takes over a picture: aggregated, with its prior on distance, k steps at once."""
+    preset = find_preset(preset)
+    sigma = backbone.locality if preset.locality == "auto" else preset.locality
+    walk = aggregate(attention)
+    return (walk.local(sigma) if sigma else walk).power(preset.steps)
+
+
+def graph_for(preset: str | Preset, walk: Walk, features: Features | None = None) -> Affinity:
+    """The graph that a preset cuts.
+
+    Parameters
+    ----------
+    preset : str or Preset
+    walk : Walk
+        From `walk_for`: its steps are taken already.
+    features : Features, optional
+        From `walkcut.attention.features`, for the graph "features" alone; brought to the walk's grid.
+
+    Returns
+    -------
+    Affinity
+        Ready for `walkcut.tree.partition`.
+    """
+    preset = find_preset(preset)
+    if preset.graph == "features":
+        if features is None:
+            raise InputError("The graph 'features' needs features: give those of walkcut.attention.features.")
+        return from_features(features.resized(walk.grid))
+    if preset.subwalk == "renormalise":
+        return walk.held()
+    return GRAPHS[preset.graph](walk)
