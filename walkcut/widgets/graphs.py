@@ -1,0 +1,88 @@
+"""Point at a patch and see its neighbours in several graphs at once."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Collection, Mapping
+
+import numpy as np
+from IPython.display import HTML
+from matplotlib import colormaps
+from PIL import Image
+
+from walkcut.attention import Grid
+from walkcut.errors import InputError
+from walkcut.images import resize_image
+from walkcut.widgets.inline import inline_module
+
+MOST = 1_400_000  # bytes of weights in one page; base64 makes 1.9 MB of them
+
+
+def graph_explorer(
+    image: np.ndarray,
+    grid: Grid,
+    graphs: Mapping[str, Mapping[int, np.ndarray]],
+    powered: Collection[str] = (),
+    every: int = 2,
+    width: int = 360,
+) -> HTML:
+    """A picture whose patches can be chosen by mouse, touch or keyboard, and a row of each graph, normalised.
+
+    Parameters
+    ----------
+    image : uint8 (H, W, 3)
+    grid : (h, w)
+        Of patches, N = h*w.
+    graphs : mapping of name to {steps k: array (N, N), non-negative}
+        A slider chooses k; a graph that lacks it shows its largest k below.
+    powered : collection of names
+        Graphs whose weights a second slider raises to a power, 1 to 30.
+    every : int
+        One patch in so many along each side can be chosen, for a smaller page.
+    width : int
+        Of the picture in the page, in pixels.
+    """
+    h, w = grid
+    chosen = np.add.outer(np.arange(0, h, every) * w, np.arange(0, w, every)).ravel()
+    count = sum(len(steps) for steps in graphs.values()) * len(chosen) * h * w
+    if not graphs or not all(graphs.values()):
+        raise InputError("The explorer needs at least one graph, each with at least one number of steps.")
+    if count > MOST:
+        raise InputError(f"{count} weights are too many for a page: choose a coarser grid or a larger `every`.")
+    if unknown := set(powered) - set(graphs):
+        raise InputError(f"There is no graph {sorted(unknown)[0]!r} to raise to a power: choose from {list(graphs)}.")
+    size = round(width * image.shape[0] / image.shape[1]), width
+    file = io.BytesIO()
+    Image.fromarray(resize_image(image, size)).save(file, "JPEG", quality=80)
+    state = {
+        "grid": grid,
+        "every": every,
+        "size": size,
+        "photo": "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode(),
+        "colours": _base64(np.rint(255 * colormaps["viridis"](np.arange(256))[:, :3])),
+        "graphs": [
+            {
+                "name": name,
+                "powered": name in powered,
+                "rows": {str(k): _rows(table, chosen, h * w, name) for k, table in sorted(steps.items())},
+            }
+            for name, steps in graphs.items()
+        ],
+    }
+    return inline_module("graphs", state, "This figure needs JavaScript: point at a patch, see its neighbours.")
+
+
+def _rows(table: np.ndarray, chosen: np.ndarray, n: int, name: str) -> str:
+    """Rows `chosen` of a table, a byte a weight: the square root of its share of the row's largest.
+
+    The root keeps small weights apart: those of 1 / 65,025 of the largest are the smallest that count.
+    """
+    if np.shape(table) != (n, n) or not np.isfinite(table).all() or np.min(table) < 0:
+        raise InputError(f"The graph {name!r} must be ({n}, {n}), finite and not negative, not {np.shape(table)}.")
+    rows = np.asarray(table, float)[chosen]
+    return _base64(np.rint(255 * np.sqrt(rows / np.maximum(rows.max(1, keepdims=True), 1e-300))))
+
+
+def _base64(array: np.ndarray) -> str:
+    return base64.b64encode(array.astype(np.uint8).tobytes()).decode()
