@@ -168,3 +168,30 @@ def test_a_dendrogram_has_as_many_leaves_as_parts(tree: PartitionTree) -> None:
     assert len(axis.get_xticklabels()) == 4
     heights = {round(y, 6) for line in axis.collections for path in line.get_paths() for y in path.vertices[:, 1]}
     assert set(np.round(tree.to_linkage()[-3:, 2], 6)) <= heights
+
+
+def test_segmentations_tint_what_has_labels_and_leave_the_rest_bare() -> None:
+    labels = np.zeros((40, 60), int)
+    labels[:, 30:] = 1
+    figure = plots.segmentations({"bare": (PHOTO, None), "in two": (PHOTO, labels)}, columns=2)
+    bare, tinted = figure.axes
+    assert [axis.get_title() for axis in (bare, tinted)] == ["bare", "in two"]
+    assert len(bare.images) == 1
+    np.testing.assert_array_equal(tinted.images[1].get_array(), labels)
+
+
+def test_intervals_stand_in_the_row_of_their_name() -> None:
+    groups = {"a": {"x": (0.1, -0.1, 0.2), "y": (0.0, -0.1, 0.1)}, "b": {"y": (0.3, 0.2, 0.5)}}
+    axis = plots.intervals(groups, "difference").axes[0]
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["x", "y"]
+    found = {group: bars for group, bars in zip(groups, axis.containers, strict=True)}
+    for group, rows in groups.items():
+        x, y = found[group].lines[0].get_data()
+        np.testing.assert_allclose(x, [value for value, *_ in rows.values()])
+        assert np.rint(y).astype(int).tolist() == [["x", "y"].index(name) for name in rows]
+    ends = found["b"].lines[2][0].get_segments()[0][:, 0]
+    np.testing.assert_allclose(ends, [0.2, 0.5])
+
+
+def test_no_intervals_make_an_empty_figure() -> None:
+    assert plots.intervals({}, "difference").axes[0].get_yticks().size == 0

@@ -444,3 +444,136 @@ def dendrogram(linkage: np.ndarray, parts: int) -> Figure:
     lowest = linkage[1 - parts, 2] - 0.1
     axis.set(xlabel="patches in the part", ylabel="height: 2 - largest NCut above", ylim=(lowest, 2))
     return figure
+
+
+def segmentations(panels: Mapping[str, tuple[np.ndarray, np.ndarray | None]], columns: int = 3) -> Figure:
+    """Pictures side by side, each tinted by its labels as in `segments`, or bare where there are none.
+
+    Parameters
+    ----------
+    panels : mapping of title to (uint8 (H, W, 3), int (H, W) or None)
+    columns : int
+    """
+    rows, (height, width) = -(-len(panels) // columns), next(iter(panels.values()))[0].shape[:2]
+    size = (7, (7 / columns * height / width + 0.35) * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    for (title, (picture, labels)), axis in zip(panels.items(), axes.flat, strict=False):
+        if labels is None:
+            axis.imshow(picture)
+        else:
+            segments(picture, labels, axis)
+        axis.set_title(title, fontsize=9)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    return figure
+
+
+def intervals(groups: Mapping[str, Mapping[str, tuple[float, float, float]]], xlabel: str) -> Figure:
+    """Numbers with intervals about zero: a row for each name, a colour and marker for each group.
+
+    Parameters
+    ----------
+    groups : mapping of a group's name to a mapping of a row's name to (value, low, high)
+    xlabel : str
+    """
+    names = list(dict.fromkeys(name for rows in groups.values() for name in rows))
+    height = 0.2 * max(len(names), 1) * (len(groups) + 1) + 1.3
+    figure, axis = plt.subplots(figsize=(7, height), layout="constrained")
+    for number, (group, rows) in enumerate(groups.items()):
+        style = {"color": OKABE_ITO[number % 7], "fmt": "osD^vP*X"[number % 8], "ms": 4.5, "lw": 1.4}
+        value, low, high = np.array(list(rows.values()), float).reshape(-1, 3).T
+        y = np.array([names.index(name) for name in rows]) + 0.7 * ((number + 0.5) / len(groups) - 0.5)
+        axis.errorbar(value, y, xerr=(value - low, high - value), label=group, **style)
+    axis.axvline(0, color="black", lw=1)
+    axis.set(yticks=range(len(names)), yticklabels=names, ylim=(max(len(names), 1) - 0.5, -0.5), xlabel=xlabel)
+    axis.grid(axis="x", alpha=0.3)
+    figure.legend(fontsize=8, ncols=2, loc="outside lower center")
+    return figure
+
+
+def toy_square(panels: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """Graphs of four nodes, 0 and 1 on the left, 2 and 3 on the right, each with its edges' weights and a cut.
+
+    Parameters
+    ----------
+    panels : mapping of title to (array (4, 4), symmetric, and bool (4,), the side of each node)
+        What a node weighs to itself is written into it.
+    """
+    places = np.array([[0, 1], [0, -1], [2, 1], [2, -1]])
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.4 * len(panels), 2.9), squeeze=False, layout="constrained")
+    for (title, (W, side)), axis in zip(panels.items(), axes.flat, strict=True):
+        for i, j in zip(*np.nonzero(np.triu(W, 1)), strict=True):
+            axis.plot(*places[[i, j]].T, color="0.55", lw=0.6 + 6 * float(W[i, j]), zorder=1)
+            where = 0.68 * places[i] + 0.32 * places[j]  # off the middle, where edges cross
+            axis.text(*where, f"{W[i, j]:.2g}", ha="center", va="center", fontsize=9, zorder=2,
+                      bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none"})  # fmt: skip
+        for i, (x, y) in enumerate(places):
+            axis.scatter(x, y, s=900, c="white", edgecolors=OKABE_ITO[int(side[i])], linewidths=2.5, zorder=3)
+            own = f"{i}\n{W[i, i]:.2g}" if W[i, i] else f"{i}"
+            axis.text(x, y, own, ha="center", va="center", fontsize=9, zorder=4)
+        axis.set(xlim=(-0.6, 2.6), ylim=(-1.6, 1.6), aspect="equal")
+        axis.set_title(title, fontsize=10)
+        axis.set_axis_off()
+    return figure
+
+
+def gallery(
+    photo: np.ndarray, cuts: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]], columns: int = 4
+) -> Figure:
+    """One column a graph, in bands of `columns`: its second eigenvector, its first cut, and its segments.
+
+    Parameters
+    ----------
+    photo : uint8 (H, W, 3)
+    cuts : mapping of a graph's name to (y (h, w), mask (h, w), labels (h, w))
+    columns : int
+    """
+    bands, (height, width) = -(-len(cuts) // columns), photo.shape[:2]
+    size = (7, bands * 3 * (7 / columns * height / width + 0.12) + 0.3 * bands)
+    figure, axes = plt.subplots(3 * bands, columns, figsize=size, squeeze=False, layout="constrained")
+    for number, (title, (y, mask, labels)) in enumerate(cuts.items()):
+        band, column = divmod(number, columns)
+        top, middle, bottom = axes[3 * band : 3 * band + 3, column]
+        top.imshow(y, cmap="RdBu_r", norm=CenteredNorm(), interpolation="nearest")
+        top.set_title(title, fontsize=10)
+        _tint(middle, photo, mask)
+        bottom.imshow(
+            photo.mean(2), cmap="gray", vmin=0, vmax=255, extent=(-0.5, y.shape[1] - 0.5, y.shape[0] - 0.5, -0.5)
+        )
+        tints = ListedColormap([OKABE_ITO[label % 7] for label in range(int(labels.max()) + 1)])
+        bottom.imshow(labels, cmap=tints, vmin=-0.5, vmax=tints.N - 0.5, alpha=0.6, interpolation="nearest")
+    for axis in axes.flat:
+        axis.set_axis_off()
+    return figure
+
+
+def intervals(panels: Mapping[str, Mapping[str, Mapping[str, tuple[float, float, float]]]], xlabel: str) -> Figure:
+    """Differences with their intervals, one row a thing: panel -> series -> name -> (difference, low, high)."""
+    count = len(next(iter(next(iter(panels.values())).values())))
+    figure, axes = plt.subplots(1, len(panels), figsize=(7, 0.36 * count + 1.2), sharey=True, layout="constrained")
+    for axis, (title, series) in zip(np.ravel(axes), panels.items(), strict=True):
+        for number, (name, rows) in enumerate(series.items()):
+            middle, low, high = np.array(list(rows.values())).T
+            at = np.arange(len(rows)) + 0.16 * (2 * number - len(series) + 1)
+            style = {"color": OKABE_ITO[number], "marker": "os"[number % 2], "ms": 5, "ls": "none", "lw": 1.4}
+            axis.errorbar(
+                middle, at, xerr=[middle - low, high - middle], mfc="white" if number else None, label=name, **style
+            )
+        axis.axvline(0, color="black", lw=0.8)
+        axis.set_yticks(range(count), list(rows))
+        axis.set(xlabel=xlabel, ylim=(count - 0.5, -0.5))
+        axis.set_title(title, fontsize=10)
+        axis.grid(alpha=0.3, axis="x")
+    np.ravel(axes)[0].legend(fontsize=8, loc="lower left")
+    return figure
+
+
+def curve_row(
+    panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]], ylabel: str, logy: bool = False
+) -> Figure:
+    """`curves` side by side, one panel for each label of a logarithmic x axis."""
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.2 * len(panels), 3.5), squeeze=False, layout="constrained")
+    for axis, (xlabel, lines) in zip(axes.flat, panels.items(), strict=True):
+        curves(lines, xlabel, ylabel, axis, logx=True, logy=logy)
+        axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+    return figure

@@ -1,0 +1,112 @@
+"""Criteria side by side: where each of them stops on one tree, and what it maximises along the threshold."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from IPython.display import HTML
+from PIL import Image
+
+from walkcut.errors import InputError
+from walkcut.images import resize_image
+from walkcut.threshold import Pruning
+from walkcut.tree import PartitionTree
+from walkcut.widgets.inline import inline_module
+
+LEVELS = 65535  # two bytes a number
+
+
+def criteria_explorer(
+    image: np.ndarray,
+    tree: PartitionTree,
+    prunings: Mapping[str, Pruning],
+    curves: Mapping[str, Sequence[float]],
+    highest: float,
+    width: int = 480,
+) -> HTML:
+    """A button for each criterion shows where it stops; a slider prunes by a constant; curves are scores along it.
+
+    Parameters
+    ----------
+    image : uint8 (H, W, 3)
+    tree : PartitionTree
+    prunings : mapping of a criterion's name to where it stops
+    curves : mapping of a name to numbers (m + 1,)
+        A score without any split, then when the splits up to each of the m thresholds of `levels` are taken. Each is
+        drawn between its own smallest and largest value, with a dot where it is largest.
+    highest : float in (0, 2]
+        The largest threshold of the slider.
+    width : int
+        Of the picture in the page, in pixels.
+    """
+    if not 0 < highest <= 2:
+        raise InputError(f"The highest threshold must lie above 0 and be at most 2, not {highest}.")
+    if not prunings:
+        raise InputError("This figure compares criteria: give at least one pruning.")
+    if len(tree.order) > LEVELS:
+        raise InputError(f"This figure numbers at most {LEVELS} patches, not {len(tree.order)}: choose a coarser grid.")
+    steps = levels(tree, highest)
+    for name, values in curves.items():
+        if np.shape(values) != (len(steps) + 1,) or not np.isfinite(values).all():
+            raise InputError(f"The curve {name!r} needs {len(steps) + 1} finite numbers, not {np.shape(values)}.")
+    size = round(width * image.shape[0] / image.shape[1]), width
+    file = io.BytesIO()
+    Image.fromarray(resize_image(image, size)).save(file, "JPEG", quality=80)
+    needed = tree.needed()
+    state = {
+        "grid": tree.grid,
+        "size": size,
+        "photo": "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode(),
+        "order": base64.b64encode(tree.order.astype("<u2").tobytes()).decode(),
+        "levels": [round(float(level), 5) for level in steps],
+        "nodes": _nodes(tree, needed, highest, [node for found in prunings.values() for node in found.leaves]),
+        "criteria": [
+            {"name": name, "leaves": found.leaves.tolist(), "threshold": _rounded(found.threshold)}
+            for name, found in prunings.items()
+        ],
+        "curves": [
+            {"name": name, "values": [round(float(v), 4) for v in _stretched(values)]}
+            for name, values in curves.items()
+        ],
+        "highest": float(highest),
+    }
+    return inline_module("criteria", state, "This figure needs JavaScript: choose a criterion, and see where it stops.")
+
+
+def levels(tree: PartitionTree, highest: float) -> np.ndarray:
+    """The thresholds up to `highest` at which the segments change, ascending."""
+    values = np.unique(tree.needed())
+    return values[values <= highest]
+
+
+def _nodes(tree: PartitionTree, needed: np.ndarray, highest: float, wanted: Sequence[int]) -> dict[str, list[float]]:
+    """By node: where its slice starts and stops, its colour, and from which threshold until which it is a segment.
+
+    Of the nodes that some threshold up to `highest` shows, or that are wanted. The larger part of a split keeps its
+    parent's colour, the other takes the next one.
+    """
+    since, colour = np.zeros(len(tree)), np.zeros(len(tree), int)
+    split = np.flatnonzero(tree.left >= 0)
+    for used, node in enumerate(split[np.argsort(needed[split], kind="stable")], 1):
+        sides = sorted((tree.left[node], tree.right[node]), key=lambda side: tree.start[side] - tree.stop[side])
+        since[sides] = needed[node]
+        colour[sides] = colour[node], used
+    shown = np.union1d(np.flatnonzero(since <= highest), wanted)
+    return {
+        str(node): [int(tree.start[node]), int(tree.stop[node]), int(colour[node]),
+                    round(float(since[node]), 5), round(min(float(needed[node]), 3.0), 5)]
+        for node in shown
+    }  # fmt: skip
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(float(value), 5)
+
+
+def _stretched(values: Sequence[float]) -> np.ndarray:
+    """From 0 to 1; a constant stays at 0."""
+    values = np.asarray(values, float)
+    return (values - values.min()) / max(float(np.ptp(values)), 1e-300)
