@@ -195,3 +195,33 @@ def test_intervals_stand_in_the_row_of_their_name() -> None:
 
 def test_no_intervals_make_an_empty_figure() -> None:
     assert plots.intervals({}, "difference").axes[0].get_yticks().size == 0
+
+
+def test_toy_square_writes_edges_and_what_a_node_weighs_to_itself() -> None:
+    W = np.zeros((4, 4))
+    W[0, 2] = W[2, 0] = 0.25
+    W[1, 1] = 0.5
+    figure = plots.toy_square({"one": (W, np.arange(4) < 2), "two": (W, np.arange(4) < 1)})
+    assert [axis.get_title() for axis in figure.axes] == ["one", "two"]
+    assert {text.get_text() for text in figure.axes[0].texts} == {"0.25", "0", "1\n0.5", "2", "3"}
+    assert len(figure.axes[0].lines) == 1
+
+
+def test_gallery_puts_eigenvector_cut_and_segments_of_a_graph_below_one_another() -> None:
+    y = np.linspace(-1, 2, 6).reshape(2, 3)
+    cuts = {name: (y, y > 0, (y > 0).astype(int)) for name in ("a", "b", "c")}
+    figure = plots.gallery(PHOTO, cuts, columns=2)
+    assert len(figure.axes) == 12  # two bands of three rows, the last column of the second empty
+    titles = [axis.get_title() for axis in figure.axes]
+    assert (titles[0], titles[1], titles[6]) == ("a", "b", "c")
+    np.testing.assert_array_equal(images(figure)[0], y)
+    assert figure.axes[0].images[0].norm.vcenter == 0
+
+
+def test_curve_row_gives_each_panel_its_own_lines() -> None:
+    figure = plots.curve_row({"k": {"a": ([1, 2], [3, 4])}, "s": {"a": ([1, 4], [0, 1]), "b": ([1], [2])}}, "NCut")
+    assert [(axis.get_xlabel(), axis.get_ylabel(), len(axis.lines)) for axis in figure.axes] == [
+        ("k", "NCut", 1),
+        ("s", "NCut", 2),
+    ]
+    assert {axis.get_xscale() for axis in figure.axes} == {"log"}

@@ -313,11 +313,12 @@ def segments(photo: np.ndarray, labels: np.ndarray, ax: plt.Axes | None = None) 
     return ax.figure
 
 
-def tree_blocks(tree: PartitionTree, threshold: float, ax: plt.Axes | None = None) -> Figure:
+def tree_blocks(tree: PartitionTree, threshold: float, ax: plt.Axes | None = None, highest: float = 1.0) -> Figure:
     """A tree as blocks: the blocks that a level line meets are the segments at that threshold.
 
     A block spans its patches from left to right, and from the threshold that makes it a part to the one that splits it.
-    Those that the line at `threshold` meets, and their parts, have the colours of `segments`.
+    Those that the line at `threshold` meets, and their parts, have the colours of `segments`. Nothing is drawn above
+    `highest`.
     """
     if ax is None:
         _, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
@@ -325,7 +326,7 @@ def tree_blocks(tree: PartitionTree, threshold: float, ax: plt.Axes | None = Non
     split = np.flatnonzero(tree.left >= 0)
     bottom = np.full(len(tree), min(needed[0], threshold) - 0.03)
     bottom[tree.left[split]] = bottom[tree.right[split]] = needed[split]
-    top = np.minimum(needed, 1.0)
+    top = np.minimum(needed, highest)
     for node in np.flatnonzero(top > bottom):
         colour = OKABE_ITO[labels[tree.order[tree.start[node]]] % 7] if top[node] > threshold else "0.75"
         size = tree.stop[node] - tree.start[node]
@@ -333,7 +334,7 @@ def tree_blocks(tree: PartitionTree, threshold: float, ax: plt.Axes | None = Non
         block.set(facecolor=colour, edgecolor="white", linewidth=0.5)
         ax.add_patch(block)
     ax.axhline(threshold, color="black", ls="--", lw=1.2)
-    ax.set(xlim=(0, len(labels)), ylim=(bottom[0], 1), xticks=[], xlabel="patches", ylabel="NCut")
+    ax.set(xlim=(0, len(labels)), ylim=(bottom[0], highest), xticks=[], xlabel="patches", ylabel="NCut")
     return ax.figure
 
 
@@ -382,6 +383,7 @@ def method(
 
 def prunings(photo: np.ndarray, panels: Mapping[str, np.ndarray], columns: int = 3) -> Figure:
     """Labels of patches (h, w), or of pixels, side by side over the photograph (H, W, 3) in grey."""
+    photo = _thinned(photo)
     rows, (height, width) = -(-len(panels) // columns), photo.shape[:2]
     size = (7, (7 / columns * height / width + 0.4) * rows)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
@@ -393,6 +395,12 @@ def prunings(photo: np.ndarray, panels: Mapping[str, np.ndarray], columns: int =
     return figure
 
 
+def _thinned(photo: np.ndarray) -> np.ndarray:
+    """Every so many-th pixel, at most some 300 a side: a panel shows no more, and borders are found sooner."""
+    step = max(1, max(photo.shape[:2]) // 300)
+    return photo[::step, ::step]
+
+
 def _enlarged(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Each pixel gets the label of its patch."""
     y, x = (np.arange(side) * patches // side for side, patches in zip(shape, labels.shape, strict=True))
@@ -401,12 +409,13 @@ def _enlarged(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 def levels(photo: np.ndarray, tree: PartitionTree, thresholds: Sequence[float], highest: float = 1.0) -> Figure:
     """One tree with several level lines: above, the blocks that each line meets; below, its segments."""
+    photo = _thinned(photo)
     height, width = photo.shape[:2]
     size = (9, 9 / len(thresholds) * (height / width + 0.9))
     figure, axes = plt.subplots(2, len(thresholds), figsize=size, squeeze=False, layout="constrained")
     for threshold, above, below in zip(thresholds, *axes, strict=True):
-        tree_blocks(tree, threshold, above)
-        above.set(ylim=(above.get_ylim()[0], highest), xlabel="", ylabel="NCut" if above is axes[0, 0] else "")
+        tree_blocks(tree, threshold, above, highest)
+        above.set(xlabel="", ylabel="NCut" if above is axes[0, 0] else "")
         labels = tree.labels(threshold)
         above.set_title(f"up to {threshold:g}: {labels.max() + 1} segments", fontsize=10)
         segments(photo, _enlarged(labels, (height, width)), below)
@@ -431,7 +440,7 @@ def ring_and_tree(W: np.ndarray, tree: PartitionTree, threshold: float, highest:
         left.text(x, y, str(i), ha="center", va="center", fontsize=9, zorder=4)
     left.set(xlim=(-2.5, 2.5), ylim=(-2, 2.5), aspect="equal")
     left.set_axis_off()
-    tree_blocks(tree, threshold, right)
+    tree_blocks(tree, threshold, right, highest)
     right.set(ylim=(0, highest), xlabel="nodes", xticks=np.arange(9) + 0.5, xticklabels=tree.order)
     return figure
 
@@ -487,7 +496,8 @@ def intervals(groups: Mapping[str, Mapping[str, tuple[float, float, float]]], xl
     axis.axvline(0, color="black", lw=1)
     axis.set(yticks=range(len(names)), yticklabels=names, ylim=(max(len(names), 1) - 0.5, -0.5), xlabel=xlabel)
     axis.grid(axis="x", alpha=0.3)
-    figure.legend(fontsize=8, ncols=2, loc="outside lower center")
+    if groups:
+        figure.legend(fontsize=8, ncols=2, loc="outside lower center")
     return figure
 
 
@@ -544,27 +554,6 @@ def gallery(
         bottom.imshow(labels, cmap=tints, vmin=-0.5, vmax=tints.N - 0.5, alpha=0.6, interpolation="nearest")
     for axis in axes.flat:
         axis.set_axis_off()
-    return figure
-
-
-def intervals(panels: Mapping[str, Mapping[str, Mapping[str, tuple[float, float, float]]]], xlabel: str) -> Figure:
-    """Differences with their intervals, one row a thing: panel -> series -> name -> (difference, low, high)."""
-    count = len(next(iter(next(iter(panels.values())).values())))
-    figure, axes = plt.subplots(1, len(panels), figsize=(7, 0.36 * count + 1.2), sharey=True, layout="constrained")
-    for axis, (title, series) in zip(np.ravel(axes), panels.items(), strict=True):
-        for number, (name, rows) in enumerate(series.items()):
-            middle, low, high = np.array(list(rows.values())).T
-            at = np.arange(len(rows)) + 0.16 * (2 * number - len(series) + 1)
-            style = {"color": OKABE_ITO[number], "marker": "os"[number % 2], "ms": 5, "ls": "none", "lw": 1.4}
-            axis.errorbar(
-                middle, at, xerr=[middle - low, high - middle], mfc="white" if number else None, label=name, **style
-            )
-        axis.axvline(0, color="black", lw=0.8)
-        axis.set_yticks(range(count), list(rows))
-        axis.set(xlabel=xlabel, ylim=(count - 0.5, -0.5))
-        axis.set_title(title, fontsize=10)
-        axis.grid(alpha=0.3, axis="x")
-    np.ravel(axes)[0].legend(fontsize=8, loc="lower left")
     return figure
 
 
