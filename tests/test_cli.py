@@ -78,6 +78,7 @@ def test_json_tells_how_the_picture_was_cut(loads: list, folder: Path) -> None:
     assert json.loads((folder / "a.tree.json").read_text()) == {
         "picture": "a.png",
         "model": "dead-leaves",
+        "preset": "walkcut",
         "threshold": 0.7,
         "steps": 3,
         "grid": 32,
@@ -95,8 +96,12 @@ def test_options_reach_the_method(monkeypatch: pytest.MonkeyPatch, loads: list, 
     seen = []
     monkeypatch.setattr(walkcut.segmentation, "segment", lambda *a, **k: seen.append(k) or quarters(*a, **k))
     main(["segment", str(folder / "a.png"), "--threshold", "0.7", "--steps", "2", "--seed", "9", "--device", "cpu"])
-    assert seen == [{"threshold": 0.7, "steps": 2, "grid": 64, "seed": 9, "device": "cpu"}]
-    assert loads == [("dead-leaves", "cpu")]
+    options = {"threshold": 0.7, "steps": 2, "grid": 64, "seed": 9, "device": "cpu"}
+    assert seen == [{"preset": "walkcut", **options}]
+    main(["segment", str(folder / "a.png"), "--preset", "paper-v2", "--device", "cpu"])
+    options = {"threshold": "gap", "steps": 2, "grid": 64, "seed": 0, "device": "cpu"}
+    assert seen[1:] == [{"preset": "paper-v2", **options}]
+    assert loads == [("dead-leaves", "cpu")] * 2
 
 
 def test_a_folder_twice_segments_its_pictures_and_never_its_own_outputs(loads: list, folder: Path) -> None:
@@ -151,9 +156,7 @@ def test_an_input_is_never_overwritten(loads: list, folder: Path, capsys: pytest
     assert "a picture that is to be read" in capsys.readouterr().err
 
 
-def test_a_batch_does_the_rest_and_lists_the_failures(
-    loads: list, folder: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_a_batch_does_the_rest_and_lists_the_failures(loads: list, folder: Path, capsys: pytest.CaptureFixture) -> None:
     (folder / "broken.png").write_text("no picture")
     missing = folder / "missing.png"
     assert main(["segment", str(folder), str(missing)]) == 1
@@ -313,6 +316,7 @@ def test_the_real_command_twice_gives_the_same_files(tmp_path: Path) -> None:
 
 
 def test_the_commands_names_are_those_of_the_criteria() -> None:
-    from walkcut import cli, threshold
+    from walkcut import cli, presets, threshold
 
     assert (*threshold.CRITERIA, "auto") == cli.CRITERIA
+    assert tuple(presets.PRESETS) == cli.PRESETS

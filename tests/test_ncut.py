@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.linalg import eigh
 
 from walkcut.errors import InputError
-from walkcut.graph import Graph
-from walkcut.ncut import DENSE, best_cut, best_split, ncut, second_eigenvector
+from walkcut.graph import Directed, Graph, LowRank
+from walkcut.ncut import DENSE, best_cut, best_split, ncut, plain_split, second_eigenvector
 
 seeds = st.integers(0, 2**32 - 1)
 SMALL, LARGE = 40, DENSE + 60  # one on either side of the change of solver
@@ -285,3 +285,75 @@ def test_a_clique_in_single_precision(n: int) -> None:
     assert pair.value == pytest.approx(1, abs=1e-5)
     assert best_cut(Graph(torch.ones(n, n))).ncut == pytest.approx(1, abs=1e-5)
     assert pair.degenerate or n == 2
+
+
+@pytest.mark.parametrize("n", [12, 60, 240, 301])
+def test_a_ring_has_twins_and_says_so(n: int) -> None:
+    """cos and sin along the ring share lambda_2 = 1 - cos(2 pi / n): the split is valid, repeatable and one of many."""
+    pair = second_eigenvector(ring(n), 1e-8)
+    assert pair.value == pytest.approx(1 - np.cos(2 * np.pi / n), abs=1e-6)
+    assert pair.gap == pytest.approx(0, abs=1e-6)
+    assert pair.degenerate
+    assert not second_eigenvector(path(n), 1e-8).degenerate
+    cuts = [best_cut(ring(n)) for _ in range(2)]
+    assert torch.equal(cuts[0].order, cuts[1].order)
+    assert cuts[0].ncut == pytest.approx(4 / n, abs=1e-3)  # two edges of n / 2 nodes of degree 2, on either side
+
+
+@pytest.mark.parametrize("n", [5, 230])
+def test_a_directed_ring_turns_by_a_complex_pair(n: int) -> None:
+    """Eigenvalues exp(2 pi i j / n) of the walk that always goes on: any phase of the second will do."""
+    P = torch.roll(torch.eye(n, dtype=torch.float64), 1, dims=1)
+    lazy = Directed((P + torch.eye(n, dtype=torch.float64)) / 2)
+    pair = second_eigenvector(lazy, 1e-8)
+    assert pair.value == pytest.approx((1 - np.cos(2 * np.pi / n)) / 2, abs=1e-6)
+    assert pair.degenerate
+    assert (pair.gap, pair.residual) == (0.0, pytest.approx(0, abs=1e-4))
+
+
+@pytest.mark.parametrize("n", [30, 230])
+def test_a_symmetric_graph_may_be_called_directed(n: int) -> None:
+    graph = random_graph(n, 2)
+    plain, directed = second_eigenvector(graph, 1e-10), second_eigenvector(Directed(graph.W), 1e-10)
+    assert directed.value == pytest.approx(plain.value, abs=1e-7)
+    for mine, theirs in zip(best_cut(graph, 1e-10).curve, best_cut(Directed(graph.W), 1e-10).curve, strict=True):
+        assert float(mine) == pytest.approx(float(theirs), abs=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ncut_of_a_directed_graph_against_its_definition(seed: int) -> None:
+    n = 9
+    P = torch.rand(n, n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    graph, values = Directed(P), torch.rand(n, generator=torch.Generator().manual_seed(9))
+    split = best_split(graph, values)
+    for size in range(1, n):
+        side, rest = split.order[:size], split.order[size:]
+        expected = P[side][:, rest].sum() / P[side].sum() + P[rest][:, side].sum() / P[rest].sum()
+        assert float(split.curve[size - 1]) == pytest.approx(float(expected))
+        mask = torch.zeros(n, dtype=torch.bool)
+        mask[side] = True
+        assert ncut(graph, mask) == pytest.approx(float(expected))
+
+
+@pytest.mark.parametrize(("n", "d"), [(9, 3), (300, 5)])
+def test_a_low_rank_graph_is_cut_as_if_written_down(n: int, d: int) -> None:
+    F = torch.rand(n, d, generator=torch.Generator().manual_seed(1), dtype=torch.float64) ** 4
+    low, dense = LowRank(F), Graph(F @ F.T)
+    torch.testing.assert_close(low.degrees, dense.degrees)
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(low.inside(order), dense.inside(order))
+    one, other = best_cut(low, 1e-10), best_cut(dense, 1e-10)
+    assert one.ncut == pytest.approx(other.ncut, abs=1e-9)
+    assert one.eigenpair.value == pytest.approx(other.eigenpair.value, abs=1e-8)
+
+
+def test_sign_and_median_splits() -> None:
+    graph = path(7)
+    y = second_eigenvector(graph).y
+    best = best_split(graph, y)
+    assert plain_split(graph, y, "median").size == 3
+    assert plain_split(graph, y, "sign").size in (3, 4)  # the middle of the path is zero up to rounding
+    for rule in ("sign", "median"):
+        assert plain_split(graph, y, rule).ncut >= best.ncut
+    with pytest.raises(InputError, match="no rule 'mean'"):
+        plain_split(graph, y, "mean")

@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from walkcut.attention import attend
+from walkcut.affinity import from_features
+from walkcut.attention import attend, features
 from walkcut.backbone import Backbone, load_backbone
 from walkcut.errors import InputError
+from walkcut.presets import PRESETS, Preset, graph_for
 from walkcut.segmentation import Segmentation, segment
 from walkcut.threshold import CRITERIA, prune
+from walkcut.tree import partition
 from walkcut.walk import aggregate
 
 GRID = 16  # with `two_halves`, 24 x 32 pixels: 12 x 16 patches
@@ -202,7 +205,7 @@ def test_the_embedded_model_tells_two_halves_apart(embedded: Backbone) -> None:
         ({"steps": 1.5}, "at least 1, not 1.5"),
         ({"grid": 1}, "1 patches is too coarse"),
         ({"timesteps": (1000,)}, "from 0 to 999"),
-        ({"locality": -0.5}, "must be positive, not -0.5"),
+        ({"locality": -0.5}, "a positive width, not -0.5"),
         ({"model": "no-such-model"}, "no model 'no-such-model'"),
         ({"model": "dead-leaves", "device": "gpu"}, "device 'gpu' is not available"),
     ],
@@ -222,3 +225,34 @@ def test_at_refuses_what_segment_refuses(found: Segmentation, threshold: float |
 def test_a_gpu_segments_alike(tiny_model: Path, two_halves: np.ndarray) -> None:
     here, there = (segment(two_halves, str(tiny_model), grid=GRID, threshold=HALVES, device=d) for d in ("cpu", "cuda"))
     assert (here.labels == there.labels).mean() > 0.99
+
+
+@pytest.mark.parametrize("preset", ["paper-v1", "paper-v2"])
+def test_a_preset_chooses_graph_steps_and_criterion(tiny: Backbone, preset: str, two_halves: np.ndarray) -> None:
+    found = segment(two_halves, tiny, preset=preset, grid=GRID)
+    assert found.criterion == PRESETS[preset].criterion == "gap"
+    assert found.labels.shape == two_halves.shape[:2]
+    walk = aggregate(attend(tiny, two_halves, GRID)).power(PRESETS[preset].steps)  # the paper has no prior
+    torch.testing.assert_close(found.walk.P, walk.P)
+    tree = partition(graph_for(preset, walk), walk.grid)
+    np.testing.assert_array_equal(found.tree.labels(k=2), tree.labels(k=2))
+
+
+def test_what_is_given_replaces_a_presets_settings(tiny: Backbone, two_halves: np.ndarray) -> None:
+    found = segment(two_halves, tiny, preset="paper-v1", threshold=0.5, steps=1, locality=0.25, grid=GRID)
+    assert (found.criterion, found.threshold) == ("constant", 0.5)
+    walk = aggregate(attend(tiny, two_halves, GRID)).local(0.25)
+    torch.testing.assert_close(found.walk.P, walk.P)
+
+
+def test_features_as_a_graph(tiny: Backbone, two_halves: np.ndarray) -> None:
+    found = segment(two_halves, tiny, preset=Preset("features", graph="features", criterion="gap"), grid=GRID)
+    seen = features(tiny, two_halves, GRID).resized(found.walk.grid)
+    tree = partition(from_features(seen), found.walk.grid)
+    for k in (2, 3, 4):
+        np.testing.assert_array_equal(found.tree.labels(k=k), tree.labels(k=k))
+
+
+def test_an_unknown_preset(tiny: Backbone, two_halves: np.ndarray) -> None:
+    with pytest.raises(InputError, match="no preset 'paper-v9': choose from walkcut, paper-v1, paper-v2"):
+        segment(two_halves, tiny, preset="paper-v9")

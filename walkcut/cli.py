@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from walkcut.segmentation import Segmentation
 
 MAX_GRID = 128  # patches along the longer side: the walk of a square picture then fills 1 GB
-# as in walkcut.threshold, which takes long to import
+# as in walkcut.threshold and walkcut.presets, which take long to import
+PRESETS = ("walkcut", "paper-v1", "paper-v2")
 CRITERIA = ("half-life", "gap", "eigengap", "stability", "map-equation", "region-map", "auto")
 OUTPUTS = (".labels.png", ".overlay.png", ".tree.json")
 
@@ -96,12 +97,12 @@ def _add_segment(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("paths", nargs="*", metavar="PATH", help="a picture, or a folder whose pictures are taken")
     parser.add_argument("--sample", action="append", default=[], metavar="NAME", help="one of `walkcut samples`")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write; default: beside each picture")
-    wanted = (
-        f"largest NCut of a cut that is kept, above 0 and at most 2; or a criterion: {', '.join(CRITERIA)} (default)"
-    )
-    parser.add_argument("--threshold", type=_threshold, default="auto", metavar="FLOAT|NAME", help=wanted)
-    wanted = "steps of the walk; default: 1"
-    parser.add_argument("--steps", type=partial(_whole, low=1), default=1, metavar="K", help=wanted)
+    wanted = f"largest NCut of a cut that is kept, above 0 and at most 2; or a criterion: {', '.join(CRITERIA)}; default: the preset's"
+    parser.add_argument("--threshold", type=_threshold, metavar="FLOAT|NAME", help=wanted)
+    wanted = "steps of the walk; default: the preset's"
+    parser.add_argument("--steps", type=partial(_whole, low=1), metavar="K", help=wanted)
+    wanted = f"settings of the method: {', '.join(PRESETS)}; default: {PRESETS[0]}"
+    parser.add_argument("--preset", choices=PRESETS, default=PRESETS[0], metavar="NAME", help=wanted)
     wanted = "one of `walkcut models` (default: dead-leaves), or a folder in diffusers format"
     parser.add_argument("--model", default="dead-leaves", metavar="NAME", help=wanted)
     wanted = f"patches along the longer side, at most {MAX_GRID}; default: 64"
@@ -288,10 +289,13 @@ def _segment_all(jobs: list[_Job], arguments: argparse.Namespace, failures: list
 
     from walkcut.backbone import load_backbone
     from walkcut.images import image_size, read_image
+    from walkcut.presets import find_preset
     from walkcut.segmentation import segment
 
     backbone = load_backbone(arguments.model, arguments.device)
-    options = {name: getattr(arguments, name) for name in ("threshold", "steps", "grid", "seed")}
+    options = {name: getattr(arguments, name) for name in ("preset", "threshold", "steps", "grid", "seed")}
+    preset = find_preset(arguments.preset)
+    options |= {"threshold": options["threshold"] or preset.criterion, "steps": options["steps"] or preset.steps}
     with tqdm(jobs, desc="segmenting", unit="picture", disable=not progress) as bar:
         for job in bar:
             try:

@@ -21,6 +21,7 @@ from walkcut.graph import Affinity, Directed
 
 DENSE = 200  # up to this many nodes all eigenvectors are cheaper than a few
 BASIS = 12  # Lanczos vectors kept: products of W with a vector until the first look at convergence
+TWINS = 1e-9  # eigenvalues this near are one and the same, up to rounding
 RESTARTS = 20  # then the vector is taken as it is; its sweep is still a valid cut
 
 
@@ -34,7 +35,7 @@ class Eigenpair(NamedTuple):
     y : float64 Tensor (n,)
         The entry of largest magnitude is positive.
     gap : float
-        lambda_3 - lambda_2; infinity for two nodes.
+        lambda_3 - lambda_2; infinity for two nodes. Zero for the complex pair of a directed graph, whose phase is free.
     residual : float
         |M x - (1 - lambda_2) x| with |x| = 1 and M = D^-1/2 W D^-1/2.
     products : int
@@ -54,7 +55,7 @@ class Eigenpair(NamedTuple):
         By the sin-theta theorem (Davis & Kahan 1970) the angle to the true one is at most about residual / gap: here
         it may pass 30 degrees.
         """
-        return self.gap <= 2 * self.residual
+        return self.gap <= max(2 * self.residual, TWINS)
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def ncut(graph: Affinity, mask: torch.Tensor) -> float:
     return escapes
 
 
-def second_eigenvector(graph: Affinity, tolerance: float = 1e-4, seed: int = 0) -> Eigenpair:
+def second_eigenvector(graph: Affinity, tolerance: float = 1e-4, seed: int = 0, twins: bool = True) -> Eigenpair:
     """The relaxed problem (D - W) y = lambda D y (Shi & Malik 2000, equation 11).
 
     With x the eigenvector of the second largest eigenvalue of D^-1/2 W D^-1/2, y = D^-1/2 x. The largest is known,
@@ -115,6 +116,9 @@ def second_eigenvector(graph: Affinity, tolerance: float = 1e-4, seed: int = 0) 
         Relative accuracy of the Ritz value, for graphs of more than 200 nodes.
     seed : int
         Of Lanczos' starting vector.
+    twins : bool
+        Whether to look for an eigenvector of the same eigenvalue, by a second run beside the first vector: one run
+        sees only one direction of a twofold eigenvalue. Without it, the gap may be too large.
 
     Returns
     -------
@@ -125,11 +129,13 @@ def second_eigenvector(graph: Affinity, tolerance: float = 1e-4, seed: int = 0) 
         raise InputError(f"A graph of {n} node cannot be cut: it takes at least 2.")
     if not graph.degrees.min() > 0:
         raise InputError("A node has no edges: cut isolated nodes off first, as best_cut does.")
-    solve = _directed if isinstance(graph, Directed) else _symmetric
-    return solve(graph, tolerance, np.random.default_rng(seed).normal(size=n))
+    rng = np.random.default_rng(seed)
+    if isinstance(graph, Directed):
+        return _directed(graph, tolerance, rng.normal(size=n))
+    return _symmetric(graph, tolerance, rng, twins)
 
 
-def _symmetric(graph: Affinity, tolerance: float, start: np.ndarray) -> Eigenpair:
+def _symmetric(graph: Affinity, tolerance: float, rng: np.random.Generator, twins: bool) -> Eigenpair:
     """The two largest eigenpairs of M + 1, M = D^-1/2 W D^-1/2, with the first moved out of their way, from 2 to -1.
 
     ARPACK's tolerance is relative to the eigenvalue: around 1 + mu, unlike mu, it does not ask for all digits of a
@@ -151,7 +157,9 @@ def _symmetric(graph: Affinity, tolerance: float, start: np.ndarray) -> Eigenpai
         products = 0
     else:
         operator = LinearOperator((n, n), matvec=lambda x: product(x).ravel(), matmat=product, dtype=np.float64)
-        values, vectors = _lanczos(operator, tolerance, start)
+        values, vectors = _lanczos(operator, tolerance, rng.normal(size=n))
+        if twins:
+            values[-2] = max(values[-2], _beside(operator, vectors[:, -1], tolerance, rng.normal(size=n)))
     x = vectors[:, -1:]
     used = products
     residual = float(np.linalg.norm(product(x) - values[-1] * x))
@@ -181,6 +189,13 @@ def _lanczos(operator: LinearOperator, tolerance: float, start: np.ndarray) -> t
     return values[order], vectors[:, order]
 
 
+def _beside(operator: LinearOperator, x: np.ndarray, tolerance: float, start: np.ndarray) -> float:
+    """The largest eigenvalue whose vector is orthogonal to x, up to the tolerance."""
+    n = len(x)
+    rest = LinearOperator((n, n), matvec=lambda v: operator @ v - 3 * x * (x @ v), dtype=np.float64)
+    return float(_lanczos(rest, tolerance, start)[0][-1])
+
+
 def _directed(graph: Directed, tolerance: float, start: np.ndarray) -> Eigenpair:
     """Second right eigenvector of D^-1 W by Arnoldi; P - 1 u^T moves 1 to 0 and others only by a constant vector."""
     n, degrees = len(graph), graph.degrees
@@ -198,7 +213,12 @@ def _directed(graph: Directed, tolerance: float, start: np.ndarray) -> Eigenpair
         products = 0
     else:
         operator = LinearOperator((n, n), matvec=lambda v: product(v).ravel(), matmat=product, dtype=np.float64)
-        values, vectors = eigs(operator, 3, which="LR", v0=start, tol=tolerance, ncv=2 * BASIS, maxiter=10**4)
+        try:
+            values, vectors = eigs(
+                operator, 3, which="LR", v0=start, tol=tolerance, ncv=2 * BASIS, maxiter=10 * RESTARTS
+            )
+        except ArpackNoConvergence:
+            values, vectors = eig(product(np.eye(n)))  # slow and sure
     order = np.argsort(-values.real, kind="stable")
     value, other = values[order[0]], [values[i] for i in order[1:] if values[i] != np.conj(values[order[0]])]
     v, used = vectors[:, order[0]], products
@@ -208,6 +228,7 @@ def _directed(graph: Directed, tolerance: float, start: np.ndarray) -> Eigenpair
     y = torch.from_numpy(v.real.copy()).to(degrees)
     y = y - (degrees @ y) / degrees.sum()
     gap = float(value.real - other[0].real) if other and n > 2 else float("inf")
+    gap = gap if value.imag == 0 else 0.0
     return Eigenpair(float(max(1 - value.real, 0.0)), y * _sign(y), gap, residual, used)
 
 
@@ -255,7 +276,7 @@ def plain_split(graph: Affinity, values: torch.Tensor, rule: str) -> Split:
     return replace(split, size=size, ncut=float(split.curve[size - 1]))
 
 
-def best_cut(graph: Affinity, tolerance: float = 1e-4) -> Split:
+def best_cut(graph: Affinity, tolerance: float = 1e-4, twins: bool = True) -> Split:
     """Second eigenvector and best split in one; isolated nodes are cut off first, at no cost."""
     isolated = graph.degrees <= 0
     if isolated.any():
@@ -263,5 +284,5 @@ def best_cut(graph: Affinity, tolerance: float = 1e-4) -> Split:
         # a region without any edge falls apart by halves
         size = len(graph) // 2 if isolated.all() else int(isolated.sum())
         return Split(order, size, 0.0, torch.zeros(len(graph) - 1, dtype=torch.float64))
-    pair = second_eigenvector(graph, tolerance)
+    pair = second_eigenvector(graph, tolerance, twins=twins)
     return replace(best_split(graph, pair.y), eigenpair=pair)

@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from walkcut.attention import attend
+from walkcut.attention import attend, features
 from walkcut.backbone import Backbone, load_backbone
 from walkcut.images import check_image
 from walkcut.pixels import connected_parts, pixel_labels, soft_membership, without_gaps
+from walkcut.presets import Preset, find_preset, graph_for, walk_for
 from walkcut.threshold import Pruning, blank_ncut, check_threshold, prune
 from walkcut.tree import MEMORYLESS, PartitionTree, partition
-from walkcut.walk import Walk, aggregate
+from walkcut.walk import Walk
 
 
 @dataclass(frozen=True)
@@ -85,11 +86,12 @@ def segment(
     image: np.ndarray,
     model: str | Backbone = "dead-leaves",
     *,
-    threshold: float | str = "auto",
-    steps: int = 1,
+    preset: str | Preset = "walkcut",
+    threshold: float | str | None = None,
+    steps: int | None = None,
     grid: int = 64,
     timesteps: Sequence[int] | None = None,
-    locality: float | str | None = "auto",
+    locality: float | str | None = "preset",
     seed: int = 0,
     device: str = "auto",
 ) -> Segmentation:
@@ -101,17 +103,20 @@ def segment(
         Other arrays are converted, see `walkcut.images.check_image`.
     model : str or Backbone
         A short name, a local folder in diffusers format, or a backbone that is already loaded.
-    threshold : "auto", float in (0, 2] or str
+    preset : str or Preset
+        Which walk, graph and criterion: "walkcut", or a reconstruction of the paper's, see `walkcut.presets`. The
+        next arguments, where given, replace its settings.
+    threshold : "auto", float in (0, 2] or str, optional
         Splits of NCut up to a number are taken, from the whole picture down. A name is a criterion that needs no
         number, see `walkcut.threshold.CRITERIA`; "auto" is the default one.
-    steps : int
+    steps : int, optional
         k >= 1: the walk takes k steps at once.
     grid : int
         Patches along the picture's longer side.
     timesteps : sequence of int, optional
         Noise levels at which attention is read, 0 to 999. Default: the model's.
-    locality : "auto", None or float
-        Width of the prior on distance (`Walk.local`), None for no prior. Default: the model's.
+    locality : "preset", "auto", None or float
+        Width of the prior on distance (`Walk.local`); "auto" is the model's, None is no prior.
     seed : int
         Of the noise.
     device : str
@@ -126,25 +131,35 @@ def segment(
     InputError
         For a picture or an argument out of range, told in one sentence.
     """
-    threshold = check_threshold(threshold)
+    given = {"criterion": threshold, "steps": steps}
+    given = {name: value for name, value in given.items() if value is not None}
+    given |= {} if locality == "preset" else {"locality": locality}
+    chosen = replace(find_preset(preset), **given)
+    stop = check_threshold(chosen.criterion)
     image = check_image(image)
     timings: dict[str, float] = {}
     with _timed(timings, "model"):
         backbone = load_backbone(model, device) if isinstance(model, str) else model
     with _timed(timings, "attention"):
         attention = attend(backbone, image, grid, timesteps, seed)
+        seen = features(backbone, image, grid, timesteps, seed) if chosen.graph == "features" else None
     with _timed(timings, "walk"):
-        walk = aggregate(attention)
-        sigma = backbone.locality if locality == "auto" else locality
-        walk = (walk.local(sigma) if sigma else walk).power(steps)
+        walk = walk_for(chosen, backbone, attention)
     with _timed(timings, "cut"):
-        tree = partition(walk.reversible(), walk.grid)
-    # the model's ceiling was measured one step at a time
-    ceiling = blank_ncut(walk.grid, sigma) * backbone.ceiling if steps == 1 else MEMORYLESS
+        tree = partition(graph_for(chosen, walk, seen), walk.grid)
     blank = np.zeros(image.shape[:2], np.int32)
+    ceiling = _ceiling(chosen, backbone, walk.grid)
     found = Segmentation(image, blank, np.zeros(walk.grid, np.int32), tree, walk, 0.0, timings, ceiling)
     with _timed(timings, "pixels"):
-        return found.at(threshold)
+        return found.at(stop)
+
+
+def _ceiling(preset: Preset, backbone: Backbone, grid: tuple[int, int]) -> float:
+    """Where nothing is left to cut; the model's share was measured on the reversible walk, one step at a time."""
+    if preset.graph != "reversible" or preset.steps > 1:
+        return MEMORYLESS
+    sigma = backbone.locality if preset.locality == "auto" else preset.locality
+    return blank_ncut(grid, sigma) * backbone.ceiling
 
 
 @contextmanager

@@ -262,7 +262,7 @@ def partition(
         start, stop = nodes[node][:2]
         if stop - start < max(2 * smallest, 2):
             continue
-        split = best_cut(region, tolerance)
+        split = best_cut(region, tolerance, twins=False)  # a mixture of twins is cut as well as either
         if split.ncut >= ceiling:
             continue
         nodes[node][4] = split.ncut if split.ncut > ROUNDING else 0.0

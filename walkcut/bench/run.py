@@ -40,7 +40,10 @@ THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(1, 31))  # 0.05 to 1.5
 AUTO = "auto"
 OTHERS = tuple(name for name in criteria.CRITERIA if name != criteria.AUTO)  # criteria beside the automatic one
 OURS = "walkcut"
-CORE = ("images", "backbone", "attention", "walk", "graph", "ncut", "tree", "threshold", "pixels", "segmentation")
+CORE = (
+    *("images", "backbone", "attention", "walk", "graph", "affinity", "presets", "ncut", "tree", "threshold", "pixels"),
+    "segmentation",
+)
 PACKAGES = ("numpy", "scipy", "torch", "diffusers", "scikit-image", "scikit-learn", "pillow")
 
 
