@@ -85,9 +85,7 @@ MAKE_BAD = {
 
 
 @pytest.mark.parametrize("name", MAKE_BAD)
-def test_one_bad_picture_ends_with_2_and_one_sentence(
-    tmp_path: Path, capsys: pytest.CaptureFixture, name: str
-) -> None:
+def test_one_bad_picture_ends_with_2_and_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture, name: str) -> None:
     path = tmp_path / name
     MAKE_BAD[name](path)
     before = sorted(tmp_path.rglob("*"))

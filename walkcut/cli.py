@@ -97,7 +97,8 @@ def _add_segment(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("paths", nargs="*", metavar="PATH", help="a picture, or a folder whose pictures are taken")
     parser.add_argument("--sample", action="append", default=[], metavar="NAME", help="one of `walkcut samples`")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write; default: beside each picture")
-    wanted = f"largest NCut of a cut that is kept, above 0 and at most 2; or a criterion: {', '.join(CRITERIA)}; default: the preset's"
+    wanted = f"largest NCut of a cut that is kept, above 0 and at most 2; or one of {', '.join(CRITERIA)}; "
+    wanted += "default: the preset's"
     parser.add_argument("--threshold", type=_threshold, metavar="FLOAT|NAME", help=wanted)
     wanted = "steps of the walk; default: the preset's"
     parser.add_argument("--steps", type=partial(_whole, low=1), metavar="K", help=wanted)
