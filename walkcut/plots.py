@@ -448,8 +448,10 @@ def ring_and_tree(W: np.ndarray, tree: PartitionTree, threshold: float, highest:
 def dendrogram(linkage: np.ndarray, parts: int) -> Figure:
     """SciPy's drawing of a linkage, its last `parts` clusters as leaves, with the number of patches in each."""
     figure, axis = plt.subplots(figsize=(7, 3), layout="constrained")
+    leaves = len(linkage) + 1
+    sizes = {"leaf_label_func": lambda node: str(1 if node < leaves else int(linkage[node - leaves, 3]))}
     # one colour throughout: the numbers below tell the branches apart
-    draw_dendrogram(linkage, parts, "lastp", ax=axis, link_color_func=lambda _: OKABE_ITO[0], leaf_font_size=9)
+    draw_dendrogram(linkage, parts, "lastp", ax=axis, link_color_func=lambda _: OKABE_ITO[0], leaf_font_size=9, **sizes)
     lowest = linkage[1 - parts, 2] - 0.1
     axis.set(xlabel="patches in the part", ylabel="height: 2 - largest NCut above", ylim=(lowest, 2))
     return figure
