@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from walkcut.errors import InputError
-from walkcut.graph import Graph
+from walkcut.graph import Directed, Graph, LowRank, row_sums
 
 TRIANGLE = [[2.0, 1.0, 0.5], [1.0, 0.0, 0.0], [0.5, 0.0, 0.0]]
 
@@ -68,3 +68,52 @@ def test_rounding_is_no_asymmetry() -> None:
     W = torch.tensor(TRIANGLE)
     W[0, 1] += 1e-6
     assert len(Graph(W)) == 3
+
+
+@pytest.mark.parametrize("columns", [1, 63, 64, 65, 1000])
+def test_row_sums_in_chunks(columns: int) -> None:
+    A = torch.rand(5, columns, generator=torch.Generator().manual_seed(0))
+    found = row_sums(A)
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found, A.double().sum(1), rtol=1e-6, atol=0)
+    torch.testing.assert_close(row_sums(A.double()), A.double().sum(1), rtol=1e-13, atol=0)
+
+
+@pytest.mark.parametrize("kind", ["dense", "directed", "low rank"])
+def test_weight_inside_every_prefix(kind: str) -> None:
+    n, rng = 150, torch.Generator().manual_seed(3)
+    A = torch.rand(n, n, generator=rng, dtype=torch.float64)
+    F = A[:, :7]
+    graph = {"dense": Graph(A + A.T), "directed": Directed(A), "low rank": LowRank(F)}[kind]
+    W = F @ F.T if kind == "low rank" else graph.W
+    order = torch.randperm(n, generator=rng)
+    expected = torch.stack([W[order[:m]][:, order[:m]].sum() for m in range(1, n + 1)])
+    torch.testing.assert_close(graph.inside(order), expected)
+    torch.testing.assert_close(graph.degrees, W.sum(1))
+    torch.testing.assert_close(graph.indegrees, W.sum(0))
+    part = graph.subgraph(order[:20])
+    torch.testing.assert_close(part.matvec(torch.ones(20)), W[order[:20]][:, order[:20]].sum(1))
+    assert len(part) == 20
+
+
+@pytest.mark.parametrize(
+    ("F", "words"),
+    [
+        (torch.zeros(3), "a table of patches by features, not \\(3,\\)"),
+        (torch.zeros(0, 2), "a table of patches by features"),
+        (torch.tensor([[1.0, -2.0]]), "must not be negative, they hold -2"),
+        (torch.tensor([[1.0, float("nan")]]), "must be finite"),
+        (torch.tensor([[1.0, float("inf")]]), "must be finite"),
+    ],
+)
+def test_what_is_no_table_of_features_is_refused(F: torch.Tensor, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        LowRank(F)
+
+
+def test_a_directed_graph_need_not_be_symmetric_but_all_else() -> None:
+    assert Directed([[0.0, 1.0], [0.5, 0.0]]).indegrees.tolist() == [0.5, 1.0]
+    with pytest.raises(InputError, match="negative"):
+        Directed([[0.0, -1.0], [0.5, 0.0]])
+    with pytest.raises(InputError, match="square"):
+        Directed([[0.0, 1.0]])

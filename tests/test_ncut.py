@@ -357,3 +357,35 @@ def test_sign_and_median_splits() -> None:
         assert plain_split(graph, y, rule).ncut >= best.ncut
     with pytest.raises(InputError, match="no rule 'mean'"):
         plain_split(graph, y, "mean")
+
+
+@given(seed=seeds, n=st.integers(2, 11))
+@settings(max_examples=40, deadline=None)
+def test_cheeger_over_all_cuts(seed: int, n: int) -> None:
+    """lambda_2 <= min NCut <= 2 h, and lambda_2 / 2 <= h <= sqrt(2 lambda_2), with h over all cuts."""
+    graph = random_graph(n, seed)
+    W, degrees = graph.W.numpy(), graph.degrees.numpy()
+    ncuts, conductances = [], []
+    for number in range(1, 2 ** (n - 1)):  # the last node is always on the far side
+        side = (number >> np.arange(n)) % 2 == 1
+        cut, volumes = W[side][:, ~side].sum(), (degrees[side].sum(), degrees[~side].sum())
+        ncuts.append(cut / volumes[0] + cut / volumes[1])
+        conductances.append(cut / min(volumes))
+    value, h = second_eigenvector(graph).value, min(conductances)
+    assert value <= min(ncuts) + 1e-9
+    assert min(ncuts) <= 2 * h + 1e-9
+    assert value / 2 <= h + 1e-9
+    assert h <= np.sqrt(2 * value) + 1e-9
+    assert best_cut(graph).ncut >= min(ncuts) - 1e-9
+
+
+@given(seed=seeds, n=st.integers(3, 60), factor=st.sampled_from([1e-6, 0.3, 1e5]))
+@settings(max_examples=30, deadline=None)
+def test_order_and_unit_of_the_weights_do_not_matter(seed: int, n: int, factor: float) -> None:
+    graph = random_graph(n, seed)
+    shuffle = torch.from_numpy(np.random.default_rng(seed).permutation(n))
+    other = Graph(factor * graph.W[shuffle][:, shuffle])
+    one, two = best_cut(graph), best_cut(other)
+    assert two.eigenpair.value == pytest.approx(one.eigenpair.value, abs=1e-9)
+    if one.eigenpair.gap > 1e-6:
+        assert two.ncut == pytest.approx(one.ncut, rel=1e-6)
