@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -197,3 +201,19 @@ def test_no_heads_and_unknown_grids() -> None:
         stream([])
     with pytest.raises(InputError, match=r"no attention on the grid \(3, 3\)"):
         stream(parted(1.0).heads, {(3, 3): 1.0})
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The committed measurement (tests/perf/stream.py)
+
+
+def test_the_committed_measurement_is_whole() -> None:
+    record = json.loads((Path(__file__).parent.parent / "book" / "results" / "stream.json").read_text())
+    assert re.fullmatch(r"[0-9a-f]{40}", record["commit"]), "results are made from committed code"
+    assert record["processor"]
+    rows = {(row["kind"], row["patches"]): row for row in record["measurements"]}
+    assert rows["streamed", 128**2]["peak_gib"] * 2**30 < 2e9
+    pairs = [(rows["dense", n], rows["streamed", n]) for kind, n in rows if kind == "dense"]
+    assert pairs
+    for dense, streamed in pairs:
+        assert streamed["ncut"] == pytest.approx(dense["ncut"], abs=1e-4)
