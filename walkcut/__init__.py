@@ -16,17 +16,22 @@ _HOME = {
     "Segmentation": "segmentation",
     "aggregate": "walk",
     "attend": "attention",
+    "attend_heads": "attention",
     "best_cut": "ncut",
     "best_split": "ncut",
+    "features": "attention",
+    "graph_for": "presets",
     "load_backbone": "backbone",
     "make_scene": "scenes",
     "model_names": "backbone",
     "partition": "tree",
+    "prune": "threshold",
     "read_image": "images",
     "sample": "images",
     "sample_names": "images",
     "second_eigenvector": "ncut",
     "segment": "segmentation",
+    "walk_for": "presets",
 }
 __all__ = sorted(_HOME)
 

@@ -35,8 +35,8 @@ def soft_membership(walk: Walk, labels: np.ndarray, stay: float = 0.5) -> torch.
     if labels.shape != walk.grid:
         raise InputError(f"Labels of shape {labels.shape} do not fit a walk on {walk.grid[0]}x{walk.grid[1]} patches.")
     indicator = functional.one_hot(torch.from_numpy(labels.ravel().astype(np.int64)))  # (n, m)
-    indicator = indicator.to(walk.P)
-    return stay * indicator + (1 - stay) * walk.expect(indicator)
+    seen = walk.expect(indicator)
+    return stay * indicator.to(seen) + (1 - stay) * seen
 
 
 def _upsampler(size: int, patches: int) -> torch.Tensor:
