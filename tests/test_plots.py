@@ -222,6 +222,6 @@ def test_curve_row_gives_each_panel_its_own_lines() -> None:
     figure = plots.curve_row({"k": {"a": ([1, 2], [3, 4])}, "s": {"a": ([1, 4], [0, 1]), "b": ([1], [2])}}, "NCut")
     assert [(axis.get_xlabel(), axis.get_ylabel(), len(axis.lines)) for axis in figure.axes] == [
         ("k", "NCut", 1),
-        ("s", "NCut", 2),
+        ("s", "", 2),
     ]
     assert {axis.get_xscale() for axis in figure.axes} == {"log"}

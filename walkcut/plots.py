@@ -563,8 +563,9 @@ def curve_row(
     panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]], ylabel: str, logy: bool = False
 ) -> Figure:
     """`curves` side by side, one panel for each label of a logarithmic x axis."""
-    figure, axes = plt.subplots(1, len(panels), figsize=(3.2 * len(panels), 3.5), squeeze=False, layout="constrained")
+    size = (3.2 * len(panels), 3.5)
+    figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False, layout="constrained")
     for axis, (xlabel, lines) in zip(axes.flat, panels.items(), strict=True):
-        curves(lines, xlabel, ylabel, axis, logx=True, logy=logy)
+        curves(lines, xlabel, ylabel if axis is axes[0, 0] else "", axis, logx=True, logy=logy)
         axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2))
     return figure
