@@ -8,7 +8,7 @@ const STYLE = `
 .walkcut-graphs .sliders { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 15rem), 1fr)); gap: 0.25rem 1.25rem; margin-bottom: 0.6rem; }
 .walkcut-graphs label { display: block; font-variant-numeric: tabular-nums; }
 .walkcut-graphs input { display: block; width: 100%; min-height: 44px; margin: 0; accent-color: #0072b2; cursor: pointer; }
-.walkcut-graphs .panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: 0.75rem; }
+.walkcut-graphs .panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(12.5rem, 45%), 1fr)); gap: 0.75rem; }
 .walkcut-graphs .panel { min-width: 0; }
 .walkcut-graphs canvas { display: block; width: 100%; height: auto; box-sizing: border-box; border: 1px solid currentColor;
   border-radius: 2px; cursor: crosshair; touch-action: pan-y; }
@@ -107,7 +107,7 @@ function render({ model, el }) {
     context.imageSmoothingEnabled = false;
     context.drawImage(stamp, 0, 0, width, height);
     ring(map.canvas);
-    const setting = [graph.steps.length > 1 ? `k = ${k}` : "", graph.powered ? `α = ${alpha}` : ""].filter(Boolean).join(", ");
+    const setting = [graph.steps.length > 1 ? `k\u00a0=\u00a0${k}` : "", graph.powered ? `α\u00a0=\u00a0${alpha}` : ""].filter(Boolean).join(", ");
     const spread = `spread over ${(100 * Math.exp(entropy) / n).toFixed(1)}% of the patches`;
     map.said.replaceChildren(element("b", { textContent: graph.name }), setting ? ` (${setting})` : "", element("br"), spread);
     map.canvas.setAttribute("aria-label", `${graph.name} ${setting}: ${spread}`);
