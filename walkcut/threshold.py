@@ -28,7 +28,7 @@ from walkcut.ncut import DENSE, best_cut
 from walkcut.tree import MEMORYLESS, PartitionTree
 from walkcut.walk import Walk
 
-AUTO = "half-life"  # what "auto" stands for: the best on pictures set aside for choosing, see the results
+AUTO = "half-life"  # what "auto" stands for; what was tried is in book/results/criteria-*.json
 HALF = 0.5
 TIE = 1e-12  # a split that gains no more is not taken
 EIGENVALUES = 30  # that the eigengap looks at
