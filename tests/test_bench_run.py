@@ -206,7 +206,7 @@ def test_rows_hold_every_setting_and_one_tree_serves_all_thresholds(tmp_path: Pa
     rows, failed = run.run(toy(), [fake_method(log=log)], tmp_path / "rows.jsonl")
     assert failed == {}
     assert len(log) == 3
-    assert [row["setting"] for row in rows[:OURS]] == ["auto", *run.OTHERS, "0.2", "0.4", "0.8"]
+    assert [row["setting"] for row in rows[:OURS]] == [run.AUTO, *run.OTHERS, "0.2", "0.4", "0.8"]
     assert [row["segments"] for row in rows[:OURS]] == [2, *[1] * len(run.OTHERS), 2, 2, 1]
     assert rows[0]["scores"]["human"]["covering"] == pytest.approx(0.75)  # 1 with one human, 1/2 with the other
     assert run.read_rows(tmp_path / "rows.jsonl") == rows
@@ -295,7 +295,7 @@ def test_the_summary_holds_the_numbers_and_how_they_were_made(tmp_path: Path) ->
     assert json.loads((tmp_path / "toy.json").read_text()) == summary
     assert list(tmp_path.glob("*.tmp")) == []
     cell = {(row["method"], row["measure"]): row for row in summary["table"]}
-    assert cell["walkcut, automatic", "covering"]["curve"] == [0.75]
+    assert cell[f"walkcut, {run.AUTO}", "covering"]["curve"] == [0.75]
     assert cell["walkcut", "covering"]["setting"] == "0.2"
     assert cell["walkcut", "covering"]["curve"] == [0.75, 0.75, 0.75]  # halves suit one human, nothing the other
     assert cell["Felzenszwalb", "vi"]["ods"] == pytest.approx(0.5)
@@ -321,7 +321,7 @@ def test_the_markdown_table_shows_the_numbers_of_the_summary(tmp_path: Path) -> 
     summary = run.bench(toy(), [fake_method(), one_segment()], tmp_path, "walkcut bench toy")
     text = run.markdown(summary)
     assert "| method | covering ↑ | PRI ↑ | VI ↓ |" in text
-    assert "| walkcut, automatic | 0.750 | 0.733 | 0.500 |" in text
+    assert f"| walkcut, {run.AUTO} | 0.750 | 0.733 | 0.500 |" in text
     assert "| walkcut | 0.750 / 0.750 | 0.733 / 0.733 | 0.500 / 0.500 |" in text
     assert "| walkcut | covering | +0.000 [+0.000, +0.000] | +0.000 [+0.000, +0.000] |" in text
     assert run.markdown(run.read_summary(tmp_path / "toy.json")) == text
@@ -331,15 +331,15 @@ def test_every_criterion_is_a_line_beside_the_best_constant_threshold(tmp_path: 
     summary = run.bench(toy(), [fake_method(), one_segment()], tmp_path, "walkcut bench toy")
     lines = [row["method"] for row in summary["table"] if row["measure"] == "covering"]
     assert lines == [
-        "walkcut, automatic",
+        f"walkcut, {run.AUTO}",
         *(f"walkcut, {name}" for name in run.OTHERS),
         "walkcut",
         "Felzenszwalb",
     ]
     assert summary["methods"]["walkcut"]["automatic"] == criteria.AUTO
     gaps = {(row["method"], row["baseline"]) for row in summary["differences"]}
-    singles = {("walkcut, automatic", "walkcut"), *((f"walkcut, {name}", "walkcut") for name in run.OTHERS)}
-    assert gaps == singles | {("walkcut, automatic", "Felzenszwalb"), ("walkcut", "Felzenszwalb")}
+    singles = {(f"walkcut, {run.AUTO}", "walkcut"), *((f"walkcut, {name}", "walkcut") for name in run.OTHERS)}
+    assert gaps == singles | {(f"walkcut, {run.AUTO}", "Felzenszwalb"), ("walkcut", "Felzenszwalb")}
     found = [r for r in summary["differences"] if (r["method"], r["measure"]) == ("walkcut, gap", "vi")]
     assert [r["difference"] for r in found] == [0.0, 0.0]  # one segment: 0.5 bits away, as the halves are
     assert "Difference from the best constant threshold (walkcut)" in run.markdown(summary)
@@ -354,7 +354,7 @@ def test_summaries_of_before_the_criteria_are_still_read(tmp_path: Path) -> None
     }
     (tmp_path / "old.json").write_text(json.dumps(old))
     text = run.markdown(run.read_summary(tmp_path / "old.json"))
-    assert "| walkcut, automatic | 0.750 | 0.733 | 0.500 |" in text
+    assert f"| walkcut, {run.AUTO} | 0.750 | 0.733 | 0.500 |" in text
     assert text.count("Difference from") == 1
 
 
@@ -399,7 +399,7 @@ def test_our_method_is_scored_with_a_real_backbone(tmp_path: Path, tiny_model: P
     weights = tiny_model / "unet" / "diffusion_pytorch_model.safetensors"
     assert sums["unet/diffusion_pytorch_model.safetensors"] == hashlib.sha256(weights.read_bytes()).hexdigest()
     segments = {row["setting"]: row["segments"] for row in run.read_rows(tmp_path / "scenes-seeds.rows.jsonl")}
-    assert set(segments) == {"auto", *run.OTHERS, "0.2", "0.9", "2"}
+    assert set(segments) == {run.AUTO, *run.OTHERS, "0.2", "0.9", "2"}
     assert segments["0.2"] <= segments["0.9"] <= segments["2"]
     assert str(tiny_model.parent) not in json.dumps(summary)
 
@@ -417,7 +417,7 @@ def test_what_was_tried_is_scored_from_the_command(
         == "walkcut bench criteria --model tiny0 --grid 16 --device cpu --thresholds 0.3,0.6 --every 50"
     )
     lines = {row["method"] for row in summary["table"]}
-    assert {f"walkcut, {name}" for name in (*run.OTHERS, *tried.VARIANTS)} < lines
+    assert {f"walkcut, {name}" for name in (run.AUTO, *run.OTHERS, *tried.VARIANTS)} < lines
     assert set(summary["segments"]) == lines - {"walkcut", "walkcut, parts"}
     blank = json.loads((tmp_path / "criteria-blank.json").read_text())
     assert blank["pictures"] == 2 + len(tried.SHAPES)

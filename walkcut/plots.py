@@ -313,27 +313,35 @@ def segments(photo: np.ndarray, labels: np.ndarray, ax: plt.Axes | None = None) 
     return ax.figure
 
 
-def tree_blocks(tree: PartitionTree, threshold: float, ax: plt.Axes | None = None, highest: float = 1.0) -> Figure:
+def tree_blocks(
+    tree: PartitionTree,
+    threshold: float | None,
+    ax: plt.Axes | None = None,
+    highest: float = 1.0,
+    labels: np.ndarray | None = None,
+) -> Figure:
     """A tree as blocks: the blocks that a level line meets are the segments at that threshold.
 
     A block spans its patches from left to right, and from the threshold that makes it a part to the one that splits it.
     Those that the line at `threshold` meets, and their parts, have the colours of `segments`. Nothing is drawn above
-    `highest`.
+    `highest`. A pruning that is no threshold's is given by its `labels` (h, w) instead, and has no line.
     """
     if ax is None:
         _, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
-    labels, needed = tree.labels(threshold).ravel(), tree.needed()
+    labels, needed = (tree.labels(threshold) if labels is None else labels).ravel(), tree.needed()
     split = np.flatnonzero(tree.left >= 0)
-    bottom = np.full(len(tree), min(needed[0], threshold) - 0.03)
+    bottom = np.full(len(tree), min(needed[0], needed[0] if threshold is None else threshold) - 0.03)
     bottom[tree.left[split]] = bottom[tree.right[split]] = needed[split]
     top = np.minimum(needed, highest)
     for node in np.flatnonzero(top > bottom):
-        colour = OKABE_ITO[labels[tree.order[tree.start[node]]] % 7] if top[node] > threshold else "0.75"
-        size = tree.stop[node] - tree.start[node]
+        inside = labels[tree.order[tree.start[node] : tree.stop[node]]]
+        colour = OKABE_ITO[inside[0] % 7] if (inside == inside[0]).all() else "0.75"
+        size = len(inside)
         block = Rectangle((tree.start[node], bottom[node]), size, top[node] - bottom[node])
         block.set(facecolor=colour, edgecolor="white", linewidth=0.5)
         ax.add_patch(block)
-    ax.axhline(threshold, color="black", ls="--", lw=1.2)
+    if threshold is not None:
+        ax.axhline(threshold, color="black", ls="--", lw=1.2)
     ax.set(xlim=(0, len(labels)), ylim=(bottom[0], highest), xticks=[], xlabel="patches", ylabel="NCut")
     return ax.figure
 
@@ -344,7 +352,7 @@ def method(
     patch: tuple[int, int],
     y: np.ndarray,
     tree: PartitionTree,
-    threshold: float,
+    patch_labels: np.ndarray,
     labels: np.ndarray,
 ) -> Figure:
     """The whole method in five panels: photograph, walk, cut, tree, segments.
@@ -358,8 +366,8 @@ def method(
     y : array (h, w)
         Second eigenvector of the walk's graph.
     tree : PartitionTree
-    threshold : float
-        That prunes the tree to `labels`.
+    patch_labels : int (h, w)
+        A pruning of the tree.
     labels : int (H, W)
     """
     height, width = photo.shape[:2]
@@ -372,7 +380,7 @@ def method(
     axes["cut"].imshow(y, cmap="RdBu_r", norm=CenteredNorm(), **frame)
     for name in ("photo", "walk"):
         _ring(axes[name], (patch[1] + 0.5) * width / w - 0.5, (patch[0] + 0.5) * height / h - 0.5)
-    tree_blocks(tree, threshold, axes["tree"])
+    tree_blocks(tree, None, axes["tree"], labels=patch_labels)
     segments(photo, labels, axes["segments"])
     for number, (name, axis) in enumerate(axes.items(), 1):
         axis.set_title(f"{number}. {name}", fontsize=10)

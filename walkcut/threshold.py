@@ -8,7 +8,7 @@ are kept, the best of all prunings is found exactly (`best_pruning`); the others
     eigengap       as many segments as the relative eigengap says (Fan et al. 2022)
     stability      walkers are found where they were more often than chance has it (Delvenne et al. 2010)
     map-equation   the shortest description of the walk with nested codebooks (Rosvall & Bergstrom 2011)
-    region-map     a split shortens the description of the walk inside its region
+    region-map     a split shortens the description of the walk inside its region (the default)
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from walkcut.ncut import DENSE, best_cut
 from walkcut.tree import MEMORYLESS, PartitionTree
 from walkcut.walk import Walk
 
-AUTO = "half-life"  # what "auto" stands for; what was tried is in book/results/criteria-*.json
+AUTO = "region-map"  # what "auto" stands for; what was tried is in book/results/criteria-*.json
 HALF = 0.5
 TIE = 1e-12  # a split that gains no more is not taken
 EIGENVALUES = 30  # that the eigengap looks at

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(walkcut.__file__).parent
 THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(1, 31))  # 0.05 to 1.5
-AUTO = "auto"
-OTHERS = tuple(name for name in criteria.CRITERIA if name != criteria.AUTO)  # criteria beside the automatic one
+AUTO = criteria.AUTO  # the default criterion
+OTHERS = tuple(name for name in criteria.CRITERIA if name != AUTO)
 OURS = "walkcut"
 CORE = (
     *("images", "backbone", "attention", "walk", "graph", "affinity", "presets", "ncut", "tree", "threshold", "pixels"),
@@ -63,7 +63,7 @@ def walkcut_method(
     Parameters
     ----------
     segmenter : callable
-        From an image to a `Segmentation` by the automatic criterion.
+        From an image to a `Segmentation` by the default criterion.
     thresholds : sequence of float
         In (0, 2].
     config : dict
@@ -92,7 +92,7 @@ def walkcut_method(
             yield Result(f"{threshold:g}", known[key])
 
     settings = (AUTO, *OTHERS, *variants, *(f"{threshold:g}" for threshold in thresholds))
-    config = config | {"automatic": criteria.AUTO}
+    config = config | {"automatic": AUTO}
     sources = (*(f"{name}.py" for name in CORE), *(["bench/criteria.py"] if variants else []))
     return Method(OURS + ", parts" * connected, settings, config, sources, run)
 
@@ -313,16 +313,16 @@ def is_number(setting: str) -> bool:
 
 def constant_label(line: Curve) -> str:
     """Of a criterion's line, the label of its method's line with constant thresholds, which is the method's name."""
-    return line.label.removesuffix(", automatic" if line.settings[0] == AUTO else f", {line.settings[0]}")
+    return line.label.removesuffix(f", {line.settings[0]}")
 
 
 def curves(rows: Sequence[dict], pictures: Sequence[str], methods: Sequence[Method]) -> list[Curve]:
-    """Tables (pictures, settings) per method; the automatic criterion, and each of the others, is a line of its own."""
+    """Tables (pictures, settings) per method; each criterion is a line of its own."""
     index = {(row["picture"], row["method"], row["setting"]): row for row in rows}
     lines = []
     for method in methods:
         alone = [setting for setting in method.settings if method.name.startswith(OURS) and not is_number(setting)]
-        groups = [(f"{method.name}, {'automatic' if setting == AUTO else setting}", (setting,)) for setting in alone]
+        groups = [(f"{method.name}, {setting}", (setting,)) for setting in alone]
         free = tuple(setting for setting in method.settings if setting not in alone)
         for label, settings in [*groups, (method.name, free)]:
             if not settings:
@@ -371,7 +371,7 @@ def table_rows(lines: Sequence[Curve]) -> list[dict]:
 def differences(lines: Sequence[Curve], baseline: str = "Felzenszwalb") -> list[dict]:
     """Paired bootstrap differences with 95% intervals; positive means better only where more is better.
 
-    First ours minus the baseline, with the best constant threshold and with the automatic criterion; then every
+    First ours minus the baseline, with the best constant threshold and with the default criterion; then every
     criterion minus the best constant threshold, of segments and of parts alike.
     """
     known = {line.label: line for line in lines}
