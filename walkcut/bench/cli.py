@@ -88,6 +88,7 @@ def add_bench(subparsers: argparse._SubParsersAction) -> None:
     fast = parts.add_parser("speed", help="time of the cut beside other libraries, on one affinity")
     fast.add_argument("--sizes", type=_sizes, default=(1024, 4096), metavar="LIST", help="default: 1024,4096")
     fast.add_argument("--model", default="dead-leaves", metavar="NAME", help="whose attention is cut")
+    fast.add_argument("--curve", action="store_true", help="only time and memory against n, anew in the file")
     default = Path("book/results/speed.json")
     fast.add_argument("--out", type=Path, default=default, metavar="FILE", help=f"default: {default}")
     fast.set_defaults(run=run_speed)
@@ -198,8 +199,13 @@ def run_table(arguments: argparse.Namespace) -> int:
 
 def run_speed(arguments: argparse.Namespace) -> int:
     """`walkcut bench speed`"""
-    from walkcut.bench.speed import markdown, speed
+    from walkcut.bench.speed import markdown, measure_curve, speed
 
+    if arguments.curve:
+        if not arguments.out.is_file():
+            raise InputError(f"{arguments.out} does not exist: run walkcut bench speed first.")
+        print(markdown(measure_curve(arguments.out)))
+        return 0
     words = ["walkcut", "bench", "speed"]
     if arguments.sizes != (1024, 4096):
         words += ["--sizes", ",".join(map(str, arguments.sizes))]
