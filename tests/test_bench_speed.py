@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from walkcut.bench import speed
 from walkcut.bench.cli import _sizes
+from walkcut.cli import main
 from walkcut.graph import Graph
 from walkcut.tree import partition
 
@@ -88,3 +90,8 @@ def test_time_and_memory_in_a_process_of_their_own() -> None:
 def test_sizes_that_make_no_grid(text: str) -> None:
     with pytest.raises(Exception, match=r"square|whole|number"):
         _sizes(text)
+
+
+def test_the_curve_needs_a_summary(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["bench", "speed", "--curve", "--out", str(tmp_path / "none.json")]) == 2
+    assert "run walkcut bench speed first" in capsys.readouterr().err

@@ -7,6 +7,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from walkcut.errors import InputError
+
 if TYPE_CHECKING:
     from walkcut.bench.baselines import Method
 
