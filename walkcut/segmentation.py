@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from walkcut.attention import attend, features
+from walkcut.attention import AttentionMaps, Features, attend, features
 from walkcut.backbone import Backbone, load_backbone
 from walkcut.images import check_image
 from walkcut.pixels import connected_parts, pixel_labels, soft_membership, without_gaps
@@ -135,7 +135,7 @@ def segment(
     given = {name: value for name, value in given.items() if value is not None}
     given |= {} if locality == "preset" else {"locality": locality}
     chosen = replace(find_preset(preset), **given)
-    stop = check_threshold(chosen.criterion)
+    check_threshold(chosen.criterion)
     image = check_image(image)
     timings: dict[str, float] = {}
     with _timed(timings, "model"):
@@ -143,10 +143,38 @@ def segment(
     with _timed(timings, "attention"):
         attention = attend(backbone, image, grid, timesteps, seed)
         seen = features(backbone, image, grid, timesteps, seed) if chosen.graph == "features" else None
+    return cut_attention(image, backbone, attention, chosen, seen, timings)
+
+
+def cut_attention(
+    image: np.ndarray,
+    backbone: Backbone,
+    attention: AttentionMaps,
+    preset: str | Preset = "walkcut",
+    features: Features | None = None,
+    timings: dict[str, float] | None = None,
+) -> Segmentation:
+    """What `segment` does once the denoiser has looked: several settings can share one look.
+
+    Parameters
+    ----------
+    image : uint8 (H, W, 3)
+    backbone : Backbone
+        That looked: its prior on distance and its ceiling are used.
+    attention : AttentionMaps
+    preset : str or Preset
+    features : Features, optional
+        For the graph "features" alone.
+    timings : dict, optional
+        Seconds of the stages before; those of walk, cut and pixels are added.
+    """
+    chosen = find_preset(preset)
+    stop = check_threshold(chosen.criterion)
+    timings = {} if timings is None else timings
     with _timed(timings, "walk"):
         walk = walk_for(chosen, backbone, attention)
     with _timed(timings, "cut"):
-        tree = partition(graph_for(chosen, walk, seen), walk.grid)
+        tree = partition(graph_for(chosen, walk, features), walk.grid)
     blank = np.zeros(image.shape[:2], np.int32)
     ceiling = _ceiling(chosen, backbone, walk.grid)
     found = Segmentation(image, blank, np.zeros(walk.grid, np.int32), tree, walk, 0.0, timings, ceiling)

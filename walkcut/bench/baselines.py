@@ -1,57 +1,21 @@
-"""Segmentations that look at the picture only: what a method must beat.
-
-A `Method` turns one `Item` into one segmentation per setting. Settings are names; every picture has the same ones, so
-that a table (pictures, settings) can be aggregated.
-"""
+"""Segmentations that look at the picture only: what a method must beat."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from importlib.metadata import version
-from typing import NamedTuple
 
 import numpy as np
 from skimage.color import rgb2lab
 from skimage.segmentation import felzenszwalb
 
 from walkcut.bench.datasets import Item
+from walkcut.bench.method import Method, Result
 
 TRUE_K = "true K"
 FELZENSZWALB_SCALES = (10, 30, 60, 100, 200, 400, 700, 1000, 1500, 2000, 3000, 4000)
 KMEANS_COUNTS = (2, 4, 6, 8, 12, 16)
 FIT_PIXELS = 10_000
-
-
-class Result(NamedTuple):
-    """Labels (H, W) under one setting; `truths` names the kinds of truth they may be scored against, None: all."""
-
-    setting: str
-    labels: np.ndarray
-    truths: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True)
-class Method:
-    """A named way to segment, the settings it yields for each picture, and all that its result depends on.
-
-    Attributes
-    ----------
-    name : str
-    settings : tuple of str
-        What `run` yields, each once per picture and kind of truth.
-    config : dict
-        JSON-able; results made under another `config` are never mixed with new ones.
-    sources : tuple of str
-        Files of the package, relative to it, whose change also makes old results stale.
-    run : callable
-    """
-
-    name: str
-    settings: tuple[str, ...]
-    config: dict
-    sources: tuple[str, ...]
-    run: Callable[[Item], Iterator[Result]] = field(repr=False)
 
 
 def colour_features(image: np.ndarray, position: float = 0.0) -> np.ndarray:

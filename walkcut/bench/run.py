@@ -24,8 +24,8 @@ from tqdm import tqdm
 
 import walkcut
 from walkcut import threshold as criteria
-from walkcut.bench.baselines import Method, Result
 from walkcut.bench.datasets import Dataset, Item
+from walkcut.bench.method import Method, Result
 from walkcut.bench.metrics import MEASURES, aggregate, bootstrap_difference, score
 from walkcut.errors import InputError
 

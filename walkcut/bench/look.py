@@ -1,0 +1,75 @@
+"""What the denoiser sees in one picture, taken once and shared by every method that starts from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from walkcut.attention import AttentionMaps, Features, attend, features
+from walkcut.backbone import Backbone
+from walkcut.presets import walk_for
+from walkcut.walk import Walk
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """One noisy pass over a picture; each part is computed when it is first asked for.
+
+    Attributes
+    ----------
+    backbone : Backbone
+    image : uint8 (H, W, 3)
+    grid : int
+        Patches along the longer side.
+    timesteps : tuple of int, optional
+        Default: the model's.
+    seed : int
+        Of the noise.
+    """
+
+    backbone: Backbone
+    image: np.ndarray
+    grid: int = 64
+    timesteps: tuple[int, ...] | None = None
+    seed: int = 0
+
+    @cached_property
+    def attention(self) -> AttentionMaps:
+        """Mean self-attention per grid, row-stochastic."""
+        return attend(self.backbone, self.image, self.grid, self.timesteps, self.seed)
+
+    @cached_property
+    def features(self) -> Features:
+        """What the encoder's last self-attention says of each patch, float32 (h*w, d), on its own grid."""
+        return features(self.backbone, self.image, self.grid, self.timesteps, self.seed)
+
+    @cached_property
+    def walk(self) -> Walk:
+        """The walk of the default preset: all grids in one row-stochastic P, with the model's prior on distance."""
+        return walk_for("walkcut", self.backbone, self.attention)
+
+
+class Looker:
+    """From a picture to its `Look`; the last one is kept, since all methods look at a picture in turn."""
+
+    def __init__(
+        self, backbone: Backbone, grid: int = 64, timesteps: tuple[int, ...] | None = None, seed: int = 0
+    ) -> None:
+        self.blank = Look(backbone, np.zeros((1, 1, 3), np.uint8), grid, timesteps, seed)
+        self.last: Look | None = None
+
+    def __call__(self, image: np.ndarray) -> Look:
+        if self.last is None or not np.array_equal(self.last.image, image):
+            self.last = replace(self.blank, image=image)
+        return self.last
+
+    @property
+    def config(self) -> dict:
+        """All that a look depends on, JSON-able."""
+        from walkcut.bench.run import model_record
+
+        blank = self.blank
+        settings = {"grid": blank.grid, "timesteps": blank.timesteps, "seed": blank.seed}
+        return {"model": model_record(blank.backbone.name), "device": blank.backbone.device.type} | settings
