@@ -19,6 +19,7 @@ from walkcut.attention import (
     features,
     head_attention,
     listening,
+    observe,
     self_attention_layers,
 )
 from walkcut.backbone import Backbone, load_backbone
@@ -187,6 +188,17 @@ def test_heads_kept_give_the_same_means(tiny: Backbone, two_halves: np.ndarray) 
 def test_no_heads_to_keep(tiny: Backbone, two_halves: np.ndarray) -> None:
     with pytest.raises(InputError, match="No self-attention was captured"):
         attend_heads(tiny, two_halves, GRID, heads={})
+
+
+def test_one_pass_gives_attention_and_features(tiny: Backbone, two_halves: np.ndarray) -> None:
+    passes = []
+    handle = tiny.unet.register_forward_pre_hook(lambda module, inputs: passes.append(1))
+    attention, seen = observe(tiny, two_halves, GRID, (100, 300), layer=SECOND)
+    handle.remove()
+    assert len(passes) == 2
+    alone = attend(tiny, two_halves, GRID, (100, 300))
+    assert all(torch.equal(attention.maps[grid], alone.maps[grid]) for grid in alone.maps)
+    assert torch.equal(seen.values, features(tiny, two_halves, GRID, (100, 300), layer=SECOND).values)
 
 
 @torch.inference_mode()

@@ -279,6 +279,31 @@ def features(
         On the layer's own grid.
     """
     latent = backbone.encode(image, grid)
+    with _hearing(backbone, layer) as heard:
+        _look(backbone, latent, timesteps, seed)
+    return _mean_features(heard, _grids(backbone, latent), layer)
+
+
+@torch.inference_mode()
+def observe(
+    backbone: Backbone,
+    image: np.ndarray,
+    grid: int = 64,
+    timesteps: Sequence[int] | None = None,
+    seed: int = 0,
+    heads: Heads | None = None,
+    layer: str | None = None,
+) -> tuple[AttentionMaps, Features]:
+    """What `attend` and `features` return, from one and the same pass."""
+    means = _Means(_grids(backbone, latent := backbone.encode(image, grid)))
+    with listening(backbone, means, _heads(backbone, heads)), _hearing(backbone, layer) as heard:
+        _look(backbone, latent, timesteps, seed)
+    return means.maps(), _mean_features(heard, means.grids, layer)
+
+
+@contextmanager
+def _hearing(backbone: Backbone, layer: str | None) -> Iterator[list[torch.Tensor]]:
+    """Collect what a layer passes on inside the block: float32 (n, d), once per pass."""
     modules = dict(backbone.unet.named_modules())
     if layer is None:
         layer = [name for name in self_attention_layers(backbone) if name.startswith("down_blocks")][-1]
@@ -292,10 +317,12 @@ def features(
 
     handle = modules[layer].register_forward_hook(hear)
     try:
-        _look(backbone, latent, timesteps, seed)
+        yield heard
     finally:
         handle.remove()
-    grids = _grids(backbone, latent)
+
+
+def _mean_features(heard: list[torch.Tensor], grids: Mapping[int, Grid], layer: str | None) -> Features:
     if not heard or heard[0].ndim != 2 or len(heard[0]) not in grids:
         raise InputError(f"The layer {layer!r} does not give one vector a patch: name an attention layer or a block.")
     return Features(torch.stack(heard).mean(0), grids[len(heard[0])])

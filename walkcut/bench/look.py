@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from walkcut.attention import AttentionMaps, Features, attend, features
+from walkcut.attention import AttentionMaps, Features, observe
 from walkcut.backbone import Backbone
 from walkcut.presets import walk_for
 from walkcut.walk import Walk
@@ -36,14 +36,19 @@ class Look:
     seed: int = 0
 
     @cached_property
+    def seen(self) -> tuple[AttentionMaps, Features]:
+        """Attention and features, of one pass."""
+        return observe(self.backbone, self.image, self.grid, self.timesteps, self.seed)
+
+    @property
     def attention(self) -> AttentionMaps:
         """Mean self-attention per grid, row-stochastic."""
-        return attend(self.backbone, self.image, self.grid, self.timesteps, self.seed)
+        return self.seen[0]
 
-    @cached_property
+    @property
     def features(self) -> Features:
         """What the encoder's last self-attention says of each patch, float32 (h*w, d), on its own grid."""
-        return features(self.backbone, self.image, self.grid, self.timesteps, self.seed)
+        return self.seen[1]
 
     @cached_property
     def walk(self) -> Walk:
