@@ -1,10 +1,12 @@
-"""Pictures with their true segmentations, read one at a time."""
+"""Pictures with their true segmentations, read one at a time: dead leaves and BSDS500."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from scipy.io import loadmat
@@ -14,7 +16,9 @@ from walkcut import scenes
 from walkcut.errors import InputError
 
 BSDS_HOME = "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/resources.html"
-BSDS_SPLITS = ("train", "val", "test")
+BSDS_PICTURES = {"train": 200, "val": 100, "test": 200}
+BSDS_SPLITS = tuple(BSDS_PICTURES)
+BSDS_WHERE = f"BSDS500 comes from {BSDS_HOME}; name the folder that holds data/images and data/groundTruth."
 # Training draws from seeds (seed, step, index) with a small first number; no training run starts with this one.
 SCENE_SEED = 90_210_001
 SCENE_SUITES = {
@@ -32,8 +36,10 @@ class Item:
     name : str
         Unique in the data set.
     image : uint8 (H, W, 3)
-    truths : dict of tuple of non-negative integer (H, W)
-        Per kind of truth ("human", or "instances" and "materials") one or several segmentations.
+    truths : dict of tuple of integer (H, W)
+        Per kind of truth ("human", or "instances" and "materials") one or several segmentations, not negative. Where
+        the data set has named classes, only "classes": one square int32 map, perhaps of another side than the image,
+        with -1 where nothing is labelled.
     """
 
     name: str
@@ -43,13 +49,37 @@ class Item:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Names of pictures, how to read one, and what the pictures depend on."""
+    """Names of pictures, how to read one, and what the pictures depend on; names of the classes, if they have any."""
 
     name: str
     title: str
     names: tuple[str, ...]
     load: Callable[[str], Item] = field(repr=False)
     config: dict = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+
+
+class Entry(NamedTuple):
+    """The files of one picture: the picture itself and its truth."""
+
+    name: str
+    image: Path
+    truth: Path
+
+
+def visible(folder: Path, pattern: str) -> list[Path]:
+    """Sorted files below a folder that match, without the hidden ones that some systems leave beside real files."""
+    return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
+
+
+def check_sizes(entry: Entry, image: np.ndarray, truth: np.ndarray) -> None:
+    """InputError, naming both files, if a picture and its truth differ in height or width."""
+    if image.shape[:2] != truth.shape:
+        (high, wide), (height, width) = image.shape[:2], truth.shape
+        raise InputError(
+            f"{entry.image} has {high}x{wide} pixels but its truth {entry.truth} has {height}x{width}: "
+            "unpack both archives again."
+        )
 
 
 def held_out_scenes(suite: str, count: int | None = None, size: int = 128) -> Dataset:
@@ -94,13 +124,34 @@ def read_bsds_truth(path: Path) -> tuple[np.ndarray, ...]:
     InputError
         If the file cannot be read or does not hold human segmentations.
     """
+    damage = (OSError, ValueError, TypeError, KeyError, IndexError, NotImplementedError, MatReadError, zlib.error)
     try:
         cells = loadmat(path)["groundTruth"].ravel()
-        return tuple(cell["Segmentation"][0, 0].astype(np.int32) - 1 for cell in cells)
-    except (OSError, ValueError, TypeError, KeyError, IndexError, NotImplementedError, MatReadError) as error:
+        truths = tuple(cell["Segmentation"][0, 0].astype(np.int32) - 1 for cell in cells)
+        odd = [truth for truth in truths if truth.ndim != 2 or truth.shape != truths[0].shape or truth.min() < 0]
+        if odd or not truths:
+            raise ValueError("no segments numbered from 1, of one size for all people")
+    except damage as error:
         raise InputError(
             f"{path} holds no BSDS500 human segmentations ({error}): unpack the archive again, see {BSDS_HOME}."
         ) from error
+    return truths
+
+
+def bsds_entries(root: str | Path, split: str) -> list[Entry]:
+    """The pictures of a split of BSDS500, whose truth may be missing; see `bsds500`."""
+    if split not in BSDS_SPLITS:
+        raise InputError(f"BSDS500 has no split {split!r}: choose from {', '.join(BSDS_SPLITS)}.")
+    root = Path(root)
+    data = root if (root / "images").is_dir() else root / "data"
+    images, truths = data / "images" / split, data / "groundTruth" / split
+    for folder in (images, truths):
+        if not folder.is_dir():
+            raise InputError(f"{folder} does not exist. {BSDS_WHERE}")
+    entries = [Entry(path.stem, path, truths / f"{path.stem}.mat") for path in visible(images, "*.jpg")]
+    if not entries:
+        raise InputError(f"{images} holds no JPEG picture. {BSDS_WHERE}")
+    return entries
 
 
 def bsds500(root: str | Path, split: str = "val", every: int = 1) -> Dataset:
@@ -120,27 +171,26 @@ def bsds500(root: str | Path, split: str = "val", every: int = 1) -> Dataset:
     InputError
         If the split is unknown, `every` is below 1, or files are missing: which ones, and where to get them.
     """
-    if split not in BSDS_SPLITS:
-        raise InputError(f"BSDS500 has no split {split!r}: choose from {', '.join(BSDS_SPLITS)}.")
-    if every < 1:
-        raise InputError(f"One picture of {every} cannot be taken: choose 1 or more.")
-    root = Path(root)
-    data = root if (root / "images").is_dir() else root / "data"
-    images, truths = data / "images" / split, data / "groundTruth" / split
-    where = f"BSDS500 comes from {BSDS_HOME}; name the folder that holds data/images and data/groundTruth."
-    for folder in (images, truths):
-        if not folder.is_dir():
-            raise InputError(f"{folder} does not exist. {where}")
-    names = sorted(path.stem for path in images.glob("*.jpg"))
-    if not names:
-        raise InputError(f"{images} holds no JPEG picture. {where}")
-    lost = [name for name in names if not (truths / f"{name}.mat").is_file()]
+    entries = bsds_entries(root, split)
+    lost = [entry.truth for entry in entries if not entry.truth.is_file()]
     if lost:
-        raise InputError(f"{truths} lacks {len(lost)} of {len(names)} files, first {lost[0]}.mat. {where}")
+        raise InputError(
+            f"{lost[0].parent} lacks {len(lost)} of {len(entries)} files, first {lost[0].name}. {BSDS_WHERE}"
+        )
+    known = {entry.name: entry for entry in entries}
 
     def load(name: str) -> Item:
         from walkcut.images import read_image
 
-        return Item(name, read_image(images / f"{name}.jpg"), {"human": read_bsds_truth(truths / f"{name}.mat")})
+        image, truths = read_image(known[name].image), read_bsds_truth(known[name].truth)
+        check_sizes(known[name], image, truths[0])
+        return Item(name, image, {"human": truths})
 
-    return Dataset(f"bsds500-{split}", f"BSDS500 {split}", tuple(names[::every]), load, {"split": split})
+    return thin(Dataset(f"bsds500-{split}", f"BSDS500 {split}", tuple(known), load, {"split": split}), every)
+
+
+def thin(dataset: Dataset, every: int) -> Dataset:
+    """Keep one picture of `every`, in order, from the first; InputError below 1."""
+    if every < 1:
+        raise InputError(f"One picture of {every} cannot be taken: choose 1 or more.")
+    return replace(dataset, names=dataset.names[::every])

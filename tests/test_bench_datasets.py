@@ -1,0 +1,485 @@
+"""Data sets in tiny copies of their real layouts: labels, crops, missing and broken files, checks."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+from walkcut.bench import check as checking
+from walkcut.bench import semantic
+from walkcut.bench.catalogue import DATASETS, open_dataset
+from walkcut.bench.check import check
+from walkcut.bench.datasets import bsds500
+from walkcut.bench.semantic import LABELS, PROTOCOLS, SEMANTIC, layout, nearest, square
+from walkcut.errors import InputError
+from walkcut.images import resize_image
+
+COCO = LABELS / "coco-stuff-27.txt"
+COCO_LAYOUTS = [("val2017", "annotation_val2017"), ("images/val2017", "annotations/val2017")]
+GRADIENT = np.linspace(0, 255, 20 * 30).reshape(20, 30).astype(np.uint8)
+PICTURE = np.stack([GRADIENT, GRADIENT[::-1], GRADIENT[:, ::-1]], axis=2)
+WALL = {"coco-stuff-27": 172, "cityscapes-27": 12, "ade20k-150": 1}  # the value of "wall" in each kind of label file
+
+
+def save(path: Path, array: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path)
+
+
+def coco_names(count: int) -> list[str]:
+    return COCO.read_text().split()[:count]
+
+
+def make(root: Path, name: str, count: int = 3, labels: np.ndarray | None = None, coco: int = 0) -> Path:
+    """A tiny data set in its real layout, all its label maps alike."""
+    labels = np.full((20, 30), WALL[name], np.uint8) if labels is None else labels
+    picture = np.resize(PICTURE, (*labels.shape, 3))
+    for i in range(count):
+        if name == "coco-stuff-27":
+            stem, (images, truths) = coco_names(count)[i], COCO_LAYOUTS[coco]
+            files = f"{images}/{stem}.jpg", f"{truths}/{stem}.png"
+        elif name == "cityscapes-27":
+            stem, city = f"{('frankfurt', 'lindau')[i % 2]}_{i:06d}_000019", ("frankfurt", "lindau")[i % 2]
+            files = f"leftImg8bit/val/{city}/{stem}_leftImg8bit.png", f"gtFine/val/{city}/{stem}_gtFine_labelIds.png"
+        else:
+            files = f"images/validation/ADE_val_{i + 1:08d}.jpg", f"annotations/validation/ADE_val_{i + 1:08d}.png"
+        save(root / files[0], picture)
+        save(root / files[1], labels)
+    return root
+
+
+def only(root: Path, pattern: str) -> Path:
+    """The first file below a folder that matches."""
+    return sorted(root.rglob(pattern))[0]
+
+
+def whole(monkeypatch: pytest.MonkeyPatch, name: str, count: int) -> None:
+    """Let a data set have `count` pictures, so that a tiny one is whole."""
+    kind = semantic.Layout(**{**vars(layout(name)), "pictures": count, "listed": layout(name).listed[:count]})
+    for module in (semantic, checking):
+        monkeypatch.setattr(module, "layout", lambda _: kind)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Labels
+
+
+@pytest.mark.parametrize(("name", "classes"), [("coco-stuff-27", 27), ("cityscapes-27", 27), ("ade20k-150", 150)])
+def test_every_class_has_a_name_and_some_value(name: str, classes: int) -> None:
+    kind = layout(name)
+    assert len(kind.classes) == len(set(kind.classes)) == classes
+    assert set(kind.table[kind.table >= 0]) == set(range(classes))
+
+
+@pytest.mark.parametrize("name", SEMANTIC)
+def test_every_value_becomes_the_class_that_the_facts_give_it(tmp_path: Path, name: str) -> None:
+    facts = json.loads((LABELS / f"{name}.json").read_text())
+    known = {**dict(enumerate(facts["values"])), **dict.fromkeys(facts["ignored"], -1)}
+    values = np.resize(np.array(sorted(known), np.uint8), (16, 16))  # all of them, some twice
+    data = open_dataset(name, make(tmp_path, name, 1, values), size=16, partial=True)
+    (truth,) = data.load(data.names[0]).truths["classes"]
+    assert truth.dtype == np.int32
+    assert truth.tolist() == [[known[value] for value in row] for row in values.tolist()]
+    for value in set(range(256)) - set(known):
+        odd = values.copy()
+        odd[3, 4] = value
+        save(only(tmp_path, "*.png") if name != "cityscapes-27" else only(tmp_path, "*_labelIds.png"), odd)
+        with pytest.raises(InputError, match=rf"\.png holds {value}, which no label"):
+            data.load(data.names[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("coco-stuff-27", 0, "person-things"),
+        ("coco-stuff-27", 2, "vehicle-things"),  # car
+        ("coco-stuff-27", 16, "animal-things"),  # cat
+        ("coco-stuff-27", 105, "sky-stuff"),  # clouds
+        ("coco-stuff-27", 123, "plant-stuff"),  # grass
+        ("coco-stuff-27", 154, "water-stuff"),  # sea
+        ("coco-stuff-27", 181, "solid-stuff"),  # wood
+        ("coco-stuff-27", 255, None),
+        ("cityscapes-27", 6, None),  # ground
+        ("cityscapes-27", 7, "road"),
+        ("cityscapes-27", 23, "sky"),
+        ("cityscapes-27", 29, "caravan"),
+        ("cityscapes-27", 33, "bicycle"),
+        ("ade20k-150", 0, None),
+        ("ade20k-150", 1, "wall"),
+        ("ade20k-150", 13, "person"),
+        ("ade20k-150", 62, "bridge"),
+        ("ade20k-150", 150, "flag"),
+    ],
+)
+def test_values_mean_what_their_makers_say(name: str, value: int, expected: str | None) -> None:
+    number = layout(name).table[value]
+    assert (layout(name).classes[number] if number >= 0 else None) == expected
+    assert number >= -1
+
+
+def test_the_coco_list_has_each_of_its_pictures_once() -> None:
+    names = layout("coco-stuff-27").listed
+    assert len(set(names)) == len(names) == layout("coco-stuff-27").pictures == 2175
+    assert all(len(name) == 12 and name.isdigit() for name in names)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Crop and resize
+
+
+@pytest.mark.parametrize("shape", [(4, 9), (9, 4), (5, 5), (4, 8)])
+def test_square_is_the_largest_centred_one(shape: tuple[int, int]) -> None:
+    inside = square(np.stack(np.indices(shape), axis=2))
+    side = min(shape)
+    assert inside.shape == (side, side, 2)
+    for axis in range(2):
+        before = inside[..., axis].min()
+        after = shape[axis] - 1 - inside[..., axis].max()
+        assert after - before in (0, 1)
+
+
+@pytest.mark.parametrize(("old", "new"), [(7, 3), (480, 128), (5, 12), (6, 6), (1024, 1), (640, 512)])
+def test_nearest_takes_the_pixel_under_the_centre_of_each_cell(old: int, new: int) -> None:
+    labels = np.arange(old * old, dtype=np.int32).reshape(old, old)
+    pillow = Image.fromarray(labels).resize((new, new), Image.Resampling.NEAREST)
+    assert np.array_equal(nearest(labels, (new, new)), np.asarray(pillow))
+    wide = nearest(labels, (new, 2 * new))
+    assert wide.shape == (new, 2 * new)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_the_square_is_cut_first_and_truth_and_picture_have_the_sides_of_the_protocol(
+    tmp_path: Path, protocol: str
+) -> None:
+    labels = np.full((20, 30), 255, np.uint8)  # not labelled: the margins, which the crop removes, and one corner
+    labels[:, 5:25] = 0
+    labels[:10, 5:15] = 255
+    data = open_dataset("coco-stuff-27", make(tmp_path, "coco-stuff-27", 1, labels), protocol=protocol, partial=True)
+    item = data.load(data.names[0])
+    size, score_size = PROTOCOLS[protocol]
+    (truth,) = item.truths["classes"]
+    expected = np.full((score_size, score_size), 9)
+    expected[: score_size // 2, : score_size // 2] = -1
+    assert np.array_equal(truth, expected)
+    stored = np.asarray(Image.open(only(tmp_path, "*.jpg")))
+    assert np.array_equal(item.image, resize_image(np.ascontiguousarray(stored[:, 5:25]), (size, size)))
+
+
+def test_sides_may_be_chosen_and_are_part_of_what_a_row_depends_on(tmp_path: Path) -> None:
+    make(tmp_path, "ade20k-150")
+    data = open_dataset("ade20k-150", tmp_path, size=24, score_size=6, partial=True)
+    item = data.load(data.names[0])
+    assert (item.image.shape, item.truths["classes"][0].shape) == ((24, 24, 3), (6, 6))
+    configs = [open_dataset("ade20k-150", tmp_path, partial=True, **o).config for o in ({}, {"protocol": "diffcut"})]
+    assert len({json.dumps(config) for config in (data.config, *configs)}) == 3
+
+
+def test_a_picture_is_read_as_it_is_stored(tmp_path: Path) -> None:
+    """Grey ones are brought to colour; a turn in the metadata, which the label map does not have, is not made."""
+    root = make(tmp_path, "ade20k-150", 2)
+    grey, turned = sorted((root / "images/validation").iterdir())
+    Image.fromarray(GRADIENT).save(grey)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(PICTURE).save(turned, exif=exif)
+    data = open_dataset("ade20k-150", root, size=20, partial=True)
+    image = data.load(grey.stem).image
+    assert np.array_equal(image, np.repeat(image[:, :, :1], 3, axis=2))
+    assert np.array_equal(data.load(turned.stem).image, square(np.asarray(Image.open(turned))))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Files
+
+
+@pytest.mark.parametrize("coco", [0, 1])
+def test_both_coco_layouts_and_nothing_but_the_list(tmp_path: Path, coco: int) -> None:
+    root = make(tmp_path, "coco-stuff-27", coco=coco)
+    images, truths = COCO_LAYOUTS[coco]
+    save(root / images / "000000000001.jpg", PICTURE)  # not on the list, and without a label
+    (root / truths / "notes.txt").write_text("Stray.")
+    data = open_dataset("coco-stuff-27", root, partial=True)
+    assert list(data.names) == coco_names(3)
+    assert data.classes[9] == "person-things"
+    assert set(np.unique(data.load(data.names[1]).truths["classes"][0])) == {data.classes.index("wall-stuff")}
+
+
+def test_cityscapes_is_read_through_its_cities(tmp_path: Path) -> None:
+    root = make(tmp_path, "cityscapes-27", 5)
+    for ending in ("gtFine_color.png", "gtFine_instanceIds.png", "gtFine_labelTrainIds.png"):
+        save(root / f"gtFine/val/lindau/lindau_000001_000019_{ending}", GRADIENT)
+    (root / "leftImg8bit/val/lindau/._lindau_000001_000019_leftImg8bit.png").write_bytes(b"left by another system")
+    data = open_dataset("cityscapes-27", root, partial=True)
+    assert len(data.names) == 5
+    assert data.names[0] == "frankfurt_000000_000019"
+    (truth,) = data.load("lindau_000003_000019").truths["classes"]
+    assert {data.classes[number] for number in np.unique(truth)} == {"wall"}
+
+
+def test_ade_is_found_from_its_folder_or_the_one_above(tmp_path: Path) -> None:
+    make(tmp_path / "ADEChallengeData2016", "ade20k-150", 4)
+    inside, above = (
+        open_dataset("ade20k-150", root, partial=True) for root in (tmp_path / "ADEChallengeData2016", tmp_path)
+    )
+    assert inside.names == above.names
+    assert open_dataset("ade20k-150", tmp_path, every=3, partial=True).names == (
+        "ADE_val_00000001",
+        "ADE_val_00000004",
+    )
+
+
+@pytest.mark.parametrize("name", SEMANTIC)
+def test_what_is_missing_is_told_with_its_number_and_where_it_is_obtained(tmp_path: Path, name: str) -> None:
+    kind, root = layout(name), make(tmp_path, name)
+    with pytest.raises(InputError, match=f"3 pictures were found where {kind.title} has {kind.pictures:,}") as caught:
+        open_dataset(name, root)
+    assert str(caught.value).endswith(kind.where)
+    assert "https://" in kind.where or "http://" in kind.where
+    lost = only(root / kind.truths[0], "*.png")
+    lost.unlink()
+    with pytest.raises(InputError, match=f"labels of 1 pictures are missing, first .*{lost.name}"):
+        open_dataset(name, root, partial=True)
+    shutil.rmtree(root / kind.truths[0])
+    with pytest.raises(InputError, match=f"does not hold {kind.truths[0]}"):
+        open_dataset(name, root, partial=True)
+    shutil.rmtree(root / kind.images[0])
+    with pytest.raises(InputError, match=f"does not hold {kind.images[0]}"):
+        open_dataset(name, root, partial=True)
+    (root / kind.images[0]).mkdir(parents=True)
+    (root / kind.truths[0]).mkdir(parents=True)
+    with pytest.raises(InputError, match="holds no picture"):
+        open_dataset(name, root, partial=True)
+
+
+@pytest.mark.parametrize("name", SEMANTIC)
+def test_a_whole_data_set_opens_without_more_ado(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    make(tmp_path, name)
+    whole(monkeypatch, name, 3)
+    assert len(open_dataset(name, tmp_path).names) == 3
+
+
+def test_the_first_missing_coco_picture_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path, "coco-stuff-27")
+    whole(monkeypatch, "coco-stuff-27", 4)
+    with pytest.raises(InputError, match=f"first lacking .*{coco_names(4)[3]}"):
+        open_dataset("coco-stuff-27", tmp_path)
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def other_size(path: Path) -> None:
+    save(path, np.asarray(Image.open(path))[:-1])
+
+
+@pytest.mark.parametrize("pattern", ["*leftImg8bit.png", "*labelIds.png"])
+@pytest.mark.parametrize(
+    ("harm", "word"),
+    [
+        (cut_short, "cannot be read"),
+        (lambda path: path.write_bytes(b"nothing of an image"), "is not a"),
+        (lambda path: path.write_bytes(b""), "is not a"),
+        (other_size, "pixels but its truth"),
+        (Path.unlink, "cannot be read"),
+    ],
+)
+def test_a_broken_file_is_named_and_harms_no_other_picture(tmp_path: Path, pattern: str, harm, word: str) -> None:
+    labels = np.random.default_rng(0).integers(7, 34, (20, 30), dtype=np.uint8)
+    data = open_dataset("cityscapes-27", make(tmp_path, "cityscapes-27", labels=labels), partial=True)
+    path = only(tmp_path, pattern)
+    harm(path)
+    with pytest.raises(InputError, match=word) as caught:
+        data.load(data.names[0])
+    assert path.name in str(caught.value)
+    assert data.load(data.names[1]).image.shape == (512, 512, 3)
+
+
+@pytest.mark.parametrize("odd", [np.zeros((20, 30, 3), np.uint8), np.zeros((20, 30), np.uint16), GRADIENT > 100])
+def test_a_label_file_of_another_kind_is_refused(tmp_path: Path, odd: np.ndarray) -> None:
+    data = open_dataset("ade20k-150", make(tmp_path, "ade20k-150"), partial=True)
+    save(only(tmp_path, "*.png"), odd)
+    with pytest.raises(InputError, match="no map of 8-bit labels"):
+        data.load(data.names[0])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# By name
+
+
+def test_all_data_sets_open_by_name(tmp_path: Path) -> None:
+    assert set(DATASETS) == {
+        "scenes-seeds",
+        "scenes-families",
+        "bsds500-train",
+        "bsds500-val",
+        "bsds500-test",
+        *SEMANTIC,
+    }
+    scenes = open_dataset("scenes-families", count=5, every=2, size=32)
+    assert (scenes.name, scenes.names, scenes.classes) == ("scenes-families", ("0000", "0002", "0004"), ())
+    assert scenes.load("0002").image.shape == (32, 32, 3)
+    assert open_dataset("bsds500-test", make_bsds(tmp_path, "test")).name == "bsds500-test"
+    assert open_dataset("bsds500-test", tmp_path, every=2, protocol=None).names == ("100", "300")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "word"),
+    [
+        ("coco-stuf-27", {}, "no data set 'coco-stuf-27': choose from .*coco-stuff-27"),
+        ("coco-stuff-27", {}, "coco-stuff-27 needs its files.*cocodataset"),
+        ("bsds500-val", {}, "bsds500-val needs its files.*berkeley"),
+        ("scenes-seeds", {"data": "there"}, "drawn from seeds"),
+        ("scenes-seeds", {"protocol": "diffseg"}, "no option 'protocol': it has every, count, size"),
+        ("scenes-seeds", {"every": 0}, "One picture of 0"),
+        ("ade20k-150", {"data": "there", "protocol": "diffuse"}, "no protocol 'diffuse': choose from diffseg, diffcut"),
+        ("ade20k-150", {"data": "there", "size": 0}, "A side of 0 pixels"),
+        ("ade20k-150", {"data": "there", "score_size": 5000}, "A side of 5000 pixels"),
+        ("ade20k-150", {"data": "there"}, "does not hold images/validation"),
+    ],
+)
+def test_bad_choices_are_told_in_a_sentence(name: str, options: dict, word: str) -> None:
+    with pytest.raises(InputError, match=word):
+        open_dataset(name, **options)
+
+
+def test_an_unknown_data_set_with_classes_is_refused() -> None:
+    with pytest.raises(InputError, match="choose from coco-stuff-27"):
+        semantic.semantic("coco", ".")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Check
+
+
+def make_bsds(root: Path, split: str = "val") -> Path:
+    """Three pictures with two humans each, in the real layout."""
+    for name in ("100", "200", "300"):
+        save(root / "data/images" / split / f"{name}.jpg", PICTURE)
+        cells = np.empty((1, 2), object)
+        for human in range(2):
+            labels = np.ones((20, 30), np.uint16)
+            labels[:, 15:] = 2
+            labels[10:, 15:] += human
+            cells[0, human] = {"Segmentation": labels, "Boundaries": np.zeros((20, 30), np.uint8)}
+        (root / "data/groundTruth" / split).mkdir(parents=True, exist_ok=True)
+        savemat(root / "data/groundTruth" / split / f"{name}.mat", {"groundTruth": cells}, do_compression=True)
+    return root
+
+
+def test_check_of_a_good_data_set_counts_pixels_and_finds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = np.full((20, 30), 12, np.uint8)  # wall
+    labels[:5] = 3  # not labelled: a quarter
+    make(tmp_path, "cityscapes-27", 4, labels)
+    whole(monkeypatch, "cityscapes-27", 4)
+    report = check("cityscapes-27", tmp_path)
+    assert (report.code, report.problems) == (0, ())
+    assert "pictures  4 of 4" in report.text
+    assert report.checksum in report.text
+    lines = {line.split(maxsplit=2)[2]: line.split()[:2] for line in report.text.splitlines() if "%" in line}
+    assert lines["wall"] == ["1,800", "75.000%"]
+    assert lines["(not labelled)"] == ["600", "25.000%"]
+    assert lines["road"] == ["0", "0.000%"]
+    assert len(lines) == 28
+
+
+def test_check_lists_problems_ten_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = np.full((20, 30), 151, np.uint8)
+    root = make(tmp_path, "ade20k-150", 12, labels)
+    whole(monkeypatch, "ade20k-150", 13)
+    (root / "annotations/validation/ADE_val_00000012.png").unlink()
+    cut_short(root / "images/validation/ADE_val_00000001.jpg")
+    report = check("ade20k-150", root)
+    assert report.code == 1
+    assert len(report.problems) == 1 + 1 + 11 + 1  # the count, the label that is missing, the values, the picture
+    assert report.problems[0].startswith("12 pictures were found where ADE20K-150 has 13")
+    assert "ADE_val_00000012.png is missing" in report.problems[1]
+    assert "ADE_val_00000001.png holds 151, which no label" in report.problems[2]
+    assert "ADE_val_00000001.jpg cannot be read" in report.problems[3]
+    assert sum(line.startswith("- ") for line in report.text.splitlines()) == 11
+    assert "- and 4 more." in report.text
+    assert "sceneparsing.csail.mit.edu" in report.text
+
+
+def test_check_counts_only_where_it_is_asked_to_be_quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make(tmp_path, "ade20k-150", 2, np.full((20, 30), 151, np.uint8))
+    whole(monkeypatch, "ade20k-150", 2)
+    report = check("ade20k-150", root, full=False)
+    assert (report.code, report.checksum) == (0, None)
+    assert "truths    2 of 2" in report.text
+
+
+def test_the_checksum_is_that_of_the_contents_and_names_and_of_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "coco-stuff-27"
+    whole(monkeypatch, name, 3)
+    roots = [make(tmp_path / str(coco), name, coco=coco) for coco in (0, 1)]
+    first, second = (check(name, root).checksum for root in roots)
+    assert first == second
+    save(roots[1] / "images/val2017/000000000001.jpg", PICTURE)  # not on the list
+    assert check(name, roots[1]).checksum == first
+    picture, label = only(roots[0], "*.jpg"), only(roots[0], "*.png")
+    for path in (picture, label):
+        before = path.read_bytes()
+        path.write_bytes(before + b"\0")
+        assert check(name, roots[0]).checksum != first
+        path.write_bytes(before)
+    assert check(name, roots[0]).checksum == first
+    label.unlink()
+    assert check(name, roots[0]).checksum != first
+
+
+def test_the_checksum_can_be_made_by_hand(tmp_path: Path) -> None:
+    from hashlib import sha256
+
+    report = check("bsds500-val", make_bsds(tmp_path))
+    files = [("pictures", path) for path in (tmp_path / "data/images/val").iterdir()]
+    files += [("truth", path) for path in (tmp_path / "data/groundTruth/val").iterdir()]
+    lines = sorted(f"{part}/{path.name}\t{sha256(path.read_bytes()).hexdigest()}\n" for part, path in files)
+    assert report.checksum == sha256("".join(lines).encode()).hexdigest()
+
+
+def test_check_of_bsds_tells_the_humans_and_the_damage(tmp_path: Path) -> None:
+    root = make_bsds(tmp_path)
+    report = check("bsds500-val", root)
+    assert report.problems == ("3 pictures were found where BSDS500 val has 100.",)
+    assert "human segmentations   6, 2 to 2 per picture" in report.text
+    assert "2 to 3, median 2.5" in report.text
+    mat = root / "data/groundTruth/val/100.mat"
+    cut_short(mat)
+    other_size(root / "data/images/val/200.jpg")
+    problems = check("bsds500-val", root).problems[1:]
+    assert len(problems) == 2
+    assert "100.mat holds no BSDS500 human segmentations" in problems[0]
+    assert "200.jpg has 19x30 pixels but its truth" in problems[1]
+    data = bsds500(root)
+    for name in ("100", "200"):
+        with pytest.raises(InputError, match=name):
+            data.load(name)
+    assert len(data.load("300").truths["human"]) == 2
+
+
+@pytest.mark.parametrize("rows", [[0, 1], [1, 3]])
+def test_segments_that_are_not_numbered_from_1_without_gaps_are_told(tmp_path: Path, rows: list[int]) -> None:
+    path = make_bsds(tmp_path) / "data/groundTruth/val/200.mat"
+    cells = np.empty((1, 1), object)
+    cells[0, 0] = {"Segmentation": np.repeat(np.array(rows, np.uint16), 10)[:, None] * np.ones((1, 30), np.uint16)}
+    savemat(path, {"groundTruth": cells})
+    (problem,) = check("bsds500-val", tmp_path).problems[1:]
+    assert "200.mat" in problem
+
+
+def test_check_refuses_what_has_no_files(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="drawn from seeds"):
+        check("scenes-seeds", tmp_path)
+    with pytest.raises(InputError, match="does not hold val2017"):
+        check("coco-stuff-27", tmp_path)

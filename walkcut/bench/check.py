@@ -1,0 +1,178 @@
+"""`walkcut bench check`: are the files of a data set all there, whole, and what they should be?"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from tqdm import tqdm
+
+from walkcut.bench.catalogue import source
+from walkcut.bench.datasets import BSDS_PICTURES, Entry, bsds_entries, check_sizes, read_bsds_truth
+from walkcut.bench.semantic import SEMANTIC, find, layout, read_picture, read_values, unknown_values
+from walkcut.errors import InputError
+from walkcut.images import read_image
+
+SHOWN = 10  # problems told one by one
+
+
+class Report(NamedTuple):
+    """What was found: the text to print, all problems in sentences, and the checksum (None if nothing was read)."""
+
+    text: str
+    problems: tuple[str, ...]
+    checksum: str | None
+
+    @property
+    def code(self) -> int:
+        """Exit code: 1 if there is any problem."""
+        return int(bool(self.problems))
+
+
+class _Kind(Protocol):
+    """One kind of data set: its pictures, what a good pair of files is, and what there is to tell about all truths."""
+
+    title: str
+    pictures: int
+
+    def entries(self, root: Path) -> list[Entry]: ...
+
+    def problems(self, entry: Entry) -> Iterator[str]: ...
+
+    def lines(self) -> Iterator[str]: ...
+
+
+class _Classes:
+    """Data sets with named classes; counts the pixels of each over whole label maps, before any crop."""
+
+    def __init__(self, name: str) -> None:
+        self.layout = layout(name)
+        self.title, self.pictures = self.layout.title, self.layout.pictures
+        self.counts = np.zeros(256, np.int64)  # of each value in the label files
+
+    def entries(self, root: Path) -> list[Entry]:
+        return find(self.layout, root)
+
+    def problems(self, entry: Entry) -> Iterator[str]:
+        values = read_values(entry.truth)
+        self.counts += np.bincount(values.ravel(), minlength=256)
+        if odd := unknown_values(values, entry.truth, self.layout):
+            yield odd
+        check_sizes(entry, read_picture(entry.image), values)
+
+    def lines(self) -> Iterator[str]:
+        total = max(self.counts.sum(), 1)
+        classes = [int(self.counts[self.layout.table == number].sum()) for number in range(len(self.layout.classes))]
+        without = int(self.counts[self.layout.table < 0].sum())
+        yield f"{'pixels':>15}  {'share':>8}  class"
+        for name, count in (*zip(self.layout.classes, classes, strict=True), ("(not labelled)", without)):
+            yield f"{count:>15,}  {count / total:>8.3%}  {name}"
+
+
+class _Humans:
+    """BSDS500: several human segmentations per picture."""
+
+    def __init__(self, name: str) -> None:
+        self.split = name.removeprefix("bsds500-")
+        self.title, self.pictures = f"BSDS500 {self.split}", BSDS_PICTURES[self.split]
+        self.segments: list[list[int]] = []  # of each human, per picture
+
+    def entries(self, root: Path) -> list[Entry]:
+        return bsds_entries(root, self.split)
+
+    def problems(self, entry: Entry) -> Iterator[str]:
+        truths = read_bsds_truth(entry.truth)
+        self.segments.append([int(truth.max()) + 1 for truth in truths])
+        for number, truth in enumerate(truths, 1):
+            empty = truth.max() + 1 - len(np.unique(truth))
+            if empty:
+                yield f"Human {number} in {entry.truth} leaves {empty} numbers of segments unused: get the file again."
+        check_sizes(entry, read_image(entry.image), truths[0])
+
+    def lines(self) -> Iterator[str]:
+        humans = [len(picture) for picture in self.segments] or [0]
+        counts = [count for picture in self.segments for count in picture] or [0]
+        yield f"human segmentations   {sum(humans):,}, {min(humans)} to {max(humans)} per picture"
+        yield f"segments in each      {min(counts):,} to {max(counts):,}, median {np.median(counts):g}"
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): change its permissions.") from error
+
+
+def _read_all(kind: _Kind, entries: list[Entry]) -> tuple[list[str], str]:
+    """Problems of the pairs that are there, and one SHA-256 over the sorted names and digests of all their files."""
+    problems, digests = [], []
+    for entry in tqdm(entries, desc=kind.title, unit="picture"):
+        files = {"pictures": entry.image, "truth": entry.truth}
+        try:
+            for folder, path in files.items():
+                if path.is_file():
+                    digests.append(f"{folder}/{entry.name}{path.suffix}\t{_digest(path)}\n")
+            if all(path.is_file() for path in files.values()):
+                for problem in kind.problems(entry):  # what it told before it gave up is kept
+                    problems.append(problem)
+        except InputError as error:
+            problems.append(str(error))
+    return problems, hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
+
+
+def _missing(kind: _Kind, entries: list[Entry]) -> Iterator[str]:
+    have = sum(entry.image.is_file() for entry in entries)
+    if have != kind.pictures:
+        yield f"{have:,} pictures were found where {kind.title} has {kind.pictures:,}."
+    for path in (path for entry in entries for path in (entry.image, entry.truth) if not path.is_file()):
+        yield f"{path} is missing."
+
+
+def check(name: str, data: str | Path, full: bool = True) -> Report:
+    """Check the files of a data set, without changing any.
+
+    The checksum runs over the sorted lines "pictures/NAME.jpg", tabulator, SHA-256 of the content (likewise "truth/"),
+    for the files that are there and count. It is the same on every machine and for every folder arrangement.
+
+    Parameters
+    ----------
+    name : str
+        A data set with files: "coco-stuff-27", "cityscapes-27", "ade20k-150", "bsds500-train", "-val" or "-test".
+    data : path
+        Its folder.
+    full : bool
+        Read every file: contents, sizes, label values, checksum. Otherwise only count.
+
+    Raises
+    ------
+    InputError
+        If there is no such data set, or a whole folder of it is missing.
+    """
+    where = source(name, data).where
+    kind: _Kind = _Classes(name) if name in SEMANTIC else _Humans(name)
+    entries = kind.entries(Path(data))
+    problems = list(_missing(kind, entries))
+    found, checksum = _read_all(kind, entries) if full else ([], None)
+    lines = [
+        f"{kind.title} in {data}",
+        f"pictures  {sum(entry.image.is_file() for entry in entries):,} of {kind.pictures:,}",
+        f"truths    {sum(entry.truth.is_file() for entry in entries):,} of {kind.pictures:,}",
+    ]
+    if full:
+        lines += [f"checksum  {checksum}", "", *kind.lines()]
+    lines += ["", *_verdict(problems + found)]
+    if problems:
+        lines.append(where)
+    return Report("\n".join(lines), tuple(problems + found), checksum)
+
+
+def _verdict(problems: list[str]) -> Iterator[str]:
+    yield f"{len(problems):,} problem{'s' * (len(problems) > 1)}:" if problems else "No problem was found."
+    for problem in problems[:SHOWN]:
+        yield f"- {problem}"
+    if len(problems) > SHOWN:
+        yield f"- and {len(problems) - SHOWN:,} more."

@@ -1,0 +1,281 @@
+"""Data sets with named classes: COCO-Stuff-27, Cityscapes-27, ADE20K-150.
+
+They are read as the zero-shot methods DiffSeg (Tian et al., CVPR 2024) and DiffCut (Couairon et al., NeurIPS 2024) read
+them: the pixels as they are stored (no turn by EXIF); the largest centred square is cut out first; then the picture is
+resized to the side that the model sees, and the truth, by nearest neighbour, to the side at which it is scored.
+
+Differences from their loaders, so that they are known: pictures are resized by the bicubic antialiasing of
+`walkcut.images`, theirs bilinearly without antialiasing; DiffCut's square is one pixel smaller, and it takes the truth
+first to 1024 pixels, then each eighth pixel from the corner, where we take the centre of each of the 128x128 fields;
+DiffCut scores the labels of ADE20K as they stand in the files, where 0 is "other", which here is not labelled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import zlib
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from walkcut.bench.datasets import Dataset, Entry, Item, check_sizes, visible
+from walkcut.errors import InputError
+from walkcut.images import resize_image
+
+PROTOCOLS = {"diffseg": (512, 512), "diffcut": (1024, 128)}  # side of the picture, side of the truth
+LABELS = Path(__file__).parent / "labels"
+NOT_LABELLED, UNKNOWN = -1, -2
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the files of a data set lie, and what the values in its label files mean.
+
+    Attributes
+    ----------
+    name, title : str
+    pictures : int
+        How many there are.
+    images, truths : tuple of str
+        Folders relative to the root, any one of which will do.
+    endings : (str, str)
+        What follows the name of a picture in the names of its two files.
+    where : str
+        Where the files are obtained and how they must lie.
+    classes : tuple of str
+    table : int32 (256,)
+        Class of each value; -1 where it stands for nothing labelled, -2 where no file may hold it.
+    listed : tuple of str
+        Names of the pictures; empty if all that lie in the folder count.
+    nested : bool
+        Whether pictures lie in folders one level deeper.
+    """
+
+    name: str
+    title: str
+    pictures: int
+    images: tuple[str, ...]
+    truths: tuple[str, ...]
+    endings: tuple[str, str]
+    where: str
+    classes: tuple[str, ...] = ()
+    table: np.ndarray = field(default_factory=lambda: np.full(256, UNKNOWN, np.int32), repr=False, compare=False)
+    listed: tuple[str, ...] = field(default=(), repr=False)
+    nested: bool = False
+
+
+_LAYOUTS = {
+    "coco-stuff-27": {
+        "title": "COCO-Stuff-27",
+        "pictures": 2175,
+        "images": ("val2017", "images/val2017"),
+        "truths": ("annotation_val2017", "annotations/val2017"),
+        "endings": (".jpg", ".png"),
+        "where": "Name the folder that holds val2017/*.jpg and annotation_val2017/*.png, or images/val2017 and "
+        "annotations/val2017; the pictures (val2017.zip) come from https://cocodataset.org/#download, the labels "
+        "(val2017 in stuffthingmaps_trainval2017.zip) from https://github.com/nightrome/cocostuff.",
+    },
+    "cityscapes-27": {
+        "title": "Cityscapes-27",
+        "pictures": 500,
+        "images": ("leftImg8bit/val",),
+        "truths": ("gtFine/val",),
+        "endings": ("_leftImg8bit.png", "_gtFine_labelIds.png"),
+        "where": "Name the folder that holds leftImg8bit/val/CITY/*_leftImg8bit.png and "
+        "gtFine/val/CITY/*_gtFine_labelIds.png (leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip from "
+        "https://www.cityscapes-dataset.com/downloads/).",
+        "nested": True,
+    },
+    "ade20k-150": {
+        "title": "ADE20K-150",
+        "pictures": 2000,
+        "images": ("images/validation", "ADEChallengeData2016/images/validation"),
+        "truths": ("annotations/validation", "ADEChallengeData2016/annotations/validation"),
+        "endings": (".jpg", ".png"),
+        "where": "Name the folder ADEChallengeData2016, which holds images/validation/*.jpg and "
+        "annotations/validation/*.png (ADEChallengeData2016.zip from http://sceneparsing.csail.mit.edu).",
+    },
+}
+SEMANTIC = tuple(_LAYOUTS)
+
+
+@cache
+def layout(name: str) -> Layout:
+    """Files, classes and label values of one of `SEMANTIC`, read from `walkcut/bench/labels`."""
+    facts = json.loads((LABELS / f"{name}.json").read_text(encoding="utf-8"))
+    table = np.full(256, UNKNOWN, np.int32)
+    table[: len(facts["values"])] = facts["values"]
+    table[facts["ignored"]] = NOT_LABELLED
+    names = LABELS / f"{name}.txt"
+    listed = tuple(names.read_text(encoding="utf-8").split()) if names.is_file() else ()
+    return Layout(name, classes=tuple(facts["classes"]), table=table, listed=listed, **_LAYOUTS[name])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Files
+
+
+def _folder(root: Path, choices: tuple[str, ...], where: str) -> Path:
+    found = [root / choice for choice in choices if (root / choice).is_dir()]
+    if not found:
+        raise InputError(f"{root} does not hold {' or '.join(choices)}. {where}")
+    return found[0]
+
+
+def find(kind: Layout, root: str | Path) -> list[Entry]:
+    """All pictures that count, in the order of names; files of some may be missing.
+
+    Raises
+    ------
+    InputError
+        If a folder is missing, or holds no picture at all.
+    """
+    root = Path(root)
+    images, truths = _folder(root, kind.images, kind.where), _folder(root, kind.truths, kind.where)
+    of_image, of_truth = kind.endings
+    if kind.listed:
+        paths = [images / f"{name}{of_image}" for name in kind.listed]
+    else:
+        paths = visible(images, ("*/" if kind.nested else "") + f"*{of_image}")
+    if not any(path.is_file() for path in paths):
+        raise InputError(f"{images} holds no picture of {kind.title}. {kind.where}")
+
+    def entry(path: Path) -> Entry:
+        name = path.name.removesuffix(of_image)
+        return Entry(name, path, truths / path.parent.relative_to(images) / f"{name}{of_truth}")
+
+    return [entry(path) for path in paths]
+
+
+def _whole(kind: Layout, entries: list[Entry], partial: bool) -> list[Entry]:
+    """The pictures that are there; InputError if that is not all of them (unless `partial`), or a truth is missing."""
+    have = [entry for entry in entries if entry.image.is_file()]
+    if len(have) != kind.pictures and not partial:
+        lacking = next((f", first lacking {entry.image}" for entry in entries if not entry.image.is_file()), "")
+        raise InputError(
+            f"{len(have):,} pictures were found where {kind.title} has {kind.pictures:,}{lacking}. {kind.where}"
+        )
+    lost = [entry.truth for entry in have if not entry.truth.is_file()]
+    if lost:
+        raise InputError(f"The labels of {len(lost):,} pictures are missing, first {lost[0]}. {kind.where}")
+    return have
+
+
+def _read(path: Path, mode: str | None, what: str) -> np.ndarray:
+    """The pixels of a JPEG or PNG file as they are stored, or brought to a colour mode."""
+    try:
+        with Image.open(path, formats=("JPEG", "PNG")) as file:
+            return np.asarray(file.convert(mode) if mode else file)
+    except UnidentifiedImageError as error:
+        raise InputError(f"{path} is not a {what}: unpack the archive again.") from error
+    except _DAMAGE as error:
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} cannot be read as a {what} ({why}): unpack the archive again.") from error
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """The picture in a file, uint8 (H, W, 3), as it is stored; InputError if it is damaged."""
+    return _read(path, "RGB", "picture")
+
+
+def read_values(path: Path) -> np.ndarray:
+    """The values in a label file, uint8 (H, W); InputError if it is damaged or no 8-bit map."""
+    values = _read(path, None, "label map")
+    if values.dtype != np.uint8 or values.ndim != 2:
+        raise InputError(f"{path} is no map of 8-bit labels: unpack the archive again.")
+    return values
+
+
+def unknown_values(values: np.ndarray, path: Path, kind: Layout) -> str:
+    """One sentence on the values that no label file of this kind may hold; empty if there are none."""
+    found = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
+    odd = [str(value) for value in found if kind.table[value] == UNKNOWN]
+    if not odd:
+        return ""
+    which = ", ".join(odd[:5]) + (f" and {len(odd) - 5} more" if len(odd) > 5 else "")
+    return f"{path} holds {which}, which no label of {kind.title} is: unpack the original labels again."
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Pictures
+
+
+def square(array: np.ndarray) -> np.ndarray:
+    """The largest centred square of an array (H, W, ...); of an odd rest the larger half is cut off below or right."""
+    side = min(array.shape[:2])
+    top, left = (array.shape[0] - side) // 2, (array.shape[1] - side) // 2
+    return array[top : top + side, left : left + side]
+
+
+def nearest(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Labels (H, W) read at the centres of the cells of a grid of the given height and width."""
+    rows, columns = ((2 * np.arange(new) + 1) * old // (2 * new) for new, old in zip(shape, labels.shape, strict=True))
+    return labels[rows[:, None], columns]
+
+
+def load(entry: Entry, kind: Layout, size: int, score_size: int) -> Item:
+    """One picture: image uint8 (size, size, 3) and truth int32 (score_size, score_size).
+
+    Raises
+    ------
+    InputError
+        If a file is missing, damaged, of another size than the other, or holds an unknown value.
+    """
+    image, values = read_picture(entry.image), read_values(entry.truth)
+    check_sizes(entry, image, values)
+    if odd := unknown_values(values, entry.truth, kind):
+        raise InputError(odd)
+    truth = kind.table[nearest(square(values), (score_size, score_size))]
+    return Item(entry.name, resize_image(square(image), (size, size)), {"classes": (truth,)})
+
+
+def semantic(
+    name: str,
+    root: str | Path,
+    protocol: str = "diffseg",
+    size: int | None = None,
+    score_size: int | None = None,
+    partial: bool = False,
+) -> Dataset:
+    """A data set with named classes, from its files.
+
+    Parameters
+    ----------
+    name : str
+        One of `SEMANTIC`.
+    root : path
+        See `where` of the layout: the original folders, for COCO in either common arrangement.
+    protocol : str
+        "diffseg": pictures and truth of 512 pixels; "diffcut": pictures of 1024, truth of 128.
+    size, score_size : int, optional
+        Sides in pixels, 1 to 4096, instead of the protocol's; `score_size` is then `size` if it is not given.
+    partial : bool
+        Be content with the pictures that are there.
+
+    Raises
+    ------
+    InputError
+        If a choice is unknown or files are missing: which, how many, and where they are obtained.
+    """
+    if name not in SEMANTIC:
+        raise InputError(f"There is no data set {name!r} with named classes: choose from {', '.join(SEMANTIC)}.")
+    if protocol not in PROTOCOLS:
+        raise InputError(f"There is no protocol {protocol!r}: choose from {', '.join(PROTOCOLS)}.")
+    usual = PROTOCOLS[protocol] if size is None else (size, size)
+    sides = usual[0], usual[1] if score_size is None else score_size
+    for side in sides:
+        if not 1 <= side <= 4096:
+            raise InputError(f"A side of {side} pixels will not do: choose 1 to 4096.")
+    kind = layout(name)
+    known = {entry.name: entry for entry in _whole(kind, find(kind, root), partial)}
+    meaning = hashlib.sha256(repr((kind.classes, kind.table.tolist())).encode()).hexdigest()[:12]
+    config = {"size": sides[0], "score_size": sides[1], "labels": meaning}
+    return Dataset(
+        name, kind.title, tuple(known), lambda name: load(known[name], kind, *sides), config, classes=kind.classes
+    )
