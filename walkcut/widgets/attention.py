@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import io
-
 import numpy as np
 import torch
 from IPython.display import HTML
-from matplotlib import colormaps
-from PIL import Image
 
 from walkcut.attention import AttentionMaps, Grid
-from walkcut.images import resize_image
+from walkcut.widgets.encode import octets, photo, viridis
 from walkcut.widgets.inline import inline_module
 
 
@@ -29,14 +24,10 @@ def attention_explorer(image: np.ndarray, attention: AttentionMaps, width: int =
         Of the picture in the page, in pixels.
     """
     coarse = min(attention.maps, key=lambda grid: grid[0] * grid[1])
-    size = round(width * image.shape[0] / image.shape[1]), width
-    file = io.BytesIO()
-    Image.fromarray(resize_image(image, size)).save(file, "JPEG", quality=80)
     state = {
         "queries": coarse,
-        "size": size,
-        "photo": "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode(),
-        "colours": _base64(np.rint(255 * colormaps["viridis"](np.arange(256))[:, :3])),
+        **photo(image, width),
+        "colours": viridis(),
         "grids": [_quantised(matrix, grid, coarse) for grid, matrix in attention.maps.items()],
     }
     return inline_module("attention", state, "This figure needs JavaScript: point at a patch and see where it looks.")
@@ -47,10 +38,6 @@ def _quantised(matrix: torch.Tensor, grid: Grid, coarse: Grid) -> dict:
     (h, w), (hq, wq) = grid, coarse
     rows = matrix.cpu().double().view(hq, h // hq, wq, w // wq, h * w).mean((1, 3)).view(hq * wq, h * w)
     low, high = rows.amin(1, keepdim=True), rows.amax(1, keepdim=True)
-    stretched = (255 * (rows - low) / (high - low).clamp_min(1e-30)).round()
+    stretched = 255 * (rows - low) / (high - low).clamp_min(1e-30)
     ends = {name: [float(f"{e:.3g}") for e in (end * h * w).flatten()] for name, end in (("low", low), ("high", high))}
-    return {"shape": grid, "peak": rows.argmax(1).tolist(), "rows": _base64(stretched.numpy()), **ends}
-
-
-def _base64(array: np.ndarray) -> str:
-    return base64.b64encode(array.astype(np.uint8).tobytes()).decode()
+    return {"shape": grid, "peak": rows.argmax(1).tolist(), "rows": octets(stretched.numpy()), **ends}

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from IPython.display import HTML
-from PIL import Image
 
 from walkcut.errors import InputError
-from walkcut.images import resize_image
 from walkcut.threshold import Pruning
 from walkcut.tree import PartitionTree
+from walkcut.widgets.encode import photo, words
 from walkcut.widgets.inline import inline_module
-
-LEVELS = 65535  # two bytes a number
+from walkcut.widgets.tree import check_tree
 
 
 def criteria_explorer(
@@ -42,35 +38,21 @@ def criteria_explorer(
     width : int
         Of the picture in the page, in pixels.
     """
-    if not 0 < highest <= 2:
-        raise InputError(f"The highest threshold must lie above 0 and be at most 2, not {highest}.")
+    check_tree(tree, highest)
     if not prunings:
         raise InputError("This figure compares criteria: give at least one pruning.")
-    if len(tree.order) > LEVELS:
-        raise InputError(f"This figure numbers at most {LEVELS} patches, not {len(tree.order)}: choose a coarser grid.")
     steps = levels(tree, highest)
-    for name, values in curves.items():
-        if np.shape(values) != (len(steps) + 1,) or not np.isfinite(values).all():
-            raise InputError(f"The curve {name!r} needs {len(steps) + 1} finite numbers, not {np.shape(values)}.")
-    size = round(width * image.shape[0] / image.shape[1]), width
-    file = io.BytesIO()
-    Image.fromarray(resize_image(image, size)).save(file, "JPEG", quality=80)
-    needed = tree.needed()
     state = {
         "grid": tree.grid,
-        "size": size,
-        "photo": "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode(),
-        "order": base64.b64encode(tree.order.astype("<u2").tobytes()).decode(),
+        **photo(image, width),
+        "order": words(tree.order),
         "levels": [round(float(level), 5) for level in steps],
-        "nodes": _nodes(tree, needed, highest, [node for found in prunings.values() for node in found.leaves]),
+        "nodes": _nodes(tree, highest, [node for found in prunings.values() for node in found.leaves]),
         "criteria": [
             {"name": name, "leaves": found.leaves.tolist(), "threshold": _rounded(found.threshold)}
             for name, found in prunings.items()
         ],
-        "curves": [
-            {"name": name, "values": [round(float(v), 4) for v in _stretched(values)]}
-            for name, values in curves.items()
-        ],
+        "curves": [_curve(name, values, len(steps) + 1) for name, values in curves.items()],
         "highest": float(highest),
     }
     return inline_module("criteria", state, "This figure needs JavaScript: choose a criterion, and see where it stops.")
@@ -82,13 +64,13 @@ def levels(tree: PartitionTree, highest: float) -> np.ndarray:
     return values[values <= highest]
 
 
-def _nodes(tree: PartitionTree, needed: np.ndarray, highest: float, wanted: Sequence[int]) -> dict[str, list[float]]:
+def _nodes(tree: PartitionTree, highest: float, wanted: Sequence[int]) -> dict[str, list[float]]:
     """By node: where its slice starts and stops, its colour, and from which threshold until which it is a segment.
 
     Of the nodes that some threshold up to `highest` shows, or that are wanted. The larger part of a split keeps its
     parent's colour, the other takes the next one.
     """
-    since, colour = np.zeros(len(tree)), np.zeros(len(tree), int)
+    needed, since, colour = tree.needed(), np.zeros(len(tree)), np.zeros(len(tree), int)
     split = np.flatnonzero(tree.left >= 0)
     for used, node in enumerate(split[np.argsort(needed[split], kind="stable")], 1):
         sides = sorted((tree.left[node], tree.right[node]), key=lambda side: tree.start[side] - tree.stop[side])
@@ -106,7 +88,10 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(float(value), 5)
 
 
-def _stretched(values: Sequence[float]) -> np.ndarray:
-    """From 0 to 1; a constant stays at 0."""
+def _curve(name: str, values: Sequence[float], count: int) -> dict[str, object]:
+    """Its `count` values stretched from 0 to 1; a constant stays at 0."""
+    if np.shape(values) != (count,) or not np.isfinite(values).all():
+        raise InputError(f"The curve {name!r} needs {count} finite numbers, not {np.shape(values)}.")
     values = np.asarray(values, float)
-    return (values - values.min()) / max(float(np.ptp(values)), 1e-300)
+    stretched = (values - values.min()) / max(float(np.ptp(values)), 1e-300)
+    return {"name": name, "values": [round(float(value), 4) for value in stretched]}

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import io
-
 import numpy as np
 from IPython.display import HTML
-from PIL import Image
 
 from walkcut.attention import Grid
 from walkcut.errors import InputError
-from walkcut.images import resize_image
+from walkcut.widgets.encode import LEVELS, photo, words
 from walkcut.widgets.inline import inline_module
-
-LEVELS = 65535  # two bytes a number
 
 
 def cut_explorer(
@@ -36,6 +30,25 @@ def cut_explorer(
         Of the picture in the page, in pixels.
     """
     n = grid[0] * grid[1]
+    _check(n, y, leaving, entering)
+    y, order = np.asarray(y, float), np.argsort(y, kind="stable")
+    span = max(float(np.ptp(y)), 1e-300)
+    state = {
+        "grid": grid,
+        **photo(image, width),
+        "order": words(order),
+        "y": words(LEVELS * (y[order] - y.min()) / span),  # stretched over the levels
+        "zero": float(f"{-y.min() / span:.4g}"),  # where 0 lies between the ends
+        "leaving": words(LEVELS * np.clip(leaving, 0, 1)),
+        "entering": words(LEVELS * np.clip(entering, 0, 1)),
+        "best": int(np.argmin(np.add(leaving, entering))) + 1,
+        "sign": int(np.clip((y < 0).sum(), 1, n - 1)),
+    }
+    return inline_module("cut", state, "This figure needs JavaScript: drag the split and see what the cut costs.")
+
+
+def _check(n: int, y: np.ndarray, leaving: np.ndarray, entering: np.ndarray) -> None:
+    """Raise an InputError unless the three fit n patches, and two of them are probabilities."""
     for name, array, length in (("y", y, n), ("leaving", leaving, n - 1), ("entering", entering, n - 1)):
         if np.shape(array) != (length,) or not np.isfinite(array).all():
             raise InputError(f"{n} patches need {length} finite numbers in {name}, not {np.shape(array)}.")
@@ -45,26 +58,3 @@ def cut_explorer(
     if probabilities.min() < -1e-9 or probabilities.max() > 1 + 1e-9:
         low, high = probabilities.min(), probabilities.max()
         raise InputError(f"A probability to leave lies in 0..1; these reach from {low:.3g} to {high:.3g}.")
-    size = round(width * image.shape[0] / image.shape[1]), width
-    file = io.BytesIO()
-    Image.fromarray(resize_image(image, size)).save(file, "JPEG", quality=80)
-    y, order = np.asarray(y, float), np.argsort(y, kind="stable")
-    span = max(float(np.ptp(y)), 1e-300)
-    state = {
-        "grid": grid,
-        "size": size,
-        "photo": "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode(),
-        "order": _words(order),
-        "y": _words(LEVELS * (y[order] - y.min()) / span),  # stretched over the levels
-        "zero": float(f"{-y.min() / span:.4g}"),  # where 0 lies between the ends
-        "leaving": _words(LEVELS * probabilities[0].clip(0, 1)),
-        "entering": _words(LEVELS * probabilities[1].clip(0, 1)),
-        "best": int(np.argmin(probabilities.sum(0))) + 1,
-        "sign": int(np.clip((y < 0).sum(), 1, n - 1)),
-    }
-    return inline_module("cut", state, "This figure needs JavaScript: drag the split and see what the cut costs.")
-
-
-def _words(array: np.ndarray) -> str:
-    """Numbers 0 to 65535, as little-endian words of two bytes, in base64."""
-    return base64.b64encode(np.rint(array).astype("<u2").tobytes()).decode()

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Collection, Mapping
 
 import numpy as np
 from IPython.display import HTML
-from matplotlib import colormaps
-from PIL import Image
 
 from walkcut.attention import Grid
 from walkcut.errors import InputError
-from walkcut.images import resize_image
+from walkcut.widgets.encode import octets, photo, viridis
 from walkcut.widgets.inline import inline_module
 
 MOST = 1_400_000  # bytes of weights in one page; base64 makes 1.9 MB of them
@@ -45,22 +41,12 @@ def graph_explorer(
     """
     h, w = grid
     chosen = np.add.outer(np.arange(0, h, every) * w, np.arange(0, w, every)).ravel()
-    count = sum(len(steps) for steps in graphs.values()) * len(chosen) * h * w
-    if not graphs or not all(graphs.values()):
-        raise InputError("The explorer needs at least one graph, each with at least one number of steps.")
-    if count > MOST:
-        raise InputError(f"{count} weights are too many for a page: choose a coarser grid or a larger `every`.")
-    if unknown := set(powered) - set(graphs):
-        raise InputError(f"There is no graph {sorted(unknown)[0]!r} to raise to a power: choose from {list(graphs)}.")
-    size = round(width * image.shape[0] / image.shape[1]), width
-    file = io.BytesIO()
-    Image.fromarray(resize_image(image, size)).save(file, "JPEG", quality=80)
+    _check(graphs, powered, len(chosen) * h * w)
     state = {
         "grid": grid,
         "every": every,
-        "size": size,
-        "photo": "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode(),
-        "colours": _base64(np.rint(255 * colormaps["viridis"](np.arange(256))[:, :3])),
+        **photo(image, width),
+        "colours": viridis(),
         "graphs": [
             {
                 "name": name,
@@ -73,6 +59,17 @@ def graph_explorer(
     return inline_module("graphs", state, "This figure needs JavaScript: point at a patch, see its neighbours.")
 
 
+def _check(graphs: Mapping[str, Mapping[int, np.ndarray]], powered: Collection[str], weights: int) -> None:
+    """Raise an InputError unless there are graphs, at `weights` weights a table not too many, and all of `powered`."""
+    if not graphs or not all(graphs.values()):
+        raise InputError("The explorer needs at least one graph, each with at least one number of steps.")
+    count = sum(len(steps) for steps in graphs.values()) * weights
+    if count > MOST:
+        raise InputError(f"{count} weights are too many for a page: choose a coarser grid or a larger `every`.")
+    if unknown := set(powered) - set(graphs):
+        raise InputError(f"There is no graph {sorted(unknown)[0]!r} to raise to a power: choose from {list(graphs)}.")
+
+
 def _rows(table: np.ndarray, chosen: np.ndarray, n: int, name: str) -> str:
     """Rows `chosen` of a table, a byte a weight: the square root of its share of the row's largest.
 
@@ -81,8 +78,4 @@ def _rows(table: np.ndarray, chosen: np.ndarray, n: int, name: str) -> str:
     if np.shape(table) != (n, n) or not np.isfinite(table).all() or np.min(table) < 0:
         raise InputError(f"The graph {name!r} must be ({n}, {n}), finite and not negative, not {np.shape(table)}.")
     rows = np.asarray(table, float)[chosen]
-    return _base64(np.rint(255 * np.sqrt(rows / np.maximum(rows.max(1, keepdims=True), 1e-300))))
-
-
-def _base64(array: np.ndarray) -> str:
-    return base64.b64encode(array.astype(np.uint8).tobytes()).decode()
+    return octets(255 * np.sqrt(rows / np.maximum(rows.max(1, keepdims=True), 1e-300)))

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import io
-
 import numpy as np
 from IPython.display import HTML
-from PIL import Image
 
 from walkcut.errors import InputError
-from walkcut.images import resize_image
 from walkcut.tree import PartitionTree
+from walkcut.widgets.encode import LEVELS, photo, words
 from walkcut.widgets.inline import inline_module
-
-LEVELS = 65535  # two bytes a number: patches at most, and NCut in steps of 2 / 65535
 
 
 def tree_explorer(
@@ -33,34 +27,35 @@ def tree_explorer(
     width : int
         Of the picture in the page, in pixels.
     """
-    if not 0 < highest <= 2:
-        raise InputError(f"The highest threshold must lie above 0 and be at most 2, not {highest}.")
+    check_tree(tree, highest)
     if not 0 <= threshold <= highest:
         raise InputError(f"The first threshold must lie between 0 and the highest, {highest}, not {threshold}.")
-    if len(tree.order) > LEVELS:
-        raise InputError(f"This figure numbers at most {LEVELS} patches, not {len(tree.order)}: choose a coarser grid.")
     needed = tree.needed()
     kept = np.flatnonzero(_reached(tree, needed, highest))
     place = np.full(len(tree) + 1, LEVELS)  # LEVELS: no child
     place[kept] = np.arange(len(kept))
     split = needed[kept] <= highest
-    size = round(width * image.shape[0] / image.shape[1]), width
-    file = io.BytesIO()
-    Image.fromarray(resize_image(image, size)).save(file, "JPEG", quality=80)
     state = {
         "grid": tree.grid,
-        "size": size,
-        "photo": "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode(),
-        "order": _words(tree.order),
-        "start": _words(tree.start[kept]),
-        "stop": _words(tree.stop[kept]),
-        "left": _words(np.where(split, place[tree.left[kept]], LEVELS)),
-        "right": _words(np.where(split, place[tree.right[kept]], LEVELS)),
-        "ncut": _words(np.where(split, tree.ncut[kept], 0) * LEVELS / 2),
+        **photo(image, width),
+        "order": words(tree.order),
+        "start": words(tree.start[kept]),
+        "stop": words(tree.stop[kept]),
+        "left": words(np.where(split, place[tree.left[kept]], LEVELS)),
+        "right": words(np.where(split, place[tree.right[kept]], LEVELS)),
+        "ncut": words(np.where(split, tree.ncut[kept], 0) * LEVELS / 2),
         "highest": float(highest),
         "threshold": float(threshold),
     }
     return inline_module("tree", state, "This figure needs JavaScript: prune the tree, and see the segments.")
+
+
+def check_tree(tree: PartitionTree, highest: float) -> None:
+    """Raise an InputError unless a figure can number the patches and 0 < highest <= 2."""
+    if not 0 < highest <= 2:
+        raise InputError(f"The highest threshold must lie above 0 and be at most 2, not {highest}.")
+    if len(tree.order) > LEVELS:
+        raise InputError(f"This figure numbers at most {LEVELS} patches, not {len(tree.order)}: choose a coarser grid.")
 
 
 def _reached(tree: PartitionTree, needed: np.ndarray, highest: float) -> np.ndarray:
@@ -70,8 +65,3 @@ def _reached(tree: PartitionTree, needed: np.ndarray, highest: float) -> np.ndar
     split = (tree.left >= 0) & (needed <= highest)
     reached[tree.left[split]] = reached[tree.right[split]] = True
     return reached
-
-
-def _words(array: np.ndarray) -> str:
-    """Numbers 0 to 65535, as little-endian words of two bytes, in base64."""
-    return base64.b64encode(np.rint(array).astype("<u2").tobytes()).decode()
