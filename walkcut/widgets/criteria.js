@@ -1,53 +1,32 @@
 // Where does each criterion stop? Buttons show its segments, a slider those of a constant threshold; curves are scores.
-// The data come through model.get(name), so the module serves as an anywidget as it serves inside an HTML output.
 
 const STYLE = `
-/* the theme lays HTML outputs on a light ground, also on a dark page; this figure needs none */
-.cell_output .text_html:has(.walkcut-criteria) { background: none !important; color: inherit !important; }
-.walkcut-criteria { --line: #6b7280; color: inherit; max-width: 46rem; margin: 0.5rem 0; font: inherit; text-align: left; }
-html[data-theme="dark"] .walkcut-criteria, body[data-jp-theme-light="false"] .walkcut-criteria { --line: #9aa4b2; }
-.walkcut-criteria .choice { display: flex; flex-wrap: wrap; gap: 0.4rem; margin: 0 0 0.4rem; padding: 0; border: 0; }
-.walkcut-criteria button { font: inherit; color: inherit; background: none; border: 1px solid var(--line); border-radius: 4px;
+& .choice { display: flex; flex-wrap: wrap; gap: 0.4rem; margin: 0 0 0.4rem; padding: 0; border: 0; }
+& button { font: inherit; color: inherit; background: none; border: 1px solid var(--line); border-radius: 4px;
   padding: 0 0.7rem; min-height: 44px; cursor: pointer; }
-.walkcut-criteria button[aria-pressed="true"] { background: #0072b2; border-color: #0072b2; color: #ffffff; }
-.walkcut-criteria button:focus-visible, .walkcut-criteria input:focus-visible { outline: 3px solid #e69f00; outline-offset: 2px; }
-.walkcut-criteria label { display: flex; align-items: center; gap: 0.6rem; min-height: 44px; }
-.walkcut-criteria input { flex: 1; min-width: 6rem; height: 44px; accent-color: #0072b2; cursor: pointer; }
-.walkcut-criteria .drawings { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); gap: 0.75rem; }
-.walkcut-criteria canvas { display: block; width: 100%; height: auto; box-sizing: border-box; border: 1px solid var(--line); border-radius: 2px; }
-.walkcut-criteria svg { display: block; width: 100%; height: auto; cursor: pointer; touch-action: pan-y; user-select: none; }
-.walkcut-criteria text { fill: currentColor; font-size: 12px; }
-.walkcut-criteria .facts { margin: 0.5rem 0 0; min-height: 3em; font-variant-numeric: tabular-nums; }
+& button[aria-pressed="true"] { background: #0072b2; border-color: #0072b2; color: #ffffff; }
+& input:focus-visible { outline: 3px solid #e69f00; outline-offset: 2px; }
+& label { display: flex; align-items: center; gap: 0.6rem; min-height: 44px; }
+& input { flex: 1; min-width: 6rem; height: 44px; accent-color: #0072b2; cursor: pointer; }
+& svg { cursor: pointer; touch-action: pan-y; user-select: none; }
+& .facts { min-height: 3em; }
 `;
 
-const COLOURS = [[0, 114, 178], [213, 94, 0], [0, 158, 115], [204, 121, 167], [230, 159, 0], [86, 180, 233], [70, 70, 70]];
 const STROKES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"];
 const DASHES = ["none", "7 3", "2 3", "8 3 2 3"];
 const BOX = { left: 12, right: 348, top: 14, bottom: 190 }; // in the units of the drawing
 
-function make(name, attributes = {}, parent = null, text = "") {
-  const svg = ["svg", "line", "path", "circle", "text"].includes(name);
-  const node = svg ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  if (text) node.textContent = text;
-  if (parent) parent.append(node);
-  return node;
-}
-
 function render({ model, el }) {
-  const [rows, columns] = model.get("grid");
+  const grid = model.get("grid");
   const [height, width] = model.get("size");
-  const n = rows * columns;
-  const bytes = Uint8Array.from(atob(model.get("order")), (c) => c.charCodeAt(0));
-  const order = Array.from({ length: n }, (_, i) => bytes[2 * i] + 256 * bytes[2 * i + 1]);
+  const order = words(model.get("order"));
   const nodes = Object.fromEntries(Object.entries(model.get("nodes")).map(([key, [start, stop, colour, since, until]]) =>
     [key, { start, stop, colour: COLOURS[colour % COLOURS.length], since, until }]));
   const [levels, criteria, curves, highest] = ["levels", "criteria", "curves", "highest"].map((name) => model.get(name));
   let chosen = criteria[0]; // or null: the constant of the slider
   let threshold = chosen.threshold ?? highest / 2;
 
-  const root = make("section", { class: "walkcut-criteria", "aria-label": "Criteria on one tree" }, el);
-  make("style", {}, root, STYLE);
+  const root = frame(el, "criteria", STYLE, { "aria-label": "Criteria on one tree" });
   const choice = make("div", { class: "choice", role: "group", "aria-label": "Criterion" }, root);
   const buttons = criteria.map((criterion) => {
     const button = make("button", { type: "button" }, choice, criterion.name);
@@ -84,22 +63,16 @@ function render({ model, el }) {
   chart.setAttribute("aria-label", `Scores along the threshold: ${best.join("; ")}.`);
   const line = make("line", { y1: BOX.top - 6, y2: BOX.bottom + 4, stroke: "currentColor", "stroke-width": 2, "stroke-dasharray": "6 4" }, chart);
 
-  const picture = new Image();
-  picture.onload = () => draw();
-  picture.src = model.get("photo");
-  const stamp = document.createElement("canvas");
-  [stamp.width, stamp.height] = [columns, rows];
-  const owner = new Array(n).fill(0); // patch -> its segment
+  const picture = load(model, draw);
+  const owner = order.map(() => null); // patch -> its segment
 
   function draw() {
     const parts = chosen ? chosen.leaves
       : Object.keys(nodes).filter((key) => nodes[key].since <= threshold && nodes[key].until > threshold);
     for (const key of parts) for (let place = nodes[key].start; place < nodes[key].stop; place += 1) owner[order[place]] = key;
-    paint();
+    paint(canvas, picture, grid, (patch) => [...nodes[owner[patch]].colour, 140], (patch) => owner[patch]);
     const byThreshold = !chosen || chosen.threshold !== null;
-    line.setAttribute("visibility", byThreshold ? "visible" : "hidden");
-    line.setAttribute("x1", x(threshold));
-    line.setAttribute("x2", x(threshold));
+    set(line, { visibility: byThreshold ? "visible" : "hidden", x1: x(threshold), x2: x(threshold) });
     slider.value = threshold;
     buttons.forEach((button, i) => button.setAttribute("aria-pressed", chosen === criteria[i]));
     const many = `${parts.length} segment${parts.length > 1 ? "s" : ""}`;
@@ -110,41 +83,11 @@ function render({ model, el }) {
     canvas.setAttribute("aria-label", `The picture in ${many}. ${facts.textContent}`);
   }
 
-  function paint() {
-    const small = new ImageData(columns, rows);
-    for (let patch = 0; patch < n; patch += 1) small.data.set([...nodes[owner[patch]].colour, 140], 4 * patch);
-    stamp.getContext("2d").putImageData(small, 0, 0);
-    const context = canvas.getContext("2d");
-    context.imageSmoothingEnabled = true;
-    context.filter = "grayscale(1)"; // where it is not supported the picture keeps its colours
-    context.drawImage(picture, 0, 0, width, height);
-    context.filter = "none";
-    context.imageSmoothingEnabled = false;
-    context.drawImage(stamp, 0, 0, width, height);
-    const [dx, dy] = [width / columns, height / rows];
-    context.beginPath();
-    for (let patch = 0; patch < n; patch += 1) {
-      const [r, c] = [Math.floor(patch / columns), patch % columns];
-      if (c + 1 < columns && owner[patch + 1] !== owner[patch]) {
-        context.moveTo((c + 1) * dx, r * dy);
-        context.lineTo((c + 1) * dx, (r + 1) * dy);
-      }
-      if (r + 1 < rows && owner[patch + columns] !== owner[patch]) {
-        context.moveTo(c * dx, (r + 1) * dy);
-        context.lineTo((c + 1) * dx, (r + 1) * dy);
-      }
-    }
-    context.strokeStyle = "white";
-    context.lineWidth = 2;
-    context.stroke();
-  }
-
   const drag = (event) => {
     if (event.type === "pointermove" && !event.buttons) return;
-    const box = chart.getBoundingClientRect();
-    const share = (((event.clientX - box.left) / box.width) * 360 - BOX.left) / (BOX.right - BOX.left);
+    const [across] = within(event, chart);
     chosen = null;
-    threshold = highest * Math.max(0, Math.min(1, share));
+    threshold = highest * clamp((across * 360 - BOX.left) / (BOX.right - BOX.left), 1);
     draw();
   };
   chart.addEventListener("pointerdown", drag);

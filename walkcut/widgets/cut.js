@@ -1,63 +1,31 @@
 // Drag a split along the sorted second eigenvector: both sides, both escape probabilities and the NCut follow at once.
-// The data come through model.get(name), so the module serves as an anywidget as it serves inside an HTML output.
 
 const STYLE = `
-/* the theme lays HTML outputs on a light ground, also on a dark page; this figure needs none */
-.cell_output .text_html:has(.walkcut-cut) { background: none !important; color: inherit !important; }
-.walkcut-cut { --a: #0072b2; --b: #c04f00; --line: #6b7280; color: inherit; max-width: 46rem; margin: 0.5rem 0;
-  font: inherit; text-align: left; }
-html[data-theme="dark"] .walkcut-cut, body[data-jp-theme-light="false"] .walkcut-cut { --a: #56b4e9; --b: #f0a14a; --line: #9aa4b2; }
-.walkcut-cut .drawings { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); gap: 0.75rem; }
-.walkcut-cut canvas { display: block; width: 100%; height: auto; box-sizing: border-box; border: 1px solid var(--line);
-  border-radius: 2px; cursor: pointer; touch-action: pan-y; }
-.walkcut-cut svg { display: block; width: 100%; height: auto; cursor: ew-resize; touch-action: pan-y; user-select: none; }
-.walkcut-cut svg:focus-visible { outline: 3px solid #e69f00; outline-offset: 2px; }
-.walkcut-cut text { fill: currentColor; font-size: 12px; }
-.walkcut-cut .buttons { display: flex; flex-wrap: wrap; gap: 0.5rem; margin: 0.6rem 0 0; }
-.walkcut-cut button { font: inherit; color: inherit; background: transparent; border: 1.5px solid var(--line);
+& canvas { cursor: pointer; touch-action: pan-y; }
+& svg { cursor: ew-resize; touch-action: pan-y; user-select: none; }
+& .buttons { display: flex; flex-wrap: wrap; gap: 0.5rem; margin: 0.6rem 0 0; }
+& button { font: inherit; color: inherit; background: transparent; border: 1.5px solid var(--line);
   border-radius: 0.4rem; min-height: 44px; padding: 0 0.8rem; cursor: pointer; }
-.walkcut-cut button:hover { border-color: currentColor; }
-.walkcut-cut button:focus-visible { outline: 3px solid #e69f00; outline-offset: 2px; }
-.walkcut-cut .facts { margin: 0.5rem 0 0; min-height: 4.5em; font-variant-numeric: tabular-nums; }
-.walkcut-cut .facts b:nth-of-type(1) { color: var(--a); }
-.walkcut-cut .facts b:nth-of-type(2) { color: var(--b); }
+& button:hover { border-color: currentColor; }
+& .facts { min-height: 4.5em; }
+& .facts b:nth-of-type(1) { color: var(--a); }
+& .facts b:nth-of-type(2) { color: var(--b); }
 `;
-
-const LEVELS = 65535;
-const words = (base64) => {
-  const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
-  const view = new DataView(bytes.buffer);
-  return Array.from({ length: bytes.length / 2 }, (_, i) => view.getUint16(2 * i, true));
-};
-
-function make(name, attributes = {}, parent = null, text = "") {
-  const svg = ["svg", "g", "line", "circle", "rect", "text", "path"].includes(name);
-  const node = svg ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  if (text) node.textContent = text;
-  if (parent) parent.append(node);
-  return node;
-}
 
 // Left, right, and the heights of both panels, in the units of the drawing.
 const BOX = { left: 34, right: 352, y: [24, 114], price: [146, 266] };
 
 function render({ model, el }) {
-  const [rows, columns] = model.get("grid");
+  const grid = model.get("grid");
   const [height, width] = model.get("size");
-  const n = rows * columns;
-  const order = words(model.get("order"));
-  const y = words(model.get("y")).map((value) => value / LEVELS);
-  const leaving = words(model.get("leaving")).map((value) => value / LEVELS);
-  const entering = words(model.get("entering")).map((value) => value / LEVELS);
+  const n = grid[0] * grid[1];
+  const [y, leaving, entering] = ["y", "leaving", "entering"].map((name) => words(model.get(name)).map((value) => value / LEVELS));
   const price = leaving.map((value, i) => value + entering[i]);
-  const rank = new Array(n); // patch -> its place in the order
-  order.forEach((patch, place) => { rank[patch] = place; });
+  const rank = places(words(model.get("order")));
   const best = model.get("best");
   let split = Math.max(1, Math.round(n / 20)); // a crumb to begin with: the reader finds the best one
 
-  const root = make("section", { class: "walkcut-cut", "aria-label": "Drag a cut along the second eigenvector" }, el);
-  make("style", {}, root, STYLE);
+  const root = frame(el, "cut", STYLE, { "aria-label": "Drag a cut along the second eigenvector" });
   const drawings = make("div", { class: "drawings" }, root);
   const canvas = make("canvas", { width, height, role: "img" }, drawings);
   const chart = make("svg", { viewBox: "0 0 360 290", role: "slider", tabindex: "0", "aria-valuemin": 1, "aria-valuemax": n - 1,
@@ -96,50 +64,11 @@ function render({ model, el }) {
   const bar = make("path", { stroke: "currentColor", "stroke-width": 2 }, chart);
   const grips = [0, 1].map(() => make("circle", { r: 6, fill: "currentColor" }, chart));
 
-  const picture = new Image();
-  picture.onload = () => draw();
-  picture.src = model.get("photo");
-  const stamp = document.createElement("canvas");
-  [stamp.width, stamp.height] = [columns, rows];
-
-  function tint() {
-    const colours = [[0, 114, 178], [213, 94, 0]];
-    const small = new ImageData(columns, rows);
-    rank.forEach((place, patch) => small.data.set([...colours[place < split ? 0 : 1], 135], 4 * patch));
-    stamp.getContext("2d").putImageData(small, 0, 0);
-    const context = canvas.getContext("2d");
-    context.imageSmoothingEnabled = true;
-    context.filter = "grayscale(1)"; // where it is not supported the picture keeps its colours
-    context.drawImage(picture, 0, 0, width, height);
-    context.filter = "none";
-    context.imageSmoothingEnabled = false;
-    context.drawImage(stamp, 0, 0, width, height);
-    border(context);
-  }
-
-  // a line between neighbours on different sides
-  function border(context) {
-    const [dx, dy] = [width / columns, height / rows];
-    context.beginPath();
-    for (let patch = 0; patch < n; patch += 1) {
-      const [r, c] = [Math.floor(patch / columns), patch % columns];
-      const first = rank[patch] < split;
-      if (c + 1 < columns && (rank[patch + 1] < split) !== first) {
-        context.moveTo((c + 1) * dx, r * dy);
-        context.lineTo((c + 1) * dx, (r + 1) * dy);
-      }
-      if (r + 1 < rows && (rank[patch + columns] < split) !== first) {
-        context.moveTo(c * dx, (r + 1) * dy);
-        context.lineTo((c + 1) * dx, (r + 1) * dy);
-      }
-    }
-    context.strokeStyle = "white";
-    context.lineWidth = 2;
-    context.stroke();
-  }
+  const picture = load(model, draw);
 
   function draw() {
-    tint();
+    const side = (patch) => (rank[patch] < split ? 0 : 1);
+    paint(canvas, picture, grid, (patch) => [...COLOURS[side(patch)], 135], side);
     const x = at(split);
     bar.setAttribute("d", [BOX.y, BOX.price].map(([from, to]) => `M${x},${from - 2}V${to}`).join(""));
     grips.forEach((grip) => grip.setAttribute("cx", x));
@@ -159,8 +88,7 @@ function render({ model, el }) {
     make("strong", {}, facts, `NCut ${sum.toFixed(3)}.`);
     facts.append(` ${verdict}`);
     canvas.setAttribute("aria-label", `The photograph with both sides of the cut. ${facts.textContent}`);
-    chart.setAttribute("aria-valuenow", split);
-    chart.setAttribute("aria-valuetext", `${split} patches, NCut ${sum.toFixed(3)}`);
+    set(chart, { "aria-valuenow": split, "aria-valuetext": `${split} patches, NCut ${sum.toFixed(3)}` });
   }
 
   function choose(size) {
@@ -172,20 +100,16 @@ function render({ model, el }) {
   function follow(node, size) {
     node.addEventListener("pointerdown", (event) => {
       node.setPointerCapture(event.pointerId);
-      choose(size(event, node.getBoundingClientRect()));
+      choose(size(event));
     });
     node.addEventListener("pointermove", (event) => {
-      if (node.hasPointerCapture(event.pointerId)) choose(size(event, node.getBoundingClientRect()));
+      if (node.hasPointerCapture(event.pointerId)) choose(size(event));
     });
   }
-  follow(chart, (event, box) => {
-    const x = ((event.clientX - box.left) / box.width) * 360;
-    return 0.5 + ((x - BOX.left) / (BOX.right - BOX.left)) * (n - 1);
-  });
-  follow(canvas, (event, box) => { // a patch of the picture: the split just behind it in the order
-    const cell = (share, count) => Math.max(0, Math.min(count - 1, Math.floor(share * count)));
-    const row = cell((event.clientY - box.top) / box.height, rows);
-    return 1 + rank[row * columns + cell((event.clientX - box.left) / box.width, columns)];
+  follow(chart, (event) => 0.5 + ((within(event, chart)[0] * 360 - BOX.left) / (BOX.right - BOX.left)) * (n - 1));
+  follow(canvas, (event) => { // a patch of the picture: the split just behind it in the order
+    const [row, column] = pointed(event, canvas, grid);
+    return 1 + rank[row * grid[1] + column];
   });
   chart.addEventListener("keydown", (event) => {
     const far = Math.max(1, Math.round(n / 20));

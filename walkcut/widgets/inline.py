@@ -1,7 +1,7 @@
 """Put an ES module into an HTML output: it runs on the built site and in a live notebook, with no widget manager.
 
-A module has a default export with `render({ model, el })`, as anywidget's have; `model.get(name)` returns what Python
-put into the state.
+A figure has a default export with `render({ model, el })`, as anywidget's have; `model.get(name)` returns what Python
+put into the state. `common.js` is put in front of it: inside a module its names clash with no other figure's.
 """
 
 from __future__ import annotations
@@ -17,13 +17,28 @@ from IPython.display import HTML
 EXPORT = "export default "
 
 
+def module_source(name: str) -> str:
+    """`common.js` and `<name>.js` as one ES module that imports nothing and has one default export.
+
+    Raises
+    ------
+    ValueError
+        If it has not, or would end the script tag that it stands in.
+    """
+    folder = Path(__file__).parent
+    source = "\n".join((folder / f"{part}.js").read_text(encoding="utf-8") for part in ("common", name))
+    if source.count(EXPORT) != 1 or "</script" in source.lower():
+        raise ValueError(f"common.js and {name}.js must hold one `{EXPORT.strip()}` and no closing script tag.")
+    return source
+
+
 def inline_module(name: str, state: Mapping[str, Any], fallback: str) -> HTML:
     """The figure that `walkcut/widgets/<name>.js` draws from `state`.
 
     Parameters
     ----------
     name : str
-        File in this folder, without `.js`; it holds one `export default` and imports nothing.
+        File in this folder, without `.js`; see `module_source`.
     state : mapping
         JSON values, read by the module through `model.get`.
     fallback : str
@@ -34,9 +49,7 @@ def inline_module(name: str, state: Mapping[str, Any], fallback: str) -> HTML:
     IPython.display.HTML
         The same bytes for the same module and state, so that a rebuilt page does not change.
     """
-    source = (Path(__file__).parent / f"{name}.js").read_text(encoding="utf-8")
-    if source.count(EXPORT) != 1 or "</script" in source.lower():
-        raise ValueError(f"{name}.js must hold one `{EXPORT.strip()}` and no closing script tag.")
+    source = module_source(name)
     data = json.dumps(dict(state), sort_keys=True).replace("<", "\\u003c")
     key = "walkcut-" + hashlib.sha256((source + data).encode()).hexdigest()[:12]
     safe = fallback.replace("&", "&amp;").replace("<", "&lt;")

@@ -7,39 +7,24 @@ const NODES = PLACES.length;
 const BRIDGE = EDGES.length - 1;
 
 const STYLE = `
-/* the theme lays HTML outputs on a light ground, also on a dark page; this figure needs none */
-.cell_output .text_html:has(.toy-walk) { background: none !important; color: inherit !important; }
-.toy-walk { --a: #0072b2; --b: #c04f00; --line: #6b7280; --face: #ffffff; --mark: #111827; color: inherit; max-width: 46rem;
-  font-size: 0.95rem; line-height: 1.4; }
-html[data-theme="dark"] .toy-walk, body[data-jp-theme-light="false"] .toy-walk {
-  --a: #56b4e9; --b: #f0a14a; --line: #9aa4b2; --face: #1b2028; --mark: #f3f4f6; }
-.toy-walk .drawings { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); gap: 0.75rem; }
-.toy-walk svg { width: 100%; height: auto; display: block; overflow: visible; }
-.toy-walk text { fill: currentColor; font-size: 12px; }
-.toy-walk .node { cursor: pointer; outline: none; }
-.toy-walk .node text { font-size: 15px; font-weight: 600; text-anchor: middle; dominant-baseline: central; }
-.toy-walk .node:focus-visible circle { stroke: var(--mark); stroke-width: 5; }
-.toy-walk .walker { opacity: 0.75; stroke: var(--face); stroke-width: 0.6; transition: transform 0.35s ease-in-out; }
-.toy-walk .controls { display: flex; flex-wrap: wrap; gap: 0.5rem 1.25rem; margin: 0.6rem 0; align-items: center; }
-.toy-walk button { font: inherit; color: inherit; background: transparent; border: 1.5px solid var(--line);
+& { --face: #ffffff; --mark: #111827; margin: 0; font-size: 0.95rem; line-height: 1.4; }
+html[data-theme="dark"] &, body[data-jp-theme-light="false"] & { --face: #1b2028; --mark: #f3f4f6; }
+& svg { overflow: visible; }
+& .node { cursor: pointer; outline: none; }
+& .node text { font-size: 15px; font-weight: 600; text-anchor: middle; dominant-baseline: central; }
+& .node:focus-visible circle { stroke: var(--mark); stroke-width: 5; }
+& .walker { opacity: 0.75; stroke: var(--face); stroke-width: 0.6; transition: transform 0.35s ease-in-out; }
+& .controls { display: flex; flex-wrap: wrap; gap: 0.5rem 1.25rem; margin: 0.6rem 0; align-items: center; }
+& button { font: inherit; color: inherit; background: transparent; border: 1.5px solid var(--line);
   border-radius: 0.4rem; min-height: 44px; min-width: 5rem; padding: 0 0.8rem; cursor: pointer; }
-.toy-walk button:hover { border-color: currentColor; }
-.toy-walk button:focus-visible, .toy-walk input:focus-visible { outline: 3px solid var(--a); outline-offset: 2px; }
-.toy-walk label { display: grid; grid-template-columns: auto 3.2rem; column-gap: 0.5rem; flex: 1 1 14rem; }
-.toy-walk label output { text-align: right; font-variant-numeric: tabular-nums; }
-.toy-walk input { grid-column: 1 / -1; width: 100%; min-height: 32px; accent-color: var(--a); }
-.toy-walk .facts { margin: 0.3rem 0 0; min-height: 4.4em; }
-@media (prefers-reduced-motion: reduce) { .toy-walk .walker { transition: none; } }
+& button:hover { border-color: currentColor; }
+& button:focus-visible, & input:focus-visible { outline: 3px solid var(--a); outline-offset: 2px; }
+& label { display: grid; grid-template-columns: auto 3.2rem; column-gap: 0.5rem; flex: 1 1 14rem; }
+& label output { text-align: right; font-variant-numeric: tabular-nums; }
+& input { grid-column: 1 / -1; width: 100%; min-height: 32px; accent-color: var(--a); }
+& .facts { margin: 0.3rem 0 0; min-height: 4.4em; font-variant-numeric: normal; }
+@media (prefers-reduced-motion: reduce) { & .walker { transition: none; } }
 `;
-
-function make(name, attributes = {}, parent = null, text = "") {
-  const svg = ["svg", "g", "line", "circle", "rect", "text", "path"].includes(name);
-  const node = svg ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  if (text) node.textContent = text;
-  if (parent) parent.append(node);
-  return node;
-}
 
 // A small seeded generator (mulberry32), so that a page shows the same walk to every reader.
 function random(seed) {
@@ -93,8 +78,7 @@ export default {
     let since = ""; // what the steps are counted from
     let timer = null;
 
-    const root = make("section", { class: "toy-walk", "aria-label": "Walkers on the toy graph" }, el);
-    make("style", {}, root, STYLE);
+    const root = frame(el, "toy", STYLE, { "aria-label": "Walkers on the toy graph" });
     const drawings = make("div", { class: "drawings" }, root);
     const controls = make("div", { class: "controls" }, root);
     const sliders = make("div", { class: "controls" }, root);
@@ -202,8 +186,7 @@ export default {
     function name() { play.textContent = still.matches ? "50 steps" : timer ? "Pause" : "Play"; }
     function paint() {
       lines.forEach((line, e) => {
-        line.setAttribute("stroke-width", e === BRIDGE ? 6 * bridge : 6);
-        line.setAttribute("opacity", 0.55);
+        set(line, { "stroke-width": e === BRIDGE ? 6 * bridge : 6, opacity: 0.55 });
       });
       arrows.forEach((arrow) => arrow.setAttribute("opacity", twist));
       dots.forEach((dot, n) => {
@@ -215,10 +198,8 @@ export default {
       const tall = (share) => Math.min(145, 300 * share);
       bars.forEach((bar, i) => {
         const height = tall(total ? visits[i] / total : 0);
-        bar.setAttribute("y", 172 - height);
-        bar.setAttribute("height", height);
-        marks[i].setAttribute("y1", 172 - tall(walk.law[i]));
-        marks[i].setAttribute("y2", 172 - tall(walk.law[i]));
+        set(bar, { y: 172 - height, height });
+        set(marks[i], { y1: 172 - tall(walk.law[i]), y2: 172 - tall(walk.law[i]) });
       });
     }
     function tell() {
