@@ -1,12 +1,11 @@
 """The explorer of attention holds the attention that it was given."""
 
 import base64
-import json
-import re
 
 import numpy as np
 import pytest
 import torch
+from explorers import state
 
 from walkcut.attention import AttentionMaps
 from walkcut.widgets.attention import attention_explorer
@@ -24,13 +23,9 @@ def maps() -> dict[tuple[int, int], torch.Tensor]:
     return {FINE: stochastic(24), COARSE: stochastic(6)}
 
 
-def state(html: str) -> dict:
-    return json.loads(re.search(r"^const state = (.*);$", html, re.M).group(1))
-
-
 def test_rows_come_back_to_a_byte(maps: dict) -> None:
     image = np.zeros((40, 60, 3), np.uint8)
-    found = state(attention_explorer(image, AttentionMaps(maps), width=60).data)
+    found = state(attention_explorer(image, AttentionMaps(maps), width=60))
     assert found["queries"] == list(COARSE)
     assert found["size"] == [40, 60]
     by_hand = maps[FINE].view(2, 2, 3, 2, 24).mean((1, 3)).view(6, 24).numpy()  # four fine patches to a coarse one
@@ -43,7 +38,7 @@ def test_rows_come_back_to_a_byte(maps: dict) -> None:
 
 def test_an_even_row_is_drawn_without_a_division_by_zero() -> None:
     even = AttentionMaps({COARSE: torch.full((6, 6), 1 / 6)})
-    (grid,) = state(attention_explorer(np.zeros((20, 30, 3), np.uint8), even).data)["grids"]
+    (grid,) = state(attention_explorer(np.zeros((20, 30, 3), np.uint8), even))["grids"]
     assert grid["low"] == grid["high"] == [1.0] * 6
     assert set(base64.b64decode(grid["rows"])) == {0}
 

@@ -1,17 +1,12 @@
 """The explorer of criteria holds the prunings and the curves that it was given."""
 
-import base64
-import json
-import re
-
 import numpy as np
 import pytest
-import torch
+from explorers import four_pairs, same, state, words
 
 from walkcut.errors import InputError
-from walkcut.graph import Graph
 from walkcut.threshold import prune
-from walkcut.tree import PartitionTree, partition
+from walkcut.tree import PartitionTree
 from walkcut.widgets.criteria import criteria_explorer, levels
 
 IMAGE = np.zeros((40, 80, 3), np.uint8)
@@ -19,35 +14,22 @@ IMAGE = np.zeros((40, 80, 3), np.uint8)
 
 @pytest.fixture
 def tree() -> PartitionTree:
-    """Four pairs in a row, weakly tied, the middle tie weakest."""
-    W = np.kron(np.eye(4), np.ones((2, 2)))
-    for i, tie in ((1, 0.2), (3, 0.05), (5, 0.3)):
-        W[i, i + 1] = W[i + 1, i] = tie
-    return partition(Graph(torch.from_numpy(W)), (2, 4), smallest=1)
-
-
-def state(html: str) -> dict:
-    return json.loads(re.search(r"^const state = (.*);$", html, re.M).group(1))
+    return four_pairs()
 
 
 def labels(found: dict, leaves: list) -> np.ndarray:
     """As the figure fills in its patches."""
-    order, marks = np.frombuffer(base64.b64decode(found["order"]), "<u2"), np.full(8, -1)
+    order, marks = words(found["order"]), np.full(8, -1)
     for leaf in leaves:
         start, stop, *_ = found["nodes"][str(leaf)]
         marks[order[start:stop]] = leaf
     return marks
 
 
-def same(mine: np.ndarray, theirs: np.ndarray) -> bool:
-    pairs = np.unique(np.stack([mine.ravel(), theirs.ravel()]), axis=1).shape[1]
-    return pairs == len(np.unique(mine)) == len(np.unique(theirs))
-
-
 def test_criteria_and_constants_give_the_segments(tree: PartitionTree) -> None:
     stops = {name: prune(tree, name) for name in ("half-life", "gap", "stability")}
     stops["everything"] = prune(tree, 2.0)  # nodes beyond the slider's end
-    found = state(criteria_explorer(IMAGE, tree, stops, {}, highest=0.3).data)
+    found = state(criteria_explorer(IMAGE, tree, stops, {}, highest=0.3))
     assert [item["name"] for item in found["criteria"]] == list(stops)
     for item, pruning in zip(found["criteria"], stops.values(), strict=True):
         assert same(labels(found, item["leaves"]), tree.labels(leaves=pruning.leaves))
@@ -58,7 +40,7 @@ def test_criteria_and_constants_give_the_segments(tree: PartitionTree) -> None:
 
 
 def test_neighbours_differ_in_colour_and_the_larger_part_keeps_its_own(tree: PartitionTree) -> None:
-    nodes = state(criteria_explorer(IMAGE, tree, {"all": prune(tree, 2.0)}, {}, highest=2.0).data)["nodes"]
+    nodes = state(criteria_explorer(IMAGE, tree, {"all": prune(tree, 2.0)}, {}, highest=2.0))["nodes"]
     for node in np.flatnonzero(tree.left >= 0):
         sides = [nodes[str(side)] for side in (tree.left[node], tree.right[node])]
         large = max(sides, key=lambda side: side[1] - side[0])
@@ -69,7 +51,7 @@ def test_neighbours_differ_in_colour_and_the_larger_part_keeps_its_own(tree: Par
 def test_curves_are_stretched_between_their_ends(tree: PartitionTree) -> None:
     steps = levels(tree, 0.3)
     rising = np.arange(len(steps) + 1) * 3.0 - 5
-    found = state(criteria_explorer(IMAGE, tree, {"gap": prune(tree, "gap")}, {"a": rising, "b": 0 * rising}, 0.3).data)
+    found = state(criteria_explorer(IMAGE, tree, {"gap": prune(tree, "gap")}, {"a": rising, "b": 0 * rising}, 0.3))
     np.testing.assert_allclose(found["levels"], steps, atol=1e-5)
     np.testing.assert_allclose(found["curves"][0]["values"], np.linspace(0, 1, len(rising)), atol=1e-4)
     assert set(found["curves"][1]["values"]) == {0.0}

@@ -1,11 +1,8 @@
 """The explorer of cuts holds the sweep that it was given."""
 
-import base64
-import json
-import re
-
 import numpy as np
 import pytest
+from explorers import state, words
 
 from walkcut.errors import InputError
 from walkcut.widgets.cut import cut_explorer
@@ -16,16 +13,8 @@ Y = np.array([0.5, -1.0, 3.0, -0.5, 0.0, 1.0])
 LEAVING, ENTERING = np.array([1, 0.5, 0.1, 0.2, 0.3]), np.array([0.1, 0.2, 0.15, 0.6, 1])
 
 
-def state(html: str) -> dict:
-    return json.loads(re.search(r"^const state = (.*);$", html, re.M).group(1))
-
-
-def words(text: str) -> np.ndarray:
-    return np.frombuffer(base64.b64decode(text), "<u2")
-
-
 def test_the_sweep_comes_back_to_two_bytes() -> None:
-    found = state(cut_explorer(IMAGE, GRID, Y, LEAVING, ENTERING, width=60).data)
+    found = state(cut_explorer(IMAGE, GRID, Y, LEAVING, ENTERING, width=60))
     assert (found["grid"], found["size"]) == ([2, 3], [40, 60])
     order = words(found["order"])
     np.testing.assert_array_equal(order, [1, 3, 4, 0, 5, 2])
@@ -37,7 +26,7 @@ def test_the_sweep_comes_back_to_two_bytes() -> None:
 
 
 def test_ties_keep_the_order_of_the_patches() -> None:
-    found = state(cut_explorer(IMAGE, GRID, np.zeros(6), LEAVING, ENTERING).data)
+    found = state(cut_explorer(IMAGE, GRID, np.zeros(6), LEAVING, ENTERING))
     np.testing.assert_array_equal(words(found["order"]), np.arange(6))
     assert found["sign"] == 1  # a side must not be empty
 

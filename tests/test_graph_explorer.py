@@ -1,11 +1,10 @@
 """The explorer of graphs holds the weights that it was given."""
 
 import base64
-import json
-import re
 
 import numpy as np
 import pytest
+from explorers import state
 
 from walkcut.errors import InputError
 from walkcut.widgets.graphs import graph_explorer
@@ -15,13 +14,9 @@ IMAGE = np.zeros((40, 60, 3), np.uint8)
 TABLE = np.random.default_rng(0).gamma(0.3, size=(24, 24))
 
 
-def state(html: str) -> dict:
-    return json.loads(re.search(r"^const state = (.*);$", html, re.M).group(1))
-
-
 def test_rows_of_the_patches_that_can_be_chosen_come_back() -> None:
     graphs = {"walk": {1: TABLE, 2: TABLE @ TABLE}, "features": {1: TABLE.T}}
-    found = state(graph_explorer(IMAGE, GRID, graphs, ["features"], width=60).data)
+    found = state(graph_explorer(IMAGE, GRID, graphs, ["features"], width=60))
     assert (found["grid"], found["every"], found["size"]) == ([4, 6], 2, [40, 60])
     assert [(graph["name"], graph["powered"]) for graph in found["graphs"]] == [("walk", False), ("features", True)]
     chosen = [0, 2, 4, 12, 14, 16]  # every second patch of every second row
@@ -34,7 +29,7 @@ def test_rows_of_the_patches_that_can_be_chosen_come_back() -> None:
 
 
 def test_a_patch_without_neighbours_is_no_division_by_zero() -> None:
-    (graph,) = state(graph_explorer(IMAGE, GRID, {"none": {1: np.zeros((24, 24))}}).data)["graphs"]
+    (graph,) = state(graph_explorer(IMAGE, GRID, {"none": {1: np.zeros((24, 24))}}))["graphs"]
     assert set(base64.b64decode(graph["rows"]["1"])) == {0}
 
 

@@ -1,16 +1,12 @@
 """The explorer of trees holds the tree that it was given, down to its highest threshold."""
 
-import base64
-import json
-import re
-
 import numpy as np
 import pytest
-import torch
+from explorers import four_pairs, same, state, words
+from IPython.display import HTML
 
 from walkcut.errors import InputError
-from walkcut.graph import Graph
-from walkcut.tree import PartitionTree, partition
+from walkcut.tree import PartitionTree
 from walkcut.widgets.tree import tree_explorer
 
 IMAGE = np.zeros((40, 80, 3), np.uint8)
@@ -19,18 +15,13 @@ NONE = 65535
 
 @pytest.fixture
 def tree() -> PartitionTree:
-    """Four pairs in a row, weakly tied, the middle tie weakest."""
-    W = np.kron(np.eye(4), np.ones((2, 2)))
-    for i, tie in ((1, 0.2), (3, 0.05), (5, 0.3)):
-        W[i, i + 1] = W[i + 1, i] = tie
-    return partition(Graph(torch.from_numpy(W)), (2, 4), smallest=1)
+    return four_pairs()
 
 
-def state(html: str) -> dict:
-    found = json.loads(re.search(r"^const state = (.*);$", html, re.M).group(1))
-    for name in ("order", "start", "stop", "left", "right", "ncut"):
-        found[name] = np.frombuffer(base64.b64decode(found[name]), "<u2")
-    return found
+def stored(figure: HTML) -> dict:
+    """The state with its words read."""
+    found = state(figure)
+    return found | {name: words(found[name]) for name in ("order", "start", "stop", "left", "right", "ncut")}
 
 
 def labels(found: dict, threshold: float) -> np.ndarray:
@@ -48,15 +39,14 @@ def labels(found: dict, threshold: float) -> np.ndarray:
 
 @pytest.mark.parametrize("threshold", [0.01, 0.1, 0.15, 0.5])
 def test_the_stored_tree_gives_the_segments(tree: PartitionTree, threshold: float) -> None:
-    found = state(tree_explorer(IMAGE, tree, threshold, highest=0.6, width=60).data)
+    found = stored(tree_explorer(IMAGE, tree, threshold, highest=0.6, width=60))
     assert (found["grid"], found["size"], found["threshold"]) == ([2, 4], [30, 60], threshold)
-    mine, theirs = labels(found, threshold), tree.labels(threshold).ravel()
-    assert len(np.unique(np.stack([mine, theirs]), axis=1).T) == len(np.unique(mine)) == len(np.unique(theirs))
+    assert same(labels(found, threshold), tree.labels(threshold))
 
 
 def test_splits_beyond_the_highest_threshold_are_left_out(tree: PartitionTree) -> None:
     second = np.sort(tree.needed())[1]
-    found = state(tree_explorer(IMAGE, tree, 0.0, highest=(np.sort(tree.needed())[0] + second) / 2).data)
+    found = stored(tree_explorer(IMAGE, tree, 0.0, highest=(np.sort(tree.needed())[0] + second) / 2))
     assert len(found["start"]) == 3
     assert found["left"].tolist() == [1, NONE, NONE]
     np.testing.assert_allclose(found["ncut"][0] * 2 / 65535, tree.ncut[0], atol=2e-5)

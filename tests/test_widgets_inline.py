@@ -1,9 +1,9 @@
 """Interactive figures: what Python hands to the page."""
 
-import json
 import re
 
 import pytest
+from explorers import state
 
 from walkcut.errors import InputError
 from walkcut.widgets import inline
@@ -13,6 +13,7 @@ from walkcut.widgets.toy import toy_walk
 @pytest.fixture
 def module(tmp_path, monkeypatch):
     """A folder with one small module, in place of the package's own."""
+    (tmp_path / "common.js").write_text("const common = 1;\n")
     (tmp_path / "small.js").write_text("export default { render({ model, el }) {} };\n")
     monkeypatch.setattr(inline, "__file__", str(tmp_path / "inline.py"))
     return tmp_path / "small.js"
@@ -26,9 +27,8 @@ def test_what_is_put_in_cannot_leave_the_script_or_the_fallback(module):
 
 
 def test_the_state_arrives_as_it_was(module):
-    state = {"a": [1, 2.5], "b": "<é>"}
-    html = inline.inline_module("small", state, "").data
-    assert json.loads(re.search(r"const state = (.*);", html)[1]) == state
+    given = {"a": [1, 2.5], "b": "<é>"}
+    assert state(inline.inline_module("small", given, "")) == given
 
 
 def test_same_input_same_bytes_other_input_other_place(module):

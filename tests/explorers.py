@@ -1,0 +1,35 @@
+"""What the tests of the interactive figures share."""
+
+import base64
+import json
+import re
+
+import numpy as np
+import torch
+from IPython.display import HTML
+
+from walkcut.graph import Graph
+from walkcut.tree import PartitionTree, partition
+
+
+def state(figure: HTML) -> dict:
+    """What Python hands to the page."""
+    return json.loads(re.search(r"^const state = (.*);$", figure.data, re.M)[1])
+
+
+def words(text: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), "<u2")
+
+
+def four_pairs() -> PartitionTree:
+    """The tree of four pairs in a row, weakly tied, the middle tie weakest."""
+    W = np.kron(np.eye(4), np.ones((2, 2)))
+    for i, tie in ((1, 0.2), (3, 0.05), (5, 0.3)):
+        W[i, i + 1] = W[i + 1, i] = tie
+    return partition(Graph(torch.from_numpy(W)), (2, 4), smallest=1)
+
+
+def same(mine: np.ndarray, theirs: np.ndarray) -> bool:
+    """Whether two label maps cut alike, whatever the numbers."""
+    pairs = np.unique(np.stack([mine.ravel(), theirs.ravel()]), axis=1).shape[1]
+    return pairs == len(np.unique(mine)) == len(np.unique(theirs))
