@@ -31,6 +31,11 @@ def test_the_state_arrives_as_it_was(module):
     assert state(inline.inline_module("small", given, "")) == given
 
 
+def test_what_the_figures_share_stands_in_front(module):
+    html = inline.inline_module("small", {}, "").data
+    assert 0 < html.find("const common = 1;") < html.find("const figure = {")
+
+
 def test_same_input_same_bytes_other_input_other_place(module):
     first, again, other = (inline.inline_module("small", {"x": x}, "").data for x in (1, 1, 2))
     place = re.compile(r'data-figure="([^"]+)"')
