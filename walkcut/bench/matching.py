@@ -1,0 +1,283 @@
+"""Clusters without names against classes with names: who is given which name, and what a wrong pixel costs.
+
+All is read off *tables* class x cluster, one per picture (`class_table`): n[c, k] = labelled pixels of class c that lie
+in cluster k. Three ways to give names, each a function from the tables to `Counts`:
+
+- `field_matching`: as DiffSeg (Tian et al., CVPR 2024), DiffCut (Couairon et al., NeurIPS 2024) and others have it,
+  with its two traps. For comparison with published numbers.
+- `fair_matching`: one matching per picture in which no cluster is given a class that it does not touch.
+- `global_matching`: one matching for the whole data set, for clusters that mean the same in every picture.
+
+Numbers of different ways must not stand in one column: per-picture matching lets a name change from picture to picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from walkcut.errors import InputError
+
+
+def read_nearest(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Labels (h, w) at `shape` (H, W): each pixel takes the label at its centre."""
+    rows, columns = ((2 * np.arange(new) + 1) * old // (2 * new) for old, new in zip(labels.shape, shape, strict=True))
+    return labels[rows[:, None], columns]
+
+
+def class_table(truth: np.ndarray, labels: np.ndarray, classes: int, renumber: bool = True) -> np.ndarray:
+    """Count the labelled pixels of each class in each cluster.
+
+    Parameters
+    ----------
+    truth : int (H, W), -1..classes-1
+        -1 = not labelled: not counted.
+    labels : non-negative int (h, w)
+        Clusters, at any size; read nearest at the truth's.
+    classes : int
+        Of the data set, C.
+    renumber : bool
+        Number the clusters 0..K-1 by falling size over *all* pixels, labelled or not, ties by first appearance. False
+        keeps their numbers, which then mean the same in every picture (`global_matching`).
+
+    Returns
+    -------
+    int64 (C, K)
+        A cluster on unlabelled pixels alone is a column of zeros. It is kept: the field's protocol counts it among
+        the clusters, and it shifts the numbers of smaller ones.
+
+    Raises
+    ------
+    InputError
+        If a map is no label map or the truth has a class out of range.
+    """
+    truth, labels = np.asarray(truth), np.asarray(labels)
+    for name, given, low in (("truth", truth, -1), ("labels", labels, 0)):
+        if given.ndim != 2 or given.size == 0 or given.dtype.kind not in "iu" or given.min() < low:
+            raise InputError(f"The {name} must be an integer map (H, W) of values from {low}, with at least one pixel.")
+    if truth.max() >= classes:
+        raise InputError(
+            f"The truth holds class {truth.max()}, but there are only {classes} classes, 0..{classes - 1}."
+        )
+    clusters = read_nearest(labels, truth.shape).ravel().astype(np.int64)
+    if renumber:
+        _, first, inverse, size = np.unique(clusters, return_index=True, return_inverse=True, return_counts=True)
+        rank = np.empty(len(first), np.int64)
+        rank[np.lexsort((first, -size))] = np.arange(len(first))
+        clusters = rank[inverse]
+    known, width = truth.ravel() >= 0, int(clusters.max()) + 1
+    cells = truth.ravel()[known].astype(np.int64) * width + clusters[known]
+    return np.bincount(cells, minlength=classes * width).reshape(classes, width)
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """What a matching makes of the pixels: sums over pictures give every score, so pictures can be drawn again.
+
+    Attributes
+    ----------
+    hits, wrong, missed : int64 (pictures, C)
+        True positives, false positives and false negatives of each class.
+    void : int64 (pictures,)
+        Labelled pixels in clusters without a class: false positives of no class. Each is also a false negative of its
+        true class.
+    """
+
+    hits: np.ndarray
+    wrong: np.ndarray
+    missed: np.ndarray
+    void: np.ndarray
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of a data set.
+
+    Attributes
+    ----------
+    miou : float in [0, 1]
+        Mean of `iou` over the classes that have one.
+    accuracy : float in [0, 1]
+        Labelled pixels in a cluster of their own class.
+    void : float in [0, 1]
+        Labelled pixels in clusters without a class.
+    iou : tuple of float or None
+        Per class, true positives / (true + false positives + false negatives), each summed over pictures; None for a
+        class with none of the three.
+    """
+
+    miou: float
+    accuracy: float
+    void: float
+    iou: tuple[float | None, ...]
+
+
+def scores(counts: Counts) -> Scores:
+    """Sum over pictures, and score.
+
+    Raises
+    ------
+    InputError
+        If no pixel of any picture is labelled.
+    """
+    hits, wrong, missed = (part.sum(0) for part in (counts.hits, counts.wrong, counts.missed))
+    labelled = int((hits + missed).sum())
+    if not labelled:
+        raise InputError("No pixel of these pictures is labelled: there is nothing to score.")
+    iou = class_iou(hits, wrong, missed)
+    each = tuple(None if np.isnan(value) else float(value) for value in iou)
+    return Scores(float(np.nanmean(iou)), float(hits.sum() / labelled), float(counts.void.sum() / labelled), each)
+
+
+def class_iou(hits: np.ndarray, wrong: np.ndarray, missed: np.ndarray) -> np.ndarray:
+    """IoU of each class, the arrays' shape; nan where a class has neither hits nor misses of either kind."""
+    union = hits + wrong + missed
+    return np.divide(hits, union, out=np.full(np.shape(union), np.nan), where=union > 0)
+
+
+def check_tables(tables: Sequence[np.ndarray]) -> int:
+    """The number of classes; `InputError` unless there are tables and all have it."""
+    heights = sorted({table.shape[0] if table.ndim == 2 else -1 for table in tables})
+    if len(heights) != 1 or heights[0] < 1:
+        raise InputError(f"Tables (classes, clusters) of one number of classes are needed, not of {heights or 'none'}.")
+    return heights[0]
+
+
+def count(table: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> list[np.ndarray]:
+    """Hits, wrong, missed (C,) and void, when class rows[i] is given cluster columns[i]."""
+    hits, wrong = np.zeros((2, len(table)), np.int64)
+    hits[rows] = table[rows, columns]
+    wrong[rows] = table[:, columns].sum(0) - hits[rows]
+    return [hits, wrong, table.sum(1) - hits, table.sum() - (hits + wrong).sum()]
+
+
+def stack(parts: Sequence[list[np.ndarray]]) -> Counts:
+    """One `Counts` of many pictures."""
+    return Counts(*(np.array(part) for part in zip(*parts, strict=True)))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Three ways to give names
+
+
+def field_matching(tables: Sequence[np.ndarray]) -> Counts:
+    """The field's protocol: per picture, every class gets a cluster, for the largest overlap.
+
+    Each table is padded with empty clusters to at least C columns and solved by SciPy's `linear_sum_assignment`. Two
+    traps come with it; both are kept:
+
+    - Below C clusters, *every* cluster is given to some class. Those that are left over when the overlap is made go
+      to classes that the picture does not have, all equally good, and their pixels become false positives of
+      whichever classes the solver's tie-break takes. So mIoU depends on how clusters are numbered (`numberings`);
+      accuracy does not. A class that no picture has then counts as 0 in the mean.
+    - Above C clusters, those without a class are in `void`: their false positives are charged to no class.
+
+    Parameters
+    ----------
+    tables : sequence of int (C, K), K of each picture
+    """
+    classes = check_tables(tables)
+    found = []
+    for table in tables:
+        padded = np.pad(table, ((0, 0), (0, max(classes - table.shape[1], 0))))
+        found.append(count(padded, *linear_sum_assignment(padded, maximize=True)))
+    return stack(found)
+
+
+def numberings(tables: Sequence[np.ndarray], n: int = 20, seed: int = 0) -> tuple[float, float]:
+    """Mean and standard deviation of the field's mIoU over n random numberings of every picture's clusters."""
+    if n < 2:
+        raise InputError(f"{n} numberings have no standard deviation: ask for at least 2.")
+    rng = np.random.default_rng(seed)
+    found = [scores(field_matching([rng.permutation(table, axis=1) for table in tables])).miou for _ in range(n)]
+    return float(np.mean(found)), float(np.std(found, ddof=1))
+
+
+def best_pairs(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Classes and clusters of the one-to-one matching with the largest overlap; no pair without a common pixel.
+
+    Of several such matchings, one with the largest sum of IoU; what is still equal is decided by what the clusters
+    hold, never by their numbers. Pairs that share no pixel are dropped: they are arbitrary.
+    """
+    order = np.lexsort(table)  # columns by content: equal ones are interchangeable
+    table = table[:, order]
+    iou = table / np.maximum(table.sum(1, keepdims=True) + table.sum(0) - table, 1)
+    rows, columns = linear_sum_assignment(table + iou / (min(table.shape) + 1), maximize=True)  # the sum stays below 1
+    real = table[rows, columns] > 0
+    return rows[real], order[columns[real]]
+
+
+def fair_matching(tables: Sequence[np.ndarray]) -> Counts:
+    """Per picture, the largest overlap; a wrong pixel counts once, and only against a class that has the cluster.
+
+    A cluster is given to at most one class, and only to one of which it holds a pixel. The clusters that are left say
+    nothing about any class, as a prediction "other" would: their pixels are missed by their true classes, and are
+    false positives of `void`, of which the share is reported. So every labelled pixel is a hit, or else exactly one
+    false negative and exactly one false positive: hits + missed = labelled, and wrong + void = missed, in sum.
+
+    Example: classes a, b, c; clusters hold (a, b, c) = (6, 1, 0), (2, 0, 0), (0, 3, 0) pixels. The first is a's, the
+    third is b's. a: 6 hits, 1 wrong, 2 missed, IoU 6/9; b: 3, 0, 1, IoU 3/4; void 2; c has none and gets no cluster.
+    (The field's protocol gives the second cluster to c: 2 false positives of a class that is not there.)
+
+    Total hits, and so the accuracy, are those of `field_matching`; where the largest overlap is unique, each class's
+    IoU is at least the field's. Renumbering clusters changes nothing. Cutting a cluster that holds one class into two
+    never raises the accuracy: one part at most can have the class, and the other nothing else.
+    """
+    check_tables(tables)
+    return stack([count(table, *best_pairs(table)) for table in tables])
+
+
+def global_matching(tables: Sequence[np.ndarray]) -> Counts:
+    """One matching of the summed table, by the rule of `fair_matching`: a cluster has one class in all pictures.
+
+    Meaningful only where cluster k is the same in every picture, as in methods that cluster a whole data set (PiCIE,
+    Cho et al., CVPR 2021; STEGO, Hamilton et al., ICLR 2022): tables of `class_table(..., renumber=False)`. For
+    clusters numbered anew in each picture it is near chance, and says nothing.
+    """
+    check_tables(tables)
+    width = max(table.shape[1] for table in tables)
+    padded = [np.pad(table, ((0, 0), (0, width - table.shape[1]))) for table in tables]
+    pairs = best_pairs(np.sum(padded, axis=0))
+    return stack([count(table, *pairs) for table in padded])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Intervals
+
+
+def drawn(counts: Counts, draws: np.ndarray) -> np.ndarray:
+    """(samples, 2) mIoU and accuracy, where draws (samples, pictures) says how often each picture is taken."""
+    hits, wrong, missed = (draws @ part.astype(float) for part in (counts.hits, counts.wrong, counts.missed))
+    iou = class_iou(hits, wrong, missed)
+    some = np.isfinite(iou)
+    labelled = (hits + missed).sum(1)
+    miou = np.where(some, iou, 0).sum(1) / np.maximum(some.sum(1), 1)
+    return np.stack([miou, hits.sum(1) / np.maximum(labelled, 1)], 1)
+
+
+def bootstrap(
+    counts: Counts, other: Counts | None = None, samples: int = 2000, seed: int = 0
+) -> dict[str, tuple[float, float, float]]:
+    """95% percentile interval over pictures of mIoU and accuracy, or of their paired difference counts - other.
+
+    Pictures are drawn with replacement, the same ones for both methods. A draw's classes are those that occur in it.
+    The matching is not made again: it is per picture, or, for `global_matching`, that of all pictures.
+
+    Returns
+    -------
+    dict
+        "miou" and "accuracy", each (value on all pictures, low, high).
+    """
+    pictures = len(counts.hits)
+    if other is not None and other.hits.shape != counts.hits.shape:
+        raise InputError(
+            f"The methods were scored on {pictures} and {len(other.hits)} pictures: pairs need the same pictures."
+        )
+    draws = np.random.default_rng(seed).multinomial(pictures, np.full(pictures, 1 / pictures), samples)
+    draws = np.concatenate([np.ones((1, pictures)), draws])  # first, all pictures once
+    values = drawn(counts, draws) - (0 if other is None else drawn(other, draws))
+    low, high = np.percentile(values[1:], [2.5, 97.5], axis=0)
+    return {name: (float(values[0, i]), float(low[i]), float(high[i])) for i, name in enumerate(("miou", "accuracy"))}
