@@ -172,17 +172,17 @@ def test_the_fields_protocol_agrees_with_plain_loops_on_1000_maps() -> None:
 
 
 def test_the_numbering_of_clusters_changes_miou_but_not_accuracy() -> None:
-    # class 0 is cut in two; the second half goes to class 1 or to class 2, absent here but not in the other picture
-    first, other = np.array([[6, 4], [0, 0], [0, 0]]), np.array([[0, 0], [9, 0], [0, 1]])
-    turned = first[:, ::-1]
-    table = [matching.scores(matching.field_matching([picture, other])) for picture in (first, turned)]
-    assert table[0].accuracy == table[1].accuracy == 16 / 20
-    # 4 pixels become false positives of class 1 (9 hits) or of class 2 (1 hit)
-    assert sorted(round(found.miou, 6) for found in table) in [
-        [round((6 / 10 + 1 + 1 / 5) / 3, 6), round((6 / 10 + 9 / 13 + 1) / 3, 6)],
-        [round((6 / 10 + 1 + 1 / 5) / 3, 6)] * 2,
-        [round((6 / 10 + 9 / 13 + 1) / 3, 6)] * 2,
+    # class 0 is cut in three; the pieces of 1 and 3 pixels go to classes 1 and 2, which only the other picture has
+    first, other = np.array([[1, 4, 3], [0, 0, 0], [0, 0, 0]]), np.array([[0, 0], [9, 0], [0, 1]])
+    found = [
+        matching.scores(matching.field_matching([first[:, order], other])) for order in itertools.permutations(range(3))
     ]
+    assert {one.accuracy for one in found} == {14 / 18}
+    by_hand = {round((4 / 8 + 9 / (9 + a) + 1 / (1 + b)) / 3, 9) for a, b in ((1, 3), (3, 1))}
+    assert {round(one.miou, 9) for one in found} == by_hand
+    fair = matching.scores(matching.fair_matching([first, other]))
+    assert fair.miou == pytest.approx((4 / 8 + 1 + 1) / 3)
+    assert (fair.accuracy, fair.void) == (14 / 18, 4 / 18)
 
 
 def test_numberings_average_over_a_spread_that_accuracy_does_not_have() -> None:
