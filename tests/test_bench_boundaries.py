@@ -60,10 +60,11 @@ def test_one_region_has_no_boundary() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_thinning_keeps_a_line_along_every_change(seed: int) -> None:
     labels = blobs(seed)
-    changes = find_boundaries(labels, mode="inner") | find_boundaries(labels, mode="outer")
-    found = boundaries.boundary_map(labels)
-    assert not (found & ~changes).any()
-    assert not (changes & ~binary_dilation(found, np.ones((5, 5)))).any()
+    changes = find_boundaries(labels, mode="thick")
+    found, near = boundaries.boundary_map(labels), np.ones((3, 3))
+    assert not (found & ~binary_dilation(changes, near)).any()
+    assert not (changes & ~binary_dilation(found, near, iterations=2)).any()
+    assert found.sum() < 0.6 * changes.sum()
     blocks = found[:-1, :-1] & found[1:, :-1] & found[:-1, 1:] & found[1:, 1:]
     assert blocks.sum() <= 2  # at most where three regions meet
 
@@ -115,6 +116,19 @@ def test_pairs_agree_with_the_assignment_on_curved_regions(seed: int) -> None:
     kept = boundaries.HumanBoundaries(humans, 0.05)
     assert kept.counts(labels) == kept.counts(labels) == (matched, total, recalled, human)
     assert kept.counts(humans[0])[:2] == (boundaries.boundary_map(humans[0]).sum(),) * 2
+
+
+def test_near_pixels_are_paired_first() -> None:
+    # two of ours at distances 1 and 0 from the one pixel of the human; and two that share no place
+    found = np.array([[-1, 0], [0, -1], [-1, 2], [1, -1]])  # steps: here, one to the right
+    assert boundaries.nearest_pairs(found, 3).tolist() == [-1, 0, 2, 1]
+
+
+def test_pairs_move_where_that_makes_room_for_one_more() -> None:
+    # greedy pairs the first with 0 and leaves the second, which has nothing else
+    found = np.array([[0, 1], [-1, 0]])
+    assert boundaries.nearest_pairs(found, 2).tolist() == [0, -1]
+    assert boundaries.most_pairs(found, 2).all()
 
 
 @settings(max_examples=60, deadline=None)

@@ -8,10 +8,11 @@ that benchmark (`seg2bdry`, `evaluation_bdry_image`, `collect_eval_bdry`):
 - precision: boundary pixels of the segmentation that are matched by *any* human;
 - four counts per picture and setting, summed over pictures before F is taken.
 
-Two things differ. Pairs come from a maximum matching; that benchmark minimises the distance of pairs plus a cost of
-100 times the largest distance per unmatched pixel, which gives as many pairs unless a further one would cost a chain of
-some hundred moves. So the counts of recall are equal, but *which* pixels are paired is not unique, and "by any human"
-may differ by a few per cent. And no F is interpolated between two settings.
+Two things differ. That benchmark minimises the distance of pairs plus a cost of 100 times the largest distance per
+unmatched pixel, which makes as many pairs as there can be unless a further one moved some hundred others. Here, near
+pixels are paired first and the matching is then completed to as many pairs as there can be. So the counts of recall are
+the same, but *which* pixels of the segmentation are paired may differ, and with it "matched by any human": by 0.4% at
+most over 20 photographs, 0.001 in F. And no F is interpolated between two settings.
 """
 
 from __future__ import annotations
@@ -67,8 +68,7 @@ class HumanBoundaries:
         reach = range(-self.margin, self.margin + 1)
         steps = [(y * y + x * x, y, x) for y in reach for x in reach if np.hypot(y, x) <= longest]
         width = self.shape[1] + 2 * self.margin
-        # nearest first: the matching tries them in this order
-        self.steps = np.array([y * width + x for _, y, x in sorted(steps)])
+        self.steps = np.array([y * width + x for _, y, x in sorted(steps)])  # nearest first
         self.sizes, self.places = [], []
         for truth in truths:
             boundary = boundary_map(truth)
@@ -87,14 +87,57 @@ class HumanBoundaries:
         near = here[:, None] + self.steps  # (boundary pixels, steps)
         by_any, pairs = np.zeros(len(here), bool), 0
         for place, size in zip(self.places, self.sizes, strict=True):
-            found = place[near]
-            hit = found >= 0
-            ends = np.concatenate([[0], np.cumsum(hit.sum(1))])
-            graph = csr_array((np.ones(ends[-1], np.int8), found[hit], ends), shape=(len(here), size))
-            matched = maximum_bipartite_matching(graph, perm_type="column") >= 0
+            matched = most_pairs(place[near], size)
             by_any |= matched
             pairs += int(matched.sum())
         return int(by_any.sum()), len(here), pairs, sum(self.sizes)
+
+
+def nearest_pairs(found: np.ndarray, size: int) -> np.ndarray:
+    """Pair pixels greedily, the nearest first.
+
+    Parameters
+    ----------
+    found : int (n, steps)
+        Number of the human's boundary pixel that lies at each step from each of ours, -1 for none.
+    size : int
+        Of the human's boundary.
+
+    Returns
+    -------
+    int (n,)
+        The partner of each of ours, -1 for none.
+    """
+    partner, left = np.full(len(found), -1), np.arange(len(found))
+    free = np.append(np.ones(size, bool), False)  # the last stands for -1
+    for step in range(found.shape[1]):  # one step leads no two pixels to the same place
+        theirs = found[left, step]
+        able = free[theirs]
+        partner[left[able]] = theirs[able]
+        free[theirs[able]] = False
+        left = left[~able]
+    return partner
+
+
+def most_pairs(found: np.ndarray, size: int) -> np.ndarray:
+    """Which of our boundary pixels are in a one-to-one matching with the human's that has the most pairs; bool (n,).
+
+    Completes `nearest_pairs`, whose pixels are offered first: SciPy's Hopcroft-Karp then begins with these pairs, which
+    saves most of its time, and keeps near pixels together. Parameters as there.
+    """
+    partner = nearest_pairs(found, size)
+    ours, step = np.nonzero(found >= 0)
+    theirs = found[ours, step]
+    alone = np.ones(size, bool)
+    alone[partner[partner >= 0]] = False
+    row = np.argsort(np.argsort(alone, kind="stable"))  # the human's pixels, those with a partner first
+    order = np.lexsort((step, partner[ours] != theirs, row[theirs]))
+    ends = np.concatenate([[0], np.cumsum(np.bincount(row[theirs], minlength=size))])
+    graph = csr_array((np.ones(len(order), np.int8), ours[order], ends), shape=(size, len(found)))
+    matched = np.zeros(len(found), bool)
+    mates = maximum_bipartite_matching(graph, perm_type="column")
+    matched[mates[mates >= 0]] = True
+    return matched
 
 
 def boundary_counts(truths: Sequence[np.ndarray], labels: np.ndarray, distance: float = DISTANCE) -> Counts:
