@@ -6,16 +6,30 @@ from collections.abc import Iterator
 from importlib.metadata import version
 
 import numpy as np
+import torch
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from skimage.color import rgb2lab
-from skimage.segmentation import felzenszwalb
+from skimage.graph import rag_mean_color
+from skimage.segmentation import felzenszwalb, slic
 
 from walkcut.bench.datasets import Item
+from walkcut.bench.inputs import TRUE_K, in_range, library, true_counts
 from walkcut.bench.method import Method, Result
+from walkcut.errors import InputError
+from walkcut.graph import Graph
+from walkcut.images import resize_image
+from walkcut.pixels import connected_parts, without_gaps
+from walkcut.tree import partition
 
-TRUE_K = "true K"
 FELZENSZWALB_SCALES = (10, 30, 60, 100, 200, 400, 700, 1000, 1500, 2000, 3000, 4000)
 KMEANS_COUNTS = (2, 4, 6, 8, 12, 16)
 FIT_PIXELS = 10_000
+SLIC_THRESHOLDS = (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32)  # 1e-3 is scikit-image's
+SPACES = (0.02, 0.04)  # of the longer side
+RANGES = (4.0, 6.0, 8.0, 10.0, 12.0, 15.0)  # in units of CIELAB
+SOURCES = ("bench/baselines.py", "bench/inputs.py", "images.py", "pixels.py")
+LAB_STEPS = 1.3  # steps of a byte per unit of CIELAB: all colours fit
 
 
 def colour_features(image: np.ndarray, position: float = 0.0) -> np.ndarray:
@@ -46,26 +60,32 @@ def kmeans_labels(features: np.ndarray, count: int, seed: int = 0) -> np.ndarray
     return KMeans(count, n_init=4, random_state=seed).fit(sample).predict(features)
 
 
-def kmeans_method(position: float = 0.0, counts: tuple[int, ...] = (), seed: int = 0) -> Method:
-    """k-means on pixels; with no `counts`, K is the true number of regions of each kind of truth (an oracle)."""
+def kmeans_method(
+    position: float = 0.0, counts: tuple[int, ...] = (), seed: int = 0, oracle: bool | None = None
+) -> Method:
+    """k-means on pixels, for a list of K; as an oracle also for the true number of regions of each kind of truth.
+
+    With no `counts` the oracle alone; `oracle` says otherwise.
+    """
+    oracle = not counts if oracle is None else oracle
 
     def run(item: Item) -> Iterator[Result]:
         features = colour_features(item.image, position)
         shape = item.image.shape[:2]
         for count in counts:
             yield Result(f"K={count}", kmeans_labels(features, count, seed).reshape(shape))
-        if not counts:
-            for kind, (truth, *_) in item.truths.items():
-                labels = kmeans_labels(features, len(np.unique(truth)), seed)
-                yield Result(TRUE_K, labels.reshape(shape), (kind,))
+        for kind, count in true_counts(item).items() if oracle else ():
+            yield Result(TRUE_K, kmeans_labels(features, count, seed).reshape(shape), (kind,))
 
     config = {"features": "CIELAB", "position": position, "seed": seed, "starts": 4, "fit_pixels": FIT_PIXELS}
+    config |= {"given": {TRUE_K: "K"}} if oracle else {}
     return Method(
         "k-means, colour and position" if position > 0 else "k-means, colour",
-        tuple(f"K={count}" for count in counts) or (TRUE_K,),
-        config | {"scikit-learn": version("scikit-learn")},
-        ("bench/baselines.py",),
+        (*(f"K={count}" for count in counts), *([TRUE_K] if oracle else [])),
+        config | library("scikit-learn"),
+        SOURCES,
         run,
+        alone=(TRUE_K,) if oracle else (),
     )
 
 
@@ -79,4 +99,146 @@ def felzenszwalb_method(
             yield Result(f"scale={scale:g}", felzenszwalb(item.image, scale=scale, sigma=sigma, min_size=min_size))
 
     config = {"sigma": sigma, "min_size": min_size, "scikit-image": version("scikit-image")}
-    return Method("Felzenszwalb", tuple(f"scale={scale:g}" for scale in scales), config, ("bench/baselines.py",), run)
+    return Method("Felzenszwalb", tuple(f"scale={scale:g}" for scale in scales), config, SOURCES, run)
+
+
+def slic_ncut_method(
+    seed: int = 0, thresholds: tuple[float, ...] = SLIC_THRESHOLDS, segments: int = 400, compactness: float = 30.0
+) -> Method:
+    """SLIC super-pixels (Achanta et al., TPAMI 2012), then recursive NCut (Shi & Malik 2000) on neighbouring regions.
+
+    scikit-image's `slic` and `rag_mean_color`, whose weights are exp(-d^2 / 255) of mean colours, with the numbers of
+    that library's example of a normalised cut. Its `cut_normalized` runs anew for every threshold, seconds each; here
+    the recursion runs once and is pruned. A node is tied to itself with weight 1, as there.
+
+    Parameters
+    ----------
+    seed : int
+        Not used: nothing is drawn.
+    thresholds : tuple of float in (0, 2]
+    segments : int
+        Super-pixels, about.
+    compactness : float, positive
+        Of super-pixels: weight of place against colour.
+    """
+    thresholds = in_range("The thresholds of SLIC + NCut", thresholds, 0, 2)
+    if segments < 1 or not 0 < compactness < np.inf:
+        raise InputError(f"SLIC needs at least one segment and a positive compactness, not {segments}, {compactness}.")
+
+    def run(item: Item) -> Iterator[Result]:
+        regions = without_gaps(slic(item.image, n_segments=segments, compactness=compactness, start_label=0))
+        tree = partition(region_graph(item.image, regions), (1, regions.max() + 1), 1, ceiling=max(thresholds))
+        for threshold in thresholds:
+            yield Result(f"threshold={threshold:g}", without_gaps(tree.labels(threshold)[0][regions]))
+
+    settings = tuple(f"threshold={threshold:g}" for threshold in thresholds)
+    config = {"segments": segments, "compactness": compactness, "ceiling": max(thresholds)}
+    config |= {"scikit-image": version("scikit-image")}
+    sources = (*SOURCES, "graph.py", "ncut.py", "tree.py")
+    return Method("SLIC + NCut", settings, config, sources, run, swept=settings)
+
+
+def region_graph(image: np.ndarray, regions: np.ndarray) -> Graph:
+    """Neighbouring regions, tied by how like their mean colours are; `regions` (H, W) are 0..m-1 without gaps."""
+    graph = rag_mean_color(image, regions, mode="similarity")
+    W = torch.eye(len(graph), dtype=torch.float64)
+    for a, b, weight in graph.edges(data="weight"):
+        W[a, b] = W[b, a] = weight
+    return Graph(W)
+
+
+def fused(colours: np.ndarray, labels: np.ndarray, radius: float, passes: int = 10) -> np.ndarray:
+    """Join neighbouring regions whose mean colours lie closer than `radius`, again and again; int32 (H, W).
+
+    Parameters
+    ----------
+    colours : float (H, W, c)
+    labels : int (H, W), 0..m-1
+    radius : float
+    passes : int
+        At most; then regions are left as they are.
+    """
+    for _ in range(passes):
+        count = int(labels.max()) + 1
+        sizes = np.bincount(labels.ravel(), minlength=count)
+        sums = [np.bincount(labels.ravel(), channel.ravel(), count) for channel in np.moveaxis(colours, -1, 0)]
+        means = np.stack(sums, 1) / sizes[:, None]
+        pairs = np.hstack([[labels[:-1].ravel(), labels[1:].ravel()], [labels[:, :-1].ravel(), labels[:, 1:].ravel()]])
+        pairs = pairs[:, np.linalg.norm(means[pairs[0]] - means[pairs[1]], axis=1) < radius]
+        graph = coo_array((np.ones(pairs.shape[1]), tuple(pairs)), shape=(count, count))
+        joined, of_region = connected_components(graph, directed=False)
+        labels = of_region[labels]
+        if joined == count:
+            break
+    return labels.astype(np.int32)
+
+
+def mean_shift_labels(image: np.ndarray, space: float, colour: float, smallest: float) -> np.ndarray:
+    """Mean shift segmentation, int32 (H, W): filter, join pixels of one mode, fuse regions, drop the small.
+
+    Parameters
+    ----------
+    image : uint8 (H, W, 3)
+    space : float
+        h_s, in units of the longer side.
+    colour : float
+        h_r, in units of CIELAB.
+    smallest : float
+        Smallest region, as a share of the picture.
+    """
+    import cv2
+
+    lab = rgb2lab(image) * LAB_STEPS + [0, 128, 128]
+    radius = max(1.0, space * max(image.shape[:2]))
+    filtered = cv2.pyrMeanShiftFiltering(
+        np.rint(lab).clip(0, 255).astype(np.uint8), radius, colour * LAB_STEPS, None, 0
+    )
+    colours = filtered / LAB_STEPS
+    pixels = np.arange(image[..., 0].size).reshape(image.shape[:2])
+    labels = fused(colours, fused(colours, pixels, 1.0, passes=1), colour / 2)
+    return connected_parts(labels, round(smallest * labels.size))
+
+
+def mean_shift_method(
+    seed: int = 0,
+    spaces: tuple[float, ...] = SPACES,
+    ranges: tuple[float, ...] = RANGES,
+    smallest: float = 3e-3,
+    side: int = 240,
+) -> Method:
+    """Mean shift in space and colour (Comaniciu & Meer, TPAMI 2002, section 4.2), over bandwidths of both.
+
+    OpenCV's filter moves each pixel to its mode; pixels of one mode are joined, then neighbouring regions closer than
+    half the bandwidth of colour, as in the authors' own program (EDISON); small regions join the nearest one.
+
+    Parameters
+    ----------
+    seed : int
+        Not used: nothing is drawn.
+    spaces : tuple of float in (0, 1]
+        In units of the longer side.
+    ranges : tuple of float in (0, 100]
+        In units of CIELAB.
+    smallest : float in [0, 1)
+        Smallest region, as a share of the picture.
+    side : int
+        A picture with a longer side is shrunk to it first, and its labels are enlarged, nearest.
+    """
+    spaces, ranges = in_range("The spaces of mean shift", spaces, 0, 1), in_range("Its ranges", ranges, 0, 100)
+    if not 0 <= smallest < 1 or side < 1:
+        raise InputError(f"Mean shift needs a share in [0, 1) and a side of at least 1, not {smallest}, {side}.")
+
+    def run(item: Item) -> Iterator[Result]:
+        height, width = item.image.shape[:2]
+        scale = min(1.0, side / max(height, width))
+        small = resize_image(item.image, (max(1, round(height * scale)), max(1, round(width * scale))))
+        y = (np.arange(height) * 2 + 1) * small.shape[0] // (2 * height)
+        x = (np.arange(width) * 2 + 1) * small.shape[1] // (2 * width)
+        for space in spaces:
+            for colour in ranges:
+                labels = mean_shift_labels(small, space, colour, smallest)
+                yield Result(f"space={space:g}, colour={colour:g}", labels[np.ix_(y, x)])
+
+    settings = tuple(f"space={space:g}, colour={colour:g}" for space in spaces for colour in ranges)
+    config = {"smallest": smallest, "side": side} | library("opencv-python-headless")
+    return Method("mean shift", settings, config, SOURCES, run, swept=settings)

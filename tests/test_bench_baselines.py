@@ -1,0 +1,102 @@
+"""Methods that look at the picture only."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from skimage.graph import cut_normalized, rag_mean_color
+from skimage.segmentation import slic
+
+from walkcut.bench import baselines, inputs
+from walkcut.bench.datasets import Item
+from walkcut.bench.metrics import score
+from walkcut.errors import InputError
+
+
+def three_colours() -> tuple[np.ndarray, np.ndarray]:
+    """A picture (60, 90, 3) with a little noise, and its three regions."""
+    truth = np.kron([[0, 1, 1], [0, 2, 2]], np.ones((30, 30), int))
+    colours = np.array([[200, 40, 40], [40, 40, 200], [230, 220, 60]])
+    noise = np.random.default_rng(0).integers(-4, 5, (60, 90, 3))
+    return (colours[truth] + noise).astype(np.uint8), truth
+
+
+def test_the_count_of_regions_is_the_median_and_leaves_out_what_is_not_labelled() -> None:
+    one, two, four = np.array([[-1, 3]]), np.array([[0, 1]]), np.array([[0, 1, 2, 3]])
+    truths = {"human": (one, two, four), "classes": (one,), "none": (np.array([[-1]]),)}
+    assert inputs.true_counts(Item("", None, truths)) == {"human": 2, "classes": 1, "none": 1}
+
+
+def test_a_library_that_is_missing_is_named() -> None:
+    assert list(inputs.library("scikit-learn")) == ["scikit-learn"]
+    with pytest.raises(InputError, match="pip install no-such-library"):
+        inputs.library("no-such-library")
+
+
+def test_kmeans_with_counts_and_the_oracle_yields_both() -> None:
+    picture, truth = three_colours()
+    method = baselines.kmeans_method(counts=(2,), oracle=True)
+    results = list(method.run(Item("three", picture, {"instances": (truth,)})))
+    assert [r.setting for r in results] == list(method.settings) == ["K=2", "true K"]
+    assert method.curve == ("K=2",)
+    assert score([truth], results[1].labels)["covering"] == 1
+
+
+def test_regions_are_tied_by_the_likeness_of_their_colours() -> None:
+    picture = np.zeros((2, 3, 3), np.uint8)
+    picture[:, 1, 0], picture[:, 2, 0] = 10, 30
+    W = baselines.region_graph(picture, np.array([[0, 1, 2]] * 2)).W
+    near, far = np.exp(-(10**2) / 255), np.exp(-(20**2) / 255)
+    assert W.numpy() == pytest.approx(np.array([[1, near, 0], [near, 1, far], [0, far, 1]]))
+
+
+def test_slic_and_ncut_find_three_colours_as_the_library_does() -> None:
+    picture, truth = three_colours()
+    method = baselines.slic_ncut_method(thresholds=(1e-3,), segments=60)
+    (result,) = method.run(Item("three", picture, {}))
+    assert score([truth], result.labels)["covering"] > 0.97
+    regions = slic(picture, n_segments=60, compactness=30, start_label=0)
+    graph = rag_mean_color(picture, regions, mode="similarity")
+    theirs = cut_normalized(regions, graph, thresh=1e-3, in_place=False, rng=0)
+    assert score([theirs], result.labels)["covering"] == 1
+
+
+def test_regions_of_like_colour_are_fused_until_none_are_left_to_fuse() -> None:
+    colours = np.array([[[0.0], [1.0], [2.0], [9.0], [9.5]]])
+    assert baselines.fused(colours, np.arange(5)[None], 1.5).tolist() == [[0, 0, 0, 1, 1]]
+    # 0, 1 and 2 become one region of mean 1; 2.8 is then too far, though close to 2
+    steps = np.array([[[0.0], [1.0], [2.0], [3.8]]])
+    once = baselines.fused(steps, np.arange(4)[None], 1.5)
+    assert once.tolist() == [[0, 0, 0, 1]]
+    # means that move together are fused by a later pass
+    wide = np.array([[[0.0], [1.4], [3.0], [3.0], [3.0], [4.0]]])
+    assert baselines.fused(wide, np.array([[0, 0, 1, 1, 1, 2]]), 2.5).max() == 0
+
+
+def test_mean_shift_finds_three_colours_and_no_specks() -> None:
+    picture, truth = three_colours()
+    picture[10, 10] = 255  # a speck
+    for result in baselines.mean_shift_method(spaces=(0.05,), ranges=(8.0, 12.0)).run(Item("three", picture, {})):
+        assert score([truth], result.labels)["covering"] == 1
+
+
+def test_mean_shift_of_a_large_picture_comes_back_at_its_size() -> None:
+    picture, truth = (np.kron(a, np.ones((3, 3, 1)[: a.ndim], a.dtype)) for a in three_colours())
+    method = baselines.mean_shift_method(spaces=(0.05,), ranges=(8.0,), side=90)
+    (result,) = method.run(Item("large", picture, {}))
+    assert result.labels.shape == truth.shape
+    assert score([truth], result.labels)["covering"] > 0.98
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: baselines.mean_shift_method(spaces=(0.0,)), "spaces"),
+        (lambda: baselines.mean_shift_method(smallest=1.0), "share"),
+        (lambda: baselines.slic_ncut_method(segments=0), "segment"),
+        (lambda: baselines.slic_ncut_method(thresholds=(3.0,)), "thresholds"),
+    ],
+)
+def test_bad_settings_are_refused_in_a_sentence(call: object, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        call()
