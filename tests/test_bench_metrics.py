@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from skimage.metrics import variation_of_information
+from sklearn.metrics import rand_score
 
 from walkcut.bench import metrics
 from walkcut.errors import InputError
@@ -106,6 +108,7 @@ def test_score_averages_over_humans_and_weighs_by_area() -> None:
     assert found["pri"] == pytest.approx((1 + 2 / 6) / 2)
     assert found["vi"] == pytest.approx((0 + 1) / 2)
     assert found["weight"] == 8
+    assert found["regions"] == 1.5
 
 
 @pytest.mark.parametrize(
@@ -132,6 +135,15 @@ def test_measures_agree_with_slow_references(truth: np.ndarray, labels: np.ndarr
     assert metrics.covering(table) == pytest.approx(slow_covering(truth, labels))
     assert metrics.rand_index(table) == pytest.approx(slow_rand(truth, labels))
     assert metrics.variation_of_information(table) == pytest.approx(slow_vi(truth, labels), abs=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(maps, maps)
+def test_measures_agree_with_other_libraries(truth: np.ndarray, labels: np.ndarray) -> None:
+    table = metrics.contingency(truth, labels)
+    assert metrics.rand_index(table) == pytest.approx(rand_score(truth.ravel(), labels.ravel()))
+    in_bits = sum(variation_of_information(truth, labels))
+    assert metrics.variation_of_information(table) == pytest.approx(in_bits, abs=1e-9)
 
 
 few = hnp.arrays(np.int32, (3, 4), elements=st.integers(0, 3))
@@ -162,7 +174,8 @@ def test_ranges_symmetry_and_refinement(truth: np.ndarray, labels: np.ndarray) -
     assert 0 <= there["pri"] <= 1
     assert 0 <= there["vi"] <= 2 * np.log2(truth.size)
     same = metrics.score([truth], truth)
-    assert same == pytest.approx({"covering": 1, "miou": 1, "pri": 1, "vi": 0, "weight": truth.size}, abs=1e-9)
+    counts = {"weight": truth.size, "regions": len(np.unique(truth))}
+    assert same == pytest.approx({"covering": 1, "miou": 1, "pri": 1, "vi": 0} | counts, abs=1e-9)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -120,12 +120,14 @@ def score(truths: Sequence[np.ndarray], labels: np.ndarray) -> dict[str, float]:
     dict
         `covering`, `miou`, `pri`, `vi`: means over the truths. As every truth covers all pixels, the mean covering is
         also (area covered) / (area) over all regions of all truths. `weight`: pixels times truths, what the BSDS
-        benchmark weighs the picture's covering with.
+        benchmark weighs the picture's covering with. `regions`: mean number of regions of the truths, which says how
+        much there is in the picture.
     """
     tables = [contingency(truth, labels) for truth in truths]
     measures = {"covering": covering, "miou": matched_miou, "pri": rand_index, "vi": variation_of_information}
     means = {name: float(np.mean([measure(table) for table in tables])) for name, measure in measures.items()}
-    return means | {"weight": float(sum(table.sum() for table in tables))}
+    regions = float(np.mean([len(table) for table in tables]))
+    return means | {"weight": float(sum(table.sum() for table in tables)), "regions": regions}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
