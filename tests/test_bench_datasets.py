@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bench_toys import make_bsds
 from PIL import Image
 from scipy.io import savemat
 
+from walkcut import scenes
 from walkcut.bench import check as checking
-from walkcut.bench import semantic
+from walkcut.bench import datasets, semantic
 from walkcut.bench.catalogue import DATASETS, open_dataset
 from walkcut.bench.check import check
 from walkcut.bench.datasets import bsds500
@@ -358,21 +360,6 @@ def test_an_unknown_data_set_with_classes_is_refused() -> None:
 # Check
 
 
-def make_bsds(root: Path, split: str = "val") -> Path:
-    """Three pictures with two humans each, in the real layout."""
-    for name in ("100", "200", "300"):
-        save(root / "data/images" / split / f"{name}.jpg", PICTURE)
-        cells = np.empty((1, 2), object)
-        for human in range(2):
-            labels = np.ones((20, 30), np.uint16)
-            labels[:, 15:] = 2
-            labels[10:, 15:] += human
-            cells[0, human] = {"Segmentation": labels, "Boundaries": np.zeros((20, 30), np.uint8)}
-        (root / "data/groundTruth" / split).mkdir(parents=True, exist_ok=True)
-        savemat(root / "data/groundTruth" / split / f"{name}.mat", {"groundTruth": cells}, do_compression=True)
-    return root
-
-
 def test_check_of_a_good_data_set_counts_pixels_and_finds_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -483,3 +470,69 @@ def test_check_refuses_what_has_no_files(tmp_path: Path) -> None:
         check("scenes-seeds", tmp_path)
     with pytest.raises(InputError, match="does not hold val2017"):
         check("coco-stuff-27", tmp_path)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# BSDS500 and scenes
+
+
+def test_bsds_is_read_in_its_own_layout(tmp_path: Path) -> None:
+    data = datasets.bsds500(make_bsds(tmp_path), "val")
+    assert data.names == ("100", "200", "300")
+    item = data.load("200")
+    assert item.image.shape == (20, 30, 3)
+    assert [len(np.unique(truth)) for truth in item.truths["human"]] == [2, 3]
+    assert item.truths["human"][0].min() == 0
+    assert datasets.bsds500(tmp_path / "data", "val", every=2).names == ("100", "300")
+
+
+@pytest.mark.parametrize(
+    ("lack", "word"),
+    [
+        ("data/images/val", "images"),
+        ("data/groundTruth/val", "groundTruth"),
+        ("data/groundTruth/val/200.mat", "200.mat"),
+    ],
+)
+def test_bsds_tells_what_is_missing_and_where_it_is_found(tmp_path: Path, lack: str, word: str) -> None:
+    make_bsds(tmp_path)
+    (tmp_path / lack).rename(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=word) as caught:
+        datasets.bsds500(tmp_path, "val")
+    assert datasets.BSDS_HOME in str(caught.value)
+
+
+def test_bsds_refuses_a_damaged_truth_an_unknown_split_and_no_step(tmp_path: Path) -> None:
+    data = datasets.bsds500(make_bsds(tmp_path), "val")
+    (tmp_path / "data/groundTruth/val/100.mat").write_bytes(b"not MATLAB at all")
+    with pytest.raises(InputError, match=r"100\.mat"):
+        data.load("100")
+    with pytest.raises(InputError, match="tset"):
+        datasets.bsds500(tmp_path, "tset")
+    with pytest.raises(InputError, match="0"):
+        datasets.bsds500(tmp_path, "val", every=0)
+
+
+def test_held_out_scenes_are_what_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(scenes, "make_scene", lambda *a, real=scenes.make_scene: (asked.append(a), real(*a))[1])
+    seeds, families = datasets.held_out_scenes("seeds"), datasets.held_out_scenes("families")
+    assert (len(seeds.names), len(families.names)) == (200, 100)
+    first, again = seeds.load("0000"), seeds.load("0000")
+    assert np.array_equal(first.image, again.image)
+    assert first.image.shape == (128, 128, 3)
+    assert not np.array_equal(first.image, seeds.load("0001").image)
+    families.load("0000")
+    assert asked[0][2:] == (scenes.TRAIN_SHAPES, scenes.TRAIN_TEXTURES)
+    assert asked[-1][2:] == (scenes.HELD_OUT_SHAPES, scenes.HELD_OUT_TEXTURES)
+    assert asked[0][0] != asked[-1][0]
+    (instances,), (materials,) = first.truths["instances"], first.truths["materials"]
+    pairs = np.unique(np.stack([instances.ravel(), materials.ravel()]), axis=1)
+    assert pairs.shape[1] == instances.max() + 1  # each instance lies inside one material
+
+
+def test_held_out_scenes_refuse_bad_choices() -> None:
+    with pytest.raises(InputError, match="famlies"):
+        datasets.held_out_scenes("famlies")
+    with pytest.raises(InputError, match="0"):
+        datasets.held_out_scenes("seeds", 0)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from walkcut.bench.run import markdown, read_summary
+from walkcut.bench.summary import read_summary
+from walkcut.bench.table import markdown
 from walkcut.threshold import AUTO, CRITERIA
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from walkcut.bench.run import markdown, read_summary
+from walkcut.bench.summary import read_summary
+from walkcut.bench.table import markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 HTML = ROOT / "_build" / "html"

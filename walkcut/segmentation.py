@@ -169,10 +169,24 @@ def cut_attention(
         Seconds of the stages before; those of walk, cut and pixels are added.
     """
     chosen = find_preset(preset)
-    stop = check_threshold(chosen.criterion)
     timings = {} if timings is None else timings
     with _timed(timings, "walk"):
         walk = walk_for(chosen, backbone, attention)
+    return cut_walk(image, backbone, walk, chosen, features, timings)
+
+
+def cut_walk(
+    image: np.ndarray,
+    backbone: Backbone,
+    walk: Walk,
+    preset: str | Preset = "walkcut",
+    features: Features | None = None,
+    timings: dict[str, float] | None = None,
+) -> Segmentation:
+    """The rest of the method, for a walk made in any way; arguments as for `cut_attention`."""
+    chosen = find_preset(preset)
+    stop = check_threshold(chosen.criterion)
+    timings = {} if timings is None else timings
     with _timed(timings, "cut"):
         tree = partition(graph_for(chosen, walk, features), walk.grid)
     blank = np.zeros(image.shape[:2], np.int32)

@@ -26,7 +26,7 @@ from walkcut.backbone import load_backbone
 from walkcut.bench.criteria import choosing_scenes
 from walkcut.bench.datasets import Dataset, bsds500
 from walkcut.bench.metrics import aggregate, bootstrap_difference, score
-from walkcut.bench.run import commit, model_record, processor, write_atomically
+from walkcut.bench.record import commit, model_record, processor, write_atomically
 from walkcut.graph import Affinity, Graph
 from walkcut.pixels import pixel_labels, soft_membership
 from walkcut.tree import partition

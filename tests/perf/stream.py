@@ -87,7 +87,7 @@ def main() -> None:
     if arguments.one:
         print(json.dumps(first_split(int(arguments.one[0]), arguments.one[1])))
         return
-    from walkcut.bench.run import commit, processor, write_atomically
+    from walkcut.bench.record import commit, processor, write_atomically
 
     record = {
         "title": "The first split, with the matrix and without",

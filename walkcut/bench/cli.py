@@ -1,18 +1,31 @@
-"""`walkcut bench`: measure on scenes and on BSDS500, print tables. Heavy imports happen inside the commands."""
+"""`walkcut bench`: check data, measure, ablate, print tables. Heavy imports happen inside the commands."""
 
 from __future__ import annotations
 
 import argparse
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from walkcut.errors import InputError
 
 if TYPE_CHECKING:
-    from walkcut.bench.baselines import Method
+    from walkcut.bench.datasets import Dataset
+    from walkcut.bench.look import Looker
+    from walkcut.bench.method import Method
 
-METHODS = ("walkcut", "kmeans", "felzenszwalb")
+# as in walkcut.bench.roster, catalogue and ablate, which take long to import
+METHODS = (
+    *("walkcut", "paper-v1", "paper-v2", "diffseg", "diffcut", "diffcut-pamr", "autosc", "kmeans-features", "maskcut"),
+    *("sklearn-spectral", "slic-ncut", "mean-shift", "felzenszwalb", "kmeans"),
+)
+DATASETS = (
+    *("scenes-seeds", "scenes-families", "bsds500-train", "bsds500-val", "bsds500-test"),
+    *("coco-stuff-27", "cityscapes-27", "ade20k-150"),
+)
+ABLATIONS = ("graph", "steps", "resolutions", "layers", "heads", "timesteps", "prior")
+RESULTS = Path("book/results")
 
 
 def _count(text: str) -> int:
@@ -46,141 +59,198 @@ def _sizes(text: str) -> tuple[int, ...]:
 
 
 def _methods(text: str) -> tuple[str, ...]:
-    names = tuple(text.split(","))
+    names = METHODS if text == "all" else tuple(text.split(","))
     unknown = [name for name in names if name not in METHODS]
     if unknown or len(set(names)) < len(names):
-        raise argparse.ArgumentTypeError(f"{text} is no list of methods: choose from {','.join(METHODS)}, each once.")
+        raise argparse.ArgumentTypeError(
+            f"{text} is no list of methods: choose all, or from {','.join(METHODS)}, each once."
+        )
     return names
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--methods", type=_methods, default=METHODS, metavar="LIST", help=f"of {','.join(METHODS)}")
-    parser.add_argument("--thresholds", type=_thresholds, metavar="LIST", help="constant ones; default: 0.05 to 1.5")
+def _add_model(parser: argparse.ArgumentParser, grid: int) -> None:
+    parser.add_argument("--thresholds", type=_thresholds, metavar="LIST", help="constant ones; default: 0.05 to 0.95")
     parser.add_argument("--model", default="dead-leaves", metavar="NAME", help="a short name or a folder")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
-    parser.add_argument("--grid", type=_count, default=64, metavar="N", help="patches on the longer side; default: 64")
-    parser.add_argument("--steps", type=_count, default=1, metavar="K", help="steps of the walk; default: 1")
+    parser.add_argument("--grid", type=_count, default=grid, metavar="N", help=f"patches on the longer side; {grid}")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
-    default = Path("book/results")
-    parser.add_argument("--out", type=Path, default=default, metavar="DIR", help=f"default: {default}")
+    parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help=f"default: {RESULTS}")
     parser.add_argument("--fresh", action="store_true", help="forget earlier rows instead of going on from them")
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", choices=DATASETS, metavar="NAME", help=f"of {', '.join(DATASETS)}")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="the data set's folder; scenes need none")
+    parser.add_argument("--every", type=_count, default=1, metavar="N", help="one picture of N; default: all")
+    parser.add_argument("--protocol", choices=("diffseg", "diffcut"), help="sides of picture and truth, for classes")
+    parser.add_argument("--partial", action="store_true", help="let through a folder that lacks pictures")
 
 
 def add_bench(subparsers: argparse._SubParsersAction) -> None:
     """Add `bench` to the `walkcut` command; each leaf sets `run`, a function of the parsed arguments."""
     parser = subparsers.add_parser("bench", help="measure against baselines", description="Measure, and print tables.")
     parts = parser.add_subparsers(required=True, metavar="WHAT")
-    scenes = parts.add_parser("scenes", help="held-out dead-leaves scenes: 200 of unseen seeds, 100 of unseen families")
-    scenes.add_argument("--suite", choices=("seeds", "families"), help="only this one")
-    scenes.add_argument("--count", type=_count, metavar="N", help="only the first N of each")
-    _add_common(scenes)
-    scenes.set_defaults(run=run_scenes)
-    bsds = parts.add_parser("bsds", help="BSDS500 against its human segmentations")
-    bsds.add_argument("--data", type=Path, required=True, metavar="DIR", help="holds data/images and data/groundTruth")
-    bsds.add_argument("--split", choices=("train", "val", "test"), default="val", help="default: val")
-    bsds.add_argument("--every", type=_count, default=1, metavar="N", help="one picture of N; default: all")
-    _add_common(bsds)
-    bsds.set_defaults(run=run_bsds)
+
+    every = parts.add_parser("run", help="score methods on a data set; a run that was killed goes on")
+    _add_data(every)
+    every.add_argument("--methods", type=_methods, default=METHODS, metavar="LIST", help="all (default), or a list")
+    _add_model(every, 64)
+    every.set_defaults(run=run_methods)
+
+    check = parts.add_parser("check", help="are the files of a data set all there and whole?")
+    check.add_argument("name", choices=[n for n in DATASETS if not n.startswith("scenes")], metavar="NAME")
+    check.add_argument("--data", type=Path, required=True, metavar="DIR")
+    check.set_defaults(run=run_check)
+
+    ablate = parts.add_parser("ablate", help="change one thing at a time")
+    ablate.add_argument("what", choices=ABLATIONS, metavar="WHAT", help=f"of {', '.join(ABLATIONS)}")
+    _add_data(ablate)
+    _add_model(ablate, 32)
+    ablate.set_defaults(run=run_ablation)
+
+    ladder = parts.add_parser("ladder", help="tell one stage after another the truth")
+    _add_data(ladder)
+    _add_model(ladder, 32)
+    ladder.set_defaults(run=run_ladder)
+
     tried = parts.add_parser("criteria", help="where to stop: every criterion, on pictures set aside for choosing")
     tried.add_argument("--data", type=Path, metavar="DIR", help="BSDS500; without it, no photographs")
     tried.add_argument("--every", type=_count, default=1, metavar="N", help="one picture of N; default: all")
     tried.add_argument("--only", choices=("photographs", "scenes", "blank"), help="only these pictures")
-    _add_common(tried)
+    _add_model(tried, 64)
     tried.set_defaults(run=run_criteria)
+
     fast = parts.add_parser("speed", help="time of the cut beside other libraries, on one affinity")
     fast.add_argument("--sizes", type=_sizes, default=(1024, 4096), metavar="LIST", help="default: 1024,4096")
     fast.add_argument("--model", default="dead-leaves", metavar="NAME", help="whose attention is cut")
     fast.add_argument("--curve", action="store_true", help="only time and memory against n, anew in the file")
-    default = Path("book/results/speed.json")
+    default = RESULTS / "speed.json"
     fast.add_argument("--out", type=Path, default=default, metavar="FILE", help=f"default: {default}")
     fast.set_defaults(run=run_speed)
-    table = parts.add_parser("table", help="print summaries as Markdown tables")
-    table.add_argument("files", nargs="+", type=Path, metavar="FILE")
+
+    table = parts.add_parser("table", help="print results, beside published numbers for a data set's NAME")
+    table.add_argument("results", nargs="+", metavar="NAME|FILE", help="a data set, or a summary that a run wrote")
+    table.add_argument("--results", type=Path, default=RESULTS, dest="folder", metavar="DIR", help="where results lie")
+    table.add_argument("--format", choices=("markdown", "latex"), default="markdown", help="default: markdown")
     table.set_defaults(run=run_table)
 
 
-def command_line(arguments: argparse.Namespace, name: str) -> str:
+USUAL = {"protocol": None, "partial": False, "every": 1, "only": None, "methods": METHODS, "model": "dead-leaves"}
+USUAL |= {"device": "auto", "seed": 0, "thresholds": None}
+
+
+def command_line(arguments: argparse.Namespace, *words: str, grid: int = 64) -> str:
     """The command that repeats the run: no default, and no path of this machine."""
-    words = ["walkcut", "bench", name]
-    usual = {"methods": METHODS, "model": "dead-leaves", "grid": 64, "steps": 1, "seed": 0, "device": "auto"}
-    usual |= {"thresholds": None, "suite": None, "count": None, "every": 1, "split": "val", "only": None}
+    line = ["walkcut", "bench", *words]
     if getattr(arguments, "data", None):
-        words += ["--data", "DIR"]
-    for key, default in usual.items():
+        line += ["--data", "DIR"]
+    for key, default in (USUAL | {"grid": grid}).items():
         value = getattr(arguments, key, default)
-        if value != default:
+        if value is True:
+            line.append(f"--{key}")
+        elif value != default:
             value = Path(value).name if key == "model" else value
-            words += [f"--{key}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
-    return " ".join(words)
+            line += [f"--{key}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+    return " ".join(line)
 
 
-def _chosen(arguments: argparse.Namespace, baselines: list[Method]) -> list[Method]:
-    """Ours if asked for, then the baselines that were asked for."""
-    from walkcut.bench.run import THRESHOLDS, load_walkcut
+def _dataset(arguments: argparse.Namespace) -> Dataset:
+    from walkcut.bench.catalogue import open_dataset
 
-    ours = []
-    if "walkcut" in arguments.methods:
-        settings = {name: getattr(arguments, name) for name in ("model", "device", "steps", "grid", "seed")}
-        ours = load_walkcut(thresholds=arguments.thresholds or THRESHOLDS, **settings)
-    short = {"k-means": "kmeans", "Felzenszwalb": "felzenszwalb"}
-    return ours + [method for method in baselines if short[method.name.split(",")[0]] in arguments.methods]
+    options = {"protocol": arguments.protocol, "partial": arguments.partial or None}
+    return open_dataset(arguments.name, arguments.data, arguments.every, **options)
 
 
-def run_scenes(arguments: argparse.Namespace) -> int:
-    """`walkcut bench scenes`"""
-    from walkcut.bench.baselines import felzenszwalb_method, kmeans_method
-    from walkcut.bench.datasets import SCENE_SUITES, held_out_scenes
-    from walkcut.bench.run import bench, markdown
+def _looker(arguments: argparse.Namespace) -> Looker:
+    from walkcut.backbone import load_backbone
+    from walkcut.bench.look import Looker
 
-    # sigma and smallest region: the best of eight pairs for Felzenszwalb on 24 other scenes
-    baselines = [
-        kmeans_method(seed=arguments.seed),
-        kmeans_method(position=20.0, seed=arguments.seed),
-        felzenszwalb_method(sigma=0.5, min_size=20),
-    ]
-    methods = _chosen(arguments, baselines)
-    failed = False
-    for suite in [arguments.suite] if arguments.suite else SCENE_SUITES:
-        dataset = held_out_scenes(suite, arguments.count)
-        summary = bench(dataset, methods, arguments.out, command_line(arguments, "scenes"), arguments.fresh)
-        print(markdown(summary))
-        failed |= bool(summary["failed"])
-    return int(failed)
+    return Looker(load_backbone(arguments.model, arguments.device), arguments.grid, seed=arguments.seed)
 
 
-def run_bsds(arguments: argparse.Namespace) -> int:
-    """`walkcut bench bsds`"""
-    from walkcut.bench.baselines import KMEANS_COUNTS, felzenszwalb_method, kmeans_method
-    from walkcut.bench.datasets import bsds500
-    from walkcut.bench.run import bench, markdown
+def _named(name: str, arguments: argparse.Namespace) -> str:
+    """A result's name: the model is told unless it is the embedded one."""
+    return name if arguments.model == USUAL["model"] else f"{name}-{Path(arguments.model).name}"
 
-    dataset = bsds500(arguments.data, arguments.split, arguments.every)
-    baselines = [
-        kmeans_method(counts=KMEANS_COUNTS, seed=arguments.seed),
-        kmeans_method(position=20.0, counts=KMEANS_COUNTS, seed=arguments.seed),
-        felzenszwalb_method(),
-    ]
-    methods = _chosen(arguments, baselines)
-    summary = bench(dataset, methods, arguments.out, command_line(arguments, "bsds"), arguments.fresh)
+
+def run_methods(arguments: argparse.Namespace) -> int:
+    """`walkcut bench run`"""
+    from walkcut.bench.roster import needs_model, roster
+    from walkcut.bench.summary import bench
+    from walkcut.bench.table import markdown
+
+    dataset = _dataset(arguments)
+    looker = _looker(arguments) if needs_model(arguments.methods) else None
+    methods = roster(arguments.methods, dataset, looker, arguments.thresholds, arguments.seed)
+    words = command_line(arguments, "run", arguments.name)
+    named = replace(dataset, name=_named(dataset.name, arguments) if looker else dataset.name)
+    summary = bench(named, methods, arguments.out, words, arguments.fresh)
     print(markdown(summary))
     return int(bool(summary["failed"]))
 
 
+def run_check(arguments: argparse.Namespace) -> int:
+    """`walkcut bench check`"""
+    from walkcut.bench.check import check
+
+    report = check(arguments.name, arguments.data)
+    print(report.text)
+    return report.code
+
+
+def _run_changes(
+    arguments: argparse.Namespace, dataset: Dataset, methods: list[Method], title: str, *words: str
+) -> int:
+    """An ablation or a ladder: every method against the first."""
+    from walkcut.bench.summary import against_first, bench
+    from walkcut.bench.table import changes
+
+    name = _named("-".join((*words[:-1], dataset.name)), arguments)
+    dataset = replace(dataset, name=name, title=f"{title}, {dataset.title}")
+    line = command_line(arguments, *words, grid=32)
+    summary = bench(dataset, methods, arguments.out, line, arguments.fresh, against_first)
+    print(changes(summary).markdown())
+    return int(bool(summary["failed"]))
+
+
+def run_ablation(arguments: argparse.Namespace) -> int:
+    """`walkcut bench ablate`"""
+    from walkcut.bench.ablate import THRESHOLDS, ablation
+
+    dataset = _dataset(arguments)
+    connected = dataset.name.startswith("bsds")  # humans part things that look alike
+    methods = ablation(arguments.what, _looker(arguments), connected, arguments.thresholds or THRESHOLDS)
+    return _run_changes(
+        arguments, dataset, methods, f"Ablation: {arguments.what}", "ablate", arguments.what, arguments.name
+    )
+
+
+def run_ladder(arguments: argparse.Namespace) -> int:
+    """`walkcut bench ladder`"""
+    from walkcut.bench.ladder import ladder, one_truth
+
+    dataset = _dataset(arguments)
+    if dataset.classes:
+        raise InputError(f"{dataset.name} has no ladder: its truth leaves pixels out; choose scenes or BSDS500.")
+    connected = dataset.name.startswith("bsds")
+    methods = ladder(_looker(arguments), connected)
+    return _run_changes(arguments, one_truth(dataset), methods, "Oracle ladder", "ladder", arguments.name)
+
+
 def run_criteria(arguments: argparse.Namespace) -> int:
     """`walkcut bench criteria`"""
-    from dataclasses import replace
-
     from walkcut.bench.criteria import VARIANTS, blank_pictures, choosing_scenes
     from walkcut.bench.datasets import bsds500
-    from walkcut.bench.run import THRESHOLDS, bench, load_walkcut, markdown
+    from walkcut.bench.ours import THRESHOLDS, preset_methods
+    from walkcut.bench.summary import bench
+    from walkcut.bench.table import markdown
 
     datasets = {"scenes": choosing_scenes(arguments.every), "blank": blank_pictures(max(1, 100 // arguments.every))}
     if arguments.data:
         photographs = bsds500(arguments.data, "train", 5 * arguments.every)  # 40 of 200
         title = "Criteria on BSDS500 train, to choose by"
         datasets["photographs"] = replace(photographs, name="criteria-bsds500-train", title=title)
-    settings = {name: getattr(arguments, name) for name in ("model", "device", "steps", "grid", "seed")}
-    methods = load_walkcut(thresholds=arguments.thresholds or THRESHOLDS, variants=VARIANTS, **settings)
+    methods = preset_methods(_looker(arguments), thresholds=arguments.thresholds or THRESHOLDS, variants=VARIANTS)
     failed = False
     for name, dataset in datasets.items():
         if arguments.only in (None, name):
@@ -193,9 +263,19 @@ def run_criteria(arguments: argparse.Namespace) -> int:
 
 def run_table(arguments: argparse.Namespace) -> int:
     """`walkcut bench table`"""
-    from walkcut.bench.run import markdown, read_summary
+    from walkcut.bench.summary import read_summary
+    from walkcut.bench.table import beside_published, sources, written
 
-    print("\n".join(markdown(read_summary(path)) for path in arguments.files))
+    for name in arguments.results:
+        if name not in DATASETS:
+            print(written(read_summary(Path(name)), arguments.format))
+            continue
+        files = [arguments.folder / f"{name}.json", *sorted(arguments.folder.glob(f"{name}-*.json"))]
+        summaries = [read_summary(file) for file in files if file.is_file()]
+        for summary in summaries:
+            print(written(summary, arguments.format))
+        print(getattr(beside_published(name, summaries), arguments.format)())
+        print(sources())
     return 0
 
 

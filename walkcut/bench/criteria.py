@@ -16,7 +16,7 @@ from walkcut.threshold import Pruning, best_pruning, codebooks, stability
 from walkcut.tree import PartitionTree
 
 if TYPE_CHECKING:
-    from walkcut.bench.run import Variant
+    from walkcut.bench.ours import Variant
     from walkcut.segmentation import Segmentation
 
 SEED = 55_000_001  # no training run and no result starts with it

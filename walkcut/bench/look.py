@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import time
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
+import torch
 
 from walkcut.attention import AttentionMaps, Features, observe
 from walkcut.backbone import Backbone
+from walkcut.bench.record import model_record
 from walkcut.presets import walk_for
 from walkcut.walk import Walk
 
@@ -27,6 +30,8 @@ class Look:
         Default: the model's.
     seed : int
         Of the noise.
+    seconds : float
+        Of the pass, once it was taken.
     """
 
     backbone: Backbone
@@ -34,11 +39,22 @@ class Look:
     grid: int = 64
     timesteps: tuple[int, ...] | None = None
     seed: int = 0
+    seconds: float = field(default=0.0, init=False)
 
     @cached_property
     def seen(self) -> tuple[AttentionMaps, Features]:
         """Attention and features, of one pass."""
-        return observe(self.backbone, self.image, self.grid, self.timesteps, self.seed)
+        start = time.perf_counter()
+        found = observe(self.backbone, self.image, self.grid, self.timesteps, self.seed)
+        if self.backbone.device.type == "cuda":
+            torch.cuda.synchronize()
+        object.__setattr__(self, "seconds", time.perf_counter() - start)
+        return found
+
+    def taken(self) -> float:
+        """Look now, if that was not done before; the seconds that it took."""
+        self.seen  # noqa: B018 -- computed here, kept for all
+        return self.seconds
 
     @property
     def attention(self) -> AttentionMaps:
@@ -73,8 +89,6 @@ class Looker:
     @property
     def config(self) -> dict:
         """All that a look depends on, JSON-able."""
-        from walkcut.bench.run import model_record
-
         blank = self.blank
         settings = {"grid": blank.grid, "timesteps": blank.timesteps, "seed": blank.seed}
         return {"model": model_record(blank.backbone.name), "device": blank.backbone.device.type} | settings

@@ -22,7 +22,7 @@ from scipy.linalg import eigh
 from sklearn.cluster import SpectralClustering
 from sklearn.metrics import adjusted_rand_score
 
-from walkcut.bench.run import commit, processor, write_atomically
+from walkcut.bench.record import commit, processor, write_atomically
 from walkcut.errors import InputError
 from walkcut.graph import Graph
 from walkcut.ncut import best_cut, best_split, second_eigenvector

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from walkcut.bench.criteria import choosing_scenes
 from walkcut.bench.metrics import aggregate, bootstrap_difference, contingency, covering
-from walkcut.bench.run import commit, model_record, processor, write_atomically
+from walkcut.bench.record import commit, model_record, processor, write_atomically
 from walkcut.segmentation import Segmentation, segment
 from walkcut.tree import partition
 

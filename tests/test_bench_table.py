@@ -1,0 +1,104 @@
+"""Results printed: alone, as changes, and beside what others have published."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from bench_toys import fake_method, one_segment, toy, toy_classes
+from test_bench_summary import sweep
+
+from walkcut.bench import ours, roster, table
+from walkcut.bench.cli import DATASETS, METHODS
+from walkcut.bench.summary import against_first, bench, read_summary
+
+
+def test_the_markdown_table_shows_the_numbers_of_the_summary(tmp_path: Path) -> None:
+    summary = bench(toy(), [fake_method(), one_segment(), sweep()], tmp_path, "walkcut bench toy")
+    text = table.markdown(summary)
+    assert "| method | covering ↑ | PRI ↑ | VI ↓ | boundary F ↑ |" in text
+    assert f"| walkcut, {ours.AUTO} | 0.750 | 0.733 | 0.500 | 1.000 |" in text
+    assert "| walkcut | 0.750 / 0.750 | 0.733 / 0.733 | 0.500 / 0.500 |" in text
+    assert "| sweep | +0.000 [+0.000, +0.000] | +0.000 [+0.000, +0.000] |" in text
+    assert "Covering minus that of the best constant threshold (walkcut)" in text
+    assert table.markdown(read_summary(tmp_path / "toy.json")) == text
+
+
+def test_latex_holds_the_same_cells(tmp_path: Path) -> None:
+    summary = bench(toy(), [fake_method(), one_segment("a_b & c")], tmp_path, "walkcut bench toy")
+    text = table.main_table(summary).latex()
+    assert r"a\_b \& c & 0.750 & 0.733 & 0.500 & 0.000 \\" in text
+    assert r"covering $\uparrow$" in text
+    assert text.count(r"\\") == 1 + len(table.main_table(summary).rows)
+    assert r"\texttt{walkcut bench}" in table.Table(["ours"], [["`walkcut bench`"]]).latex()
+
+
+def test_a_method_trained_on_such_pictures_is_marked(tmp_path: Path) -> None:
+    summary = bench(toy(), [replace(one_segment(), trained_on="scenes")], tmp_path, "walkcut bench toy")
+    assert "| Felzenszwalb † |" in table.markdown(summary)
+    assert "† The denoiser was trained" in table.markdown(summary)
+
+
+def test_changes_hold_the_value_and_the_difference(tmp_path: Path) -> None:
+    methods = [fake_method(), replace(fake_method(), name="changed")]
+    found = table.changes(bench(toy(), methods, tmp_path, "walkcut bench toy", pairs=against_first))
+    assert found.rows[0][:3] == ["walkcut", "0.750", ""]
+    assert found.rows[1][:3] == ["changed", "0.750", "+0.000 [+0.000, +0.000]"]
+    assert {len(row) for row in found.rows} == {len(found.head)}
+
+
+def test_published_rows_stand_with_their_command_until_they_are_run(tmp_path: Path) -> None:
+    data = toy_classes()
+    rows = {row[0]: row for row in table.beside_published(data.name, []).rows}
+    assert rows["Diffusing, Walking and Cutting"][1] == "see the paper"
+    command = "`walkcut bench run coco-stuff-27 --data DIR --model ssd-1b --methods diffcut`"
+    assert rows["DiffCut SSD-1B, no PAMR"][3] == f"not run yet: {command}"
+    assert rows["DiffCut SSD-1B, no PAMR"][1] == "46.1"
+    assert rows["STEGO (one matching for the data set)"][3] == ""
+    method = replace(sweep("DiffCut"), settings=("poor", "tau=0.5"), alone=("tau=0.5",), swept=())
+    run = method.run
+    renamed = replace(
+        method, run=lambda item: (r._replace(setting=s) for r, s in zip(run(item), method.settings, strict=True))
+    )
+    summary = bench(data, [replace(renamed, config={"model": {"name": "ssd-1b"}})], tmp_path, "walkcut bench toy")
+    rows = {row[0]: row for row in table.beside_published(data.name, [summary]).rows}
+    assert rows["DiffCut SSD-1B, no PAMR"][1] == "46.1 (ours 100.0 [100.0, 100.0]; outside)"
+    assert rows["DiffCut SSD-1B, no PAMR"][3] == "DiffCut, tau=0.5"
+    other = bench(data, [replace(renamed, config={"model": {"name": "sd-1.4"}})], tmp_path, "walkcut bench toy")
+    rows = {row[0]: row for row in table.beside_published(data.name, [other]).rows}
+    assert rows["DiffCut SSD-1B, no PAMR"][3].startswith("not run yet")  # another model's numbers are not these
+
+
+def test_a_published_value_inside_the_interval_is_told() -> None:
+    row = {"ods": 0.45, "interval": {"ods": [0.44, 0.47]}}
+    assert table._beside({"miou": 46.1}, {"miou": row}, "miou") == "46.1 (ours 45.0 [44.0, 47.0]; inside)"
+    pair = {"ods": 0.51, "interval": {"ods": [0.50, 0.53]}}
+    assert table._beside({"covering": [0.52, 0.57]}, {"covering": pair}, "covering").endswith("[0.50, 0.53]; inside)")
+    assert table._beside("see the paper", {"miou": row}, "miou") == "see the paper (ours 45.0 [44.0, 47.0])"
+
+
+def test_every_published_row_has_a_source_and_a_command_that_exists() -> None:
+    told = table.published()
+    for row in told["rows"]:
+        assert row["source"] in told["sources"]
+        assert set(row["values"]) <= set(DATASETS)
+        if "run" in row:
+            assert row["run"]["methods"] in METHODS
+    assert not re.search(
+        r"\d",
+        json.dumps([r["values"] for r in told["rows"] if r["source"] == "walkcut"])
+        .replace("27", "")
+        .replace("20", "")
+        .replace("150", ""),
+    )
+    assert METHODS == roster.ROSTER
+
+
+@pytest.mark.parametrize("name", ["bsds500-val", "coco-stuff-27"])
+def test_every_cell_of_published_tables_is_told_in_both_formats(name: str) -> None:
+    found = table.beside_published(name, [])
+    assert all(row[0] in found.markdown() for row in found.rows)
+    assert found.latex().startswith(r"\begin{tabular}")

@@ -1,0 +1,97 @@
+"""How a result was made, and how it is written: whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import walkcut
+from walkcut.errors import InputError
+
+PACKAGE = Path(walkcut.__file__).parent
+PACKAGES = ("numpy", "scipy", "torch", "diffusers", "scikit-image", "scikit-learn", "pillow")
+
+
+def processor() -> str:
+    """Model name of the processor, and nothing else about the machine."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def accelerator() -> str | None:
+    """Model name of the GPU, None without one."""
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+def commit() -> str | None:
+    """Commit of the code, with "+changes" if the package differs from it; None outside a git checkout."""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", "-C", str(PACKAGE), *words], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", ".") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def provenance(command: str) -> dict:
+    """What every result names: command, commit, date, processor, GPU, versions."""
+    return {
+        "command": command,
+        "commit": commit(),
+        "date": time.strftime("%Y-%m-%d"),
+        "processor": processor(),
+        "gpu": accelerator(),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+    }
+
+
+def made_by(record: dict) -> str:
+    """One line in Markdown: command, date, commit, processor or GPU."""
+    commit = (record["commit"] or "no commit")[:7]
+    return f"`{record['command']}`, {record['date']}, commit {commit}, {record.get('gpu') or record['processor']}."
+
+
+def model_record(model: str) -> dict:
+    """Name of a model and the SHA-256 of its weights and readout; a path is reduced to its last part."""
+    from walkcut.backbone import model_folder
+
+    folder = model_folder(model)
+    files = sorted([*folder.rglob("*.safetensors"), *folder.glob("readout.json")])
+    sums = {file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    return {"name": Path(model).name, "sha256": sums}
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file whole or not at all.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    """
+    part = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}): choose another --out.") from error
+    finally:
+        part.unlink(missing_ok=True)

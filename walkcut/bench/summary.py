@@ -1,0 +1,233 @@
+"""From rows to the committed result: a line per method, the best setting, intervals, differences."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from walkcut.bench.datasets import Dataset
+from walkcut.bench.method import Method
+from walkcut.bench.ours import OURS
+from walkcut.bench.record import provenance, write_atomically
+from walkcut.bench.run import run
+from walkcut.bench.scores import Scores, scores_of
+from walkcut.errors import InputError
+
+COMPLEXITY = (0, 5, 10, 20, 40)  # true regions: a bin begins at each
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the results table: a method with the settings among which the best is chosen.
+
+    Attributes
+    ----------
+    label : str
+    method : str
+    settings : tuple of str
+        A single one where nothing is chosen on the scored pictures.
+    alone : bool
+        Whether the setting was fixed before: a criterion, or the published default.
+    scores : dict of Scores, by (truth, measure)
+    """
+
+    label: str
+    method: str
+    settings: tuple[str, ...]
+    alone: bool
+    scores: dict[tuple[str, str], Scores]
+
+
+def lines_of(rows: Sequence[dict], pictures: Sequence[str], methods: Sequence[Method]) -> list[Line]:
+    """Each setting that stands alone, then the method with the settings that are swept."""
+    index = {(row["picture"], row["method"], row["setting"]): row["scores"] for row in rows}
+    lines = []
+    for method in methods:
+        groups = [(f"{method.name}, {setting}", (setting,), True) for setting in method.alone]
+        groups += [(method.name, method.curve, False)] if method.curve else []
+        for label, settings, alone in groups:
+            grid = [[index[picture, method.name, s] for s in settings] for picture in pictures]
+            scores = {
+                (kind, measure): found
+                for kind in grid[0][0]
+                for measure, found in scores_of([[cell[kind] for cell in line] for line in grid]).items()
+            }
+            lines.append(Line(label, method.name, settings, alone, scores))
+    return lines
+
+
+def table_rows(lines: Sequence[Line]) -> list[dict]:
+    """ODS, OIS with their intervals, the chosen setting and the whole curve of each line, truth and measure."""
+    found = []
+    for line in lines:
+        for (kind, measure), scores in line.scores.items():
+            best, interval = scores.best(), scores.interval()
+            row = {"method": line.label, "truth": kind, "measure": measure, "ods": round(best.ods, 4)}
+            row |= {"ois": round(best.ois, 4)} if "ois" in interval else {}
+            row |= {"interval": {name: [round(x, 4) for x in ends] for name, ends in interval.items()}}
+            row |= {"setting": line.settings[best.setting]}
+            row |= {"at_end_of_list": len(line.settings) > 1 and best.setting in (0, len(line.settings) - 1)}
+            row |= {"curve": [round(float(x), 4) for x in scores.along()]} | scores.more(best.setting)
+            found.append(row)
+    return found
+
+
+def pairs_of(lines: Sequence[Line]) -> list[tuple[Line, Line]]:
+    """Whom to compare: our default criterion with every other line, our constant thresholds with what others sweep.
+
+    Then each of our criteria with our own best constant threshold.
+    """
+    ours = {name: [line for line in lines if line.method == name] for name in (OURS, f"{OURS}, parts")}
+    found = []
+    for own in ours.values():
+        constant = [line for line in own if not line.alone]
+        automatic = [line for line in own if line.alone][:1]
+        for other in lines:
+            if other.method not in ours:
+                found += [(line, other) for line in automatic + (constant if len(other.settings) > 1 else [])]
+        found += [(line, constant[0]) for line in own if line.alone and constant]
+    return found
+
+
+def differences(pairs: Sequence[tuple[Line, Line]]) -> list[dict]:
+    """Paired bootstrap differences with 95% intervals; positive means better only where more is better."""
+    found = []
+    for line, other in pairs:
+        for (kind, measure), scores in line.scores.items():
+            if (kind, measure) not in other.scores:
+                continue
+            for choice, numbers in scores.difference(other.scores[kind, measure]).items():
+                difference, low, high = (round(x, 4) for x in numbers)
+                found.append(
+                    {"method": line.label, "baseline": other.label, "truth": kind, "measure": measure}
+                    | {"choice": choice, "difference": difference, "low": low, "high": high}
+                )
+    return found
+
+
+def against_first(lines: Sequence[Line]) -> list[tuple[Line, Line]]:
+    """Whom to compare where the first method is the usual one and all others are changes to it: like with like."""
+    def like(line: Line) -> tuple[str, ...]:
+        return line.settings if line.alone else ()
+
+    usual = {like(line): line for line in lines if line.method == lines[0].method}
+    return [(line, usual[like(line)]) for line in lines if line.method != lines[0].method and like(line) in usual]
+
+
+def summarise(
+    dataset: Dataset,
+    methods: Sequence[Method],
+    rows: Sequence[dict],
+    failed: dict[str, str],
+    command: str,
+    pairs: Callable[[Sequence[Line]], list[tuple[Line, Line]]] = pairs_of,
+) -> dict:
+    """The committed result: how it was made, and the table; `pairs` says whom to compare.
+
+    Raises
+    ------
+    InputError
+        If no picture was scored by every method.
+    """
+    done = {(row["picture"], row["method"]) for row in rows}
+    pictures = [name for name in dataset.names if all((name, method.name) in done for method in methods)]
+    if not pictures:
+        raise InputError(f"No picture of {dataset.title} could be scored: see the reasons above.")
+    lines = lines_of(rows, pictures, methods)
+    kept = set(pictures)
+    own = {method.name: [r for r in rows if r["method"] == method.name and r["picture"] in kept] for method in methods}
+    return {
+        "dataset": dataset.name,
+        "title": dataset.title,
+        "pictures": len(pictures),
+        "failed": sorted(failed),
+        **provenance(command),
+        "data": dataset.config,
+        "methods": {method.name: describe(method) for method in methods},
+        "bootstrap": {"samples": 2000, "seed": 0, "interval": 0.95, "over": "pictures, paired"},
+        "segments": segment_counts(lines, own),
+        "seconds": seconds(own),
+        "complexity": complexity(lines, own),
+        "table": table_rows(lines),
+        "differences": differences(pairs(lines)),
+    }
+
+
+def describe(method: Method) -> dict:
+    """What the result records of a method."""
+    marks = {"alone": list(method.alone)} | ({"trained_on": method.trained_on} if method.trained_on else {})
+    return {"settings": list(method.settings)} | marks | method.config
+
+
+def segment_counts(lines: Sequence[Line], own: dict[str, list[dict]]) -> dict[str, dict]:
+    """Of each setting that stands alone: median number of segments, and pictures left in one segment."""
+    found = {}
+    for line in lines:
+        if line.alone:
+            counts = [row["segments"] for row in own[line.method] if row["setting"] == line.settings[0]]
+            found[line.label] = {"median": float(np.median(counts)), "pictures_in_one": counts.count(1)}
+    return found
+
+
+def seconds(own: dict[str, list[dict]]) -> dict[str, float]:
+    """Median time per picture to a method's first setting; "look" is the denoiser's pass, which they share."""
+    found = {name: round(float(np.median([row["seconds"] for row in rows])), 3) for name, rows in own.items()}
+    looks = [row["look"] for rows in own.values() for row in rows if row.get("look")]
+    return ({"look": round(float(np.median(looks)), 3)} if looks else {}) | found
+
+
+def complexity(lines: Sequence[Line], own: dict[str, list[dict]]) -> dict[str, dict]:
+    """Mean covering of lines against the number of true regions: by truth, by label, a list over the bins of
+    `COMPLEXITY` of [pictures, mean covering], each line at its one best setting."""
+    found: dict[str, dict] = {}
+    for line in lines:
+        for (kind, measure), scores in line.scores.items():
+            if measure != "covering":
+                continue
+            setting = line.settings[scores.best().setting]
+            cells = [row["scores"][kind] for row in own[line.method] if row["setting"] == setting]
+            bins = np.searchsorted(COMPLEXITY, [cell["regions"] for cell in cells], "right") - 1
+            values = np.array([cell["covering"] for cell in cells])
+            found.setdefault(kind, {})[line.label] = [
+                [int((bins == i).sum()), round(float(values[bins == i].mean()), 4) if (bins == i).any() else None]
+                for i in range(len(COMPLEXITY))
+            ]
+    return found
+
+
+def bench(
+    dataset: Dataset,
+    methods: Sequence[Method],
+    folder: Path,
+    command: str,
+    fresh: bool = False,
+    pairs: Callable[[Sequence[Line]], list[tuple[Line, Line]]] = pairs_of,
+) -> dict:
+    """Run, summarise, and write `DATASET.rows.jsonl` and `DATASET.json` into `folder`."""
+    rows, failed = run(dataset, methods, folder / f"{dataset.name}.rows.jsonl", fresh)
+    summary = summarise(dataset, methods, rows, failed, command, pairs)
+    write_atomically(folder / f"{dataset.name}.json", json.dumps(summary, indent=1) + "\n")
+    return summary
+
+
+def read_summary(path: Path) -> dict:
+    """A summary written by `bench`.
+
+    Raises
+    ------
+    InputError
+        If the file is not one.
+    """
+    try:
+        summary = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path} is not a result of walkcut bench ({error}): name its summary, DATASET.json."
+        ) from error
+    if not isinstance(summary, dict) or not {"title", "table", "differences"} <= summary.keys():
+        raise InputError(f"{path} is not a result of walkcut bench: name its summary, DATASET.json.")
+    return summary

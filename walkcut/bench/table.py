@@ -1,0 +1,263 @@
+"""Results as tables, in Markdown and LaTeX, alone and beside what others have published."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from walkcut.bench.ours import OURS
+from walkcut.bench.scores import SIGNS, TITLES
+
+PUBLISHED = Path(__file__).with_name("published.json")
+# By kind of truth, the measures that a table shows.
+COLUMNS = {
+    "human": ("covering", "pri", "vi", "boundary"),
+    "instances": ("covering", "miou"),
+    "materials": ("covering", "miou"),
+    "classes": ("miou", "miou, any numbering", "miou, no spare class", "accuracy"),
+}
+SPLITS = {"bsds500-train": "bsds500-test", "bsds500-val": "bsds500-test"}  # whose published numbers stand nearest
+LATEX = str.maketrans({"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "±": r"$\pm$", "−": "$-$", "α": r"$\alpha$"})
+NOT_RUN = "not run yet"
+
+
+class Table(NamedTuple):
+    """Cells as text; the first row of `rows` follows the head."""
+
+    head: list[str]
+    rows: list[list[str]]
+
+    def markdown(self) -> str:
+        lines = [self.head, ["---"] * len(self.head), *self.rows]
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+    def latex(self) -> str:
+        def line(cells: Sequence[str]) -> str:
+            return " & ".join(_tex(cell) for cell in cells) + r" \\"
+
+        body = [line(self.head), r"\midrule", *map(line, self.rows)]
+        begin = rf"\begin{{tabular}}{{l{'r' * (len(self.head) - 1)}}}"
+        return "\n".join([begin, r"\toprule", *body, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def _tex(cell: str) -> str:
+    parts = cell.replace("↑", r"$\uparrow$").replace("↓", r"$\downarrow$").split("`")
+    odd = [rf"\texttt{{{part.translate(LATEX)}}}" if i % 2 else part.translate(LATEX) for i, part in enumerate(parts)]
+    return "".join(odd)
+
+
+def columns(summary: dict) -> list[tuple[str, str, str]]:
+    """(truth, measure, heading) of the columns that a summary has numbers for."""
+    there = {(row["truth"], row["measure"]) for row in summary["table"]}
+    kinds = list(dict.fromkeys(row["truth"] for row in summary["table"]))
+    found = []
+    for kind in kinds:
+        for measure in COLUMNS[kind]:
+            if (kind, measure) in there:
+                title = TITLES[measure] + (f" ({kind})" if len(kinds) > 1 else "")
+                found.append((kind, measure, f"{title} {'↓' if SIGNS[measure] < 0 else '↑'}"))
+    return found
+
+
+def cell(row: dict) -> str:
+    """ODS / OIS; one number where nothing was chosen, or where there is no best per picture."""
+    if len(row["curve"]) == 1 or "ois" not in row:
+        return f"{row['ods']:.3f}"
+    return f"{row['ods']:.3f} / {row['ois']:.3f}"
+
+
+def main_table(summary: dict) -> Table:
+    """Every line of a summary."""
+    shown = columns(summary)
+    cells = {(row["method"], row["truth"], row["measure"]): row for row in summary["table"]}
+    methods = list(dict.fromkeys(row["method"] for row in summary["table"]))
+    rows = [[mark(summary, m), *(cell(cells[m, kind, measure]) for kind, measure, _ in shown)] for m in methods]
+    return Table(["method", *(title for *_, title in shown)], rows)
+
+
+def mark(summary: dict, label: str) -> str:
+    """A line's label, with a dagger where the method was trained on pictures of the kind that it is tested on."""
+    names = [name for name in summary["methods"] if label == name or label.startswith(f"{name}, ")]
+    trained = any(summary["methods"][name].get("trained_on") for name in names)
+    return f"{label} †" if trained else label
+
+
+def difference_table(summary: dict, own: str, baselines: Sequence[str] | None = None) -> Table:
+    """Paired differences in covering (mIoU for classes) of one of our methods from others, with 95% intervals."""
+    first = {
+        (kind, COLUMNS[kind][0]): title for kind, measure, title in columns(summary) if measure == COLUMNS[kind][0]
+    }
+    head = ["difference from", *(f"{title}, {what}" for title in first.values() for what in ("data set", "picture"))]
+    rows = []
+    mine = [row for row in summary["differences"] if row["method"] in (own, *_alone(summary, own))]
+    pairs = dict.fromkeys((row["baseline"], row["method"]) for row in mine if not row["baseline"].startswith(OURS))
+    for baseline, method in pairs:
+        if baselines is not None and baseline not in baselines:
+            continue
+        found = {
+            (r["truth"], r["measure"], r["choice"]): r
+            for r in mine
+            if (r["baseline"], r["method"]) == (baseline, method)
+        }
+        cells = [found.get((*key, choice)) for key in first for choice in ("ods", "ois")]
+        rows.append([baseline, *(gap(row) if row else "" for row in cells)])
+    return Table(head, rows)
+
+
+def _alone(summary: dict, own: str) -> list[str]:
+    return [f"{own}, {name}" for name in summary["methods"].get(own, {}).get("alone", [])]
+
+
+def gap(row: dict) -> str:
+    """A difference and its interval."""
+    return f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
+
+
+def criteria_table(summary: dict, own: str) -> Table:
+    """Each criterion's difference in covering from the best constant threshold."""
+    rows = [r for r in summary["differences"] if r["baseline"] == own and r["measure"] == "covering"]
+    kinds = list(dict.fromkeys(row["truth"] for row in rows))
+    head = ["criterion", *(f"{kind}, {what}" for kind in kinds for what in ("data set", "picture"))]
+    lines: dict[str, list[str]] = {}
+    for row in rows:
+        lines.setdefault(row["method"], [row["method"]]).append(gap(row))
+    return Table(head, list(lines.values()))
+
+
+def markdown(summary: dict) -> str:
+    """`written` in Markdown."""
+    return written(summary, "markdown")
+
+
+def changes(summary: dict) -> Table:
+    """Of an ablation or a ladder: each change, and its difference from the first method, in the first measure.
+
+    For each kind of truth: the value at the automatic setting (or the only one), and the difference with its interval;
+    then the same at the best constant threshold, where there are several.
+    """
+    usual = next(iter(summary["methods"]))
+    kinds = list(dict.fromkeys((row["truth"], COLUMNS[row["truth"]][0]) for row in summary["table"]))
+    cells = {(row["method"], row["truth"], row["measure"]): row for row in summary["table"]}
+    gaps = {(r["method"], r["truth"], r["measure"]): r for r in summary["differences"] if r["choice"] == "ods"}
+    alone = summary["methods"][usual]["alone"]
+    endings = [*(f", {name}" for name in alone), ""]
+    titles = {"": "best constant" if alone else "value"} | {f", {name}": name for name in alone}
+    head = [
+        "change",
+        *(f"{kind}, {titles[end]}{what}" for kind, _ in kinds for end in endings for what in ("", ": difference")),
+    ]
+    rows = []
+    for name in summary["methods"]:
+        row = [name]
+        for kind, measure in kinds:
+            for end in endings:
+                key = (name + end, kind, measure)
+                row += [f"{cells[key]['ods']:.3f}", gap(gaps[key]) if key in gaps else ""]
+        rows.append(row)
+    return Table(head, rows)
+
+
+def written(summary: dict, form: str) -> str:
+    """The tables of a summary in "markdown" or "latex": every line, then differences from ours, then criteria."""
+    title = f"**{summary['title']}**, {summary['pictures']} pictures"
+    text = [f"{title}; best setting for the data set / per picture.", "", getattr(main_table(summary), form)()]
+    for own in (OURS, f"{OURS}, parts"):
+        table = difference_table(summary, own)
+        if table.rows:
+            text += [
+                f"{own}, minus others, with 95% paired bootstrap intervals over pictures:",
+                "",
+                getattr(table, form)(),
+            ]
+    for own in (OURS, f"{OURS}, parts"):
+        table = criteria_table(summary, own)
+        if table.rows:
+            text += [f"Covering minus that of the best constant threshold ({own}):", "", getattr(table, form)()]
+    if any(" †" in row[0] for row in main_table(summary).rows):
+        text += ["† The denoiser was trained on pictures of this kind, not on these.", ""]
+    text = "\n".join(text)
+    return text.replace("**", "") if form == "latex" else text
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Beside published numbers
+
+
+@cache
+def published() -> dict:
+    """Published rows, each with its source, and with the line of ours that would repeat it."""
+    return json.loads(PUBLISHED.read_text())
+
+
+def beside_published(name: str, summaries: Sequence[dict]) -> Table:
+    """Published rows of a data set, with our own line where it was run, and the command where it was not.
+
+    `summaries` are results on this data set, one per model.
+    """
+    where = SPLITS.get(name, name)
+    measures = ("covering", "pri", "vi", "boundary") if where.startswith("bsds") else ("miou", "accuracy")
+    rows = []
+    for row in published()["rows"]:
+        if where in row["values"]:
+            told = row["values"][where]
+            ours = _repeated(row, name, summaries)
+            label = row["method"] + (" (one matching for the data set)" if row.get("matching") else "")
+            cells = [_beside(told, ours, measure) for measure in measures]
+            rows.append([label, *cells, _status(row, name, ours), row["source"]])
+    return Table(["published", *(TITLES[measure] for measure in measures), "ours", "source"], rows)
+
+
+def _repeated(row: dict, name: str, summaries: Sequence[dict]) -> dict[str, dict] | None:
+    """Our rows by measure, of the line that repeats a published one; None if it was not run."""
+    wanted = row.get("run")
+    for summary in summaries if wanted else ():
+        models = {config.get("model", {}).get("name", "") for config in summary["methods"].values()}
+        if not wanted["model"] or wanted["model"] in models:
+            found = {r["measure"]: r for r in summary["table"] if r["method"] == wanted["line"]}
+            if found:
+                return found
+    return None
+
+
+def _beside(told: dict | str, ours: dict[str, dict] | None, measure: str) -> str:
+    """A cell: published, then ours with its interval and whether the published value lies inside."""
+    if isinstance(told, str):
+        text, values = told, None
+    else:
+        values = told.get(measure)
+        text = (
+            "" if values is None else " / ".join(f"{v:g}" for v in (values if isinstance(values, list) else [values]))
+        )
+    if ours is None or measure not in ours:
+        return text
+    row = ours[measure]
+    scale = 1 if isinstance(values, list) else 100  # percent where one number stands
+    low, high = (scale * x for x in row["interval"]["ods"])
+    one = values[0] if isinstance(values, list) else values
+    inside = "" if one is None else ("; inside" if low <= one <= high else "; outside")
+    digits = 2 if scale == 1 else 1
+    return f"{text} (ours {scale * row['ods']:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]{inside})".strip()
+
+
+def _status(row: dict, name: str, ours: dict | None) -> str:
+    if ours is not None:
+        return row["run"]["line"]
+    if "run" not in row:
+        return ""
+    return f"{NOT_RUN}: `{command(name, row['run'])}`"
+
+
+def command(name: str, wanted: dict) -> str:
+    """The command that fills a cell."""
+    words = ["walkcut", "bench", "run", name]
+    words += [] if name.startswith("scenes") else ["--data", "DIR"]
+    words += ["--model", wanted["model"]] if wanted["model"] else []
+    return " ".join([*words, "--methods", wanted["methods"]])
+
+
+def sources() -> str:
+    """The key to the last column, one line each."""
+    return "\n".join(f"- {key}: {text}." for key, text in published()["sources"].items())
