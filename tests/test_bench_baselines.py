@@ -33,6 +33,45 @@ def test_a_library_that_is_missing_is_named() -> None:
         inputs.library("no-such-library")
 
 
+def two_colours() -> Item:
+    image = np.full((20, 30, 3), (200, 30, 30), np.uint8)
+    image[:, 12:] = (30, 30, 200)
+    strips = np.arange(600).reshape(20, 30) // 200
+    return Item("two", image, {"instances": (strips,), "materials": ((image[..., 0] < 99) * 1,)})
+
+
+def test_kmeans_finds_two_colours_and_uses_the_true_count_of_each_truth() -> None:
+    results = list(baselines.kmeans_method().run(two_colours()))
+    assert [(r.setting, r.truths) for r in results] == [("true K", ("instances",)), ("true K", ("materials",))]
+    assert score([two_colours().truths["materials"][0]], results[1].labels)["covering"] == 1
+
+
+def test_kmeans_with_position_separates_what_colour_cannot() -> None:
+    grey = np.full((10, 40, 3), 90, np.uint8)
+    item = Item("grey", grey, {"materials": (np.repeat([np.arange(40) // 20], 10, axis=0),)})
+    (plain,) = baselines.kmeans_method(counts=(2,)).run(item)
+    (placed,) = baselines.kmeans_method(position=20.0, counts=(2,)).run(item)
+    assert len(np.unique(plain.labels)) == 1  # one distinct colour: no second cluster to find, and no warning
+    assert score(item.truths["materials"], placed.labels)["covering"] > 0.9
+
+
+def test_kmeans_on_a_sample_of_pixels_is_seeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baselines, "FIT_PIXELS", 100)
+    features = np.random.default_rng(0).uniform(size=(500, 3))
+    first = baselines.kmeans_labels(features, 4, seed=3)
+    assert first.shape == (500,)
+    assert set(first) == {0, 1, 2, 3}
+    assert np.array_equal(first, baselines.kmeans_labels(features, 4, seed=3))
+
+
+def test_felzenszwalb_yields_each_scale_once_and_coarser_ones_have_fewer_segments() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (40, 40, 3)).astype(np.uint8)
+    method = baselines.felzenszwalb_method(scales=(10, 4000), min_size=5)
+    results = list(method.run(Item("noise", noise, {})))
+    assert tuple(r.setting for r in results) == method.settings == ("scale=10", "scale=4000")
+    assert results[0].labels.max() > results[1].labels.max()
+
+
 def test_kmeans_with_counts_and_the_oracle_yields_both() -> None:
     picture, truth = three_colours()
     method = baselines.kmeans_method(counts=(2,), oracle=True)

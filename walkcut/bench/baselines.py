@@ -25,7 +25,7 @@ from walkcut.tree import partition
 FELZENSZWALB_SCALES = (10, 30, 60, 100, 200, 400, 700, 1000, 1500, 2000, 3000, 4000)
 KMEANS_COUNTS = (2, 4, 6, 8, 12, 16)
 FIT_PIXELS = 10_000
-SLIC_THRESHOLDS = (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32)  # 1e-3 is scikit-image's
+SLIC_THRESHOLDS = (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
 SPACES = (0.02, 0.04)  # of the longer side
 RANGES = (4.0, 6.0, 8.0, 10.0, 12.0, 15.0)  # in units of CIELAB
 SOURCES = ("bench/baselines.py", "bench/inputs.py", "images.py", "pixels.py")
@@ -109,7 +109,7 @@ def slic_ncut_method(
 
     scikit-image's `slic` and `rag_mean_color`, whose weights are exp(-d^2 / 255) of mean colours, with the numbers of
     that library's example of a normalised cut. Its `cut_normalized` runs anew for every threshold, seconds each; here
-    the recursion runs once and is pruned. A node is tied to itself with weight 1, as there.
+    the recursion runs once, with exact splits, and is pruned. A node is tied to itself with weight 1, as there.
 
     Parameters
     ----------
@@ -135,7 +135,8 @@ def slic_ncut_method(
     config = {"segments": segments, "compactness": compactness, "ceiling": max(thresholds)}
     config |= {"scikit-image": version("scikit-image")}
     sources = (*SOURCES, "graph.py", "ncut.py", "tree.py")
-    return Method("SLIC + NCut", settings, config, sources, run, swept=settings)
+    usual = tuple(name for name in settings if name == "threshold=0.001")  # scikit-image's default
+    return Method("SLIC + NCut", settings, config, sources, run, alone=usual, swept=settings)
 
 
 def region_graph(image: np.ndarray, regions: np.ndarray) -> Graph:

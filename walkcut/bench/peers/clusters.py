@@ -109,8 +109,8 @@ def sklearn_spectral_method(looker: Looker | None, seed: int = 0, constant: int 
     looker = needed(looker, "Spectral clustering")
 
     def start(look: Look) -> tuple[Callable[[int], np.ndarray], tuple[int, int]]:
-        W = look.walk.reversible().W.double().cpu().numpy()
-        return spectral_clusters((W + W.T) / 2, seed), look.walk.grid
+        W = walk.reversible().W.double().cpu().numpy()
+        return spectral_clusters((W + W.T) / 2, seed), walk.grid
 
     config = {"seed": seed, "assign_labels": "cluster_qr"} | library("scikit-learn")
     sources = ("graph.py", "presets.py")
