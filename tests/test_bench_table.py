@@ -22,7 +22,7 @@ def test_the_markdown_table_shows_the_numbers_of_the_summary(tmp_path: Path) -> 
     assert "| method | covering ↑ | PRI ↑ | VI ↓ | boundary F ↑ |" in text
     assert f"| walkcut, {ours.AUTO} | 0.750 | 0.733 | 0.500 | 1.000 |" in text
     assert "| walkcut | 0.750 / 0.750 | 0.733 / 0.733 | 0.500 / 0.500 |" in text
-    assert "| sweep | +0.000 [+0.000, +0.000] | +0.000 [+0.000, +0.000] |" in text
+    assert "| sweep | best constant | +0.000 [+0.000, +0.000] | +0.000 [+0.000, +0.000] |" in text
     assert "Covering minus that of the best constant threshold (walkcut)" in text
     assert table.markdown(read_summary(tmp_path / "toy.json")) == text
 

@@ -17,7 +17,7 @@ from walkcut.bench.method import Method
 from walkcut.bench.ours import AUTO, tree_method
 from walkcut.errors import InputError
 from walkcut.presets import GRAPHS, Preset
-from walkcut.segmentation import Segmentation, cut_attention, cut_walk
+from walkcut.segmentation import Segmentation, cut_walk
 from walkcut.walk import Walk, aggregate, lift
 
 THRESHOLDS = tuple(round(0.1 * i, 1) for i in range(1, 10))
@@ -32,7 +32,7 @@ USUAL = "as usual"
 
 def usual(look: Look) -> Segmentation:
     """The default preset."""
-    return cut_attention(look.image, look.backbone, look.attention, Preset("walkcut"))
+    return cut_walk(look.image, look.backbone, look.walk())
 
 
 def graphs(looker: Looker) -> dict[str, Cut]:
@@ -41,7 +41,7 @@ def graphs(looker: Looker) -> dict[str, Cut]:
     presets["renormalised sub-walks"] = Preset("held", subwalk="renormalise")
 
     def cut(preset: Preset) -> Cut:
-        return lambda look: cut_attention(look.image, look.backbone, look.attention, preset, look.features)
+        return lambda look: cut_walk(look.image, look.backbone, look.walk(preset), preset, look.features)
 
     return {name: cut(preset) for name, preset in presets.items()}
 
@@ -49,10 +49,10 @@ def graphs(looker: Looker) -> dict[str, Cut]:
 def steps(looker: Looker) -> dict[str, Cut]:
     """The walk takes k steps at once."""
 
-    def cut(k: int) -> Cut:
-        return lambda look: cut_attention(look.image, look.backbone, look.attention, Preset("steps", steps=k))
+    def cut(chosen: Preset) -> Cut:
+        return lambda look: cut_walk(look.image, look.backbone, look.walk(chosen), chosen)
 
-    return {f"k={k}": cut(k) for k in STEPS if k > 1}
+    return {f"k={k}": cut(Preset("steps", steps=k)) for k in STEPS if k > 1}
 
 
 def resolutions(looker: Looker) -> dict[str, Cut]:
@@ -104,10 +104,10 @@ def timesteps(looker: Looker) -> dict[str, Cut]:
 def priors(looker: Looker) -> dict[str, Cut]:
     """Width of the prior on distance, in shares of the picture; none at all."""
 
-    def cut(sigma: float | None) -> Cut:
-        return lambda look: cut_attention(look.image, look.backbone, look.attention, Preset("prior", locality=sigma))
+    def cut(chosen: Preset) -> Cut:
+        return lambda look: cut_walk(look.image, look.backbone, look.walk(chosen), chosen)
 
-    return {f"sigma={sigma}" if sigma else "no prior": cut(sigma) for sigma in PRIORS}
+    return {f"sigma={s}" if s else "no prior": cut(Preset("prior", locality=s)) for s in PRIORS}
 
 
 ABLATIONS: dict[str, Callable[[Looker], dict[str, Cut]]] = {

@@ -12,7 +12,7 @@ import torch
 from walkcut.attention import AttentionMaps, Features, observe
 from walkcut.backbone import Backbone
 from walkcut.bench.record import model_record
-from walkcut.presets import walk_for
+from walkcut.presets import Preset, find_preset, walk_for
 from walkcut.walk import Walk
 
 
@@ -67,9 +67,17 @@ class Look:
         return self.seen[1]
 
     @cached_property
-    def walk(self) -> Walk:
-        """The walk of the default preset: all grids in one row-stochastic P, with the model's prior on distance."""
-        return walk_for("walkcut", self.backbone, self.attention)
+    def walks(self) -> dict[tuple[object, int], Walk]:
+        """Walks made so far, by prior on distance and steps: to multiply P out takes longer than to cut it."""
+        return {}
+
+    def walk(self, preset: str | Preset = "walkcut") -> Walk:
+        """The walk that a preset takes, see `walkcut.presets.walk_for`."""
+        chosen = find_preset(preset)
+        key = chosen.locality, chosen.steps
+        if key not in self.walks:
+            self.walks[key] = walk_for(chosen, self.backbone, self.attention)
+        return self.walks[key]
 
 
 class Looker:

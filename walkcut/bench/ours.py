@@ -13,7 +13,7 @@ from walkcut.bench.hierarchy import hierarchy_scores
 from walkcut.bench.look import Look, Looker
 from walkcut.bench.method import Method, Result
 from walkcut.presets import Preset, find_preset
-from walkcut.segmentation import Segmentation, cut_attention
+from walkcut.segmentation import Segmentation, cut_walk
 
 Segmenter = Callable[[np.ndarray], Segmentation]
 Variant = Callable[[Segmentation], criteria.Pruning]
@@ -38,7 +38,7 @@ def cutter(looker: Looker, preset: str | Preset = OURS) -> Segmenter:
         if id(look) not in kept:
             kept.clear()
             features = look.features if chosen.graph == "features" else None
-            kept[id(look)] = look, cut_attention(image, look.backbone, look.attention, chosen, features)
+            kept[id(look)] = look, cut_walk(image, look.backbone, look.walk(chosen), chosen, features)
         return kept[id(look)][1]
 
     return cut

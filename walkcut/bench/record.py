@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import subprocess
@@ -73,6 +74,17 @@ def model_record(model: str) -> dict:
     files = sorted([*folder.rglob("*.safetensors"), *folder.glob("readout.json")])
     sums = {file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
     return {"name": Path(model).name, "sha256": sums}
+
+
+def as_text(result: dict) -> str:
+    """JSON for a committed file: one line per entry of a list of records, so that a change reads well."""
+
+    def entry(value: object) -> str:
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            return "[\n  " + ",\n  ".join(json.dumps(record) for record in value) + "\n ]"
+        return json.dumps(value)
+
+    return "{\n " + ",\n ".join(f"{json.dumps(key)}: {entry(value)}" for key, value in result.items()) + "\n}\n"
 
 
 def write_atomically(path: Path, text: str) -> None:

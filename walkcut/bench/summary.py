@@ -12,7 +12,7 @@ import numpy as np
 from walkcut.bench.datasets import Dataset
 from walkcut.bench.method import Method
 from walkcut.bench.ours import OURS
-from walkcut.bench.record import provenance, write_atomically
+from walkcut.bench.record import as_text, provenance, write_atomically
 from walkcut.bench.run import run
 from walkcut.bench.scores import Scores, scores_of
 from walkcut.errors import InputError
@@ -111,6 +111,7 @@ def differences(pairs: Sequence[tuple[Line, Line]]) -> list[dict]:
 
 def against_first(lines: Sequence[Line]) -> list[tuple[Line, Line]]:
     """Whom to compare where the first method is the usual one and all others are changes to it: like with like."""
+
     def like(line: Line) -> tuple[str, ...]:
         return line.settings if line.alone else ()
 
@@ -210,7 +211,7 @@ def bench(
     """Run, summarise, and write `DATASET.rows.jsonl` and `DATASET.json` into `folder`."""
     rows, failed = run(dataset, methods, folder / f"{dataset.name}.rows.jsonl", fresh)
     summary = summarise(dataset, methods, rows, failed, command, pairs)
-    write_atomically(folder / f"{dataset.name}.json", json.dumps(summary, indent=1) + "\n")
+    write_atomically(folder / f"{dataset.name}.json", as_text(summary))
     return summary
 
 

@@ -86,24 +86,26 @@ def mark(summary: dict, label: str) -> str:
 
 
 def difference_table(summary: dict, own: str, baselines: Sequence[str] | None = None) -> Table:
-    """Paired differences in covering (mIoU for classes) of one of our methods from others, with 95% intervals."""
+    """Paired differences in covering (mIoU for classes) of one of our methods from others, with 95% intervals.
+
+    The column "at" says which of ours: the default criterion, or our best constant threshold.
+    """
     first = {
         (kind, COLUMNS[kind][0]): title for kind, measure, title in columns(summary) if measure == COLUMNS[kind][0]
     }
-    head = ["difference from", *(f"{title}, {what}" for title in first.values() for what in ("data set", "picture"))]
-    rows = []
-    mine = [row for row in summary["differences"] if row["method"] in (own, *_alone(summary, own))]
-    pairs = dict.fromkeys((row["baseline"], row["method"]) for row in mine if not row["baseline"].startswith(OURS))
-    for baseline, method in pairs:
-        if baselines is not None and baseline not in baselines:
-            continue
-        found = {
-            (r["truth"], r["measure"], r["choice"]): r
-            for r in mine
-            if (r["baseline"], r["method"]) == (baseline, method)
-        }
-        cells = [found.get((*key, choice)) for key in first for choice in ("ods", "ois")]
-        rows.append([baseline, *(gap(row) if row else "" for row in cells)])
+    ends = [(key, choice) for key in first for choice in ("ods", "ois")]
+    head = ["minus", "at", *(f"{first[key]}, {'data set' if choice == 'ods' else 'picture'}" for key, choice in ends)]
+    found: dict[tuple[str, str], dict] = {}
+    for row in summary["differences"]:
+        if row["method"] in (own, *_alone(summary, own)) and not row["baseline"].startswith(OURS):
+            pair = found.setdefault((row["baseline"], row["method"]), {})
+            pair[(row["truth"], row["measure"]), row["choice"]] = row
+    rows = [
+        [baseline, method.removeprefix(own).removeprefix(", ") or "best constant"]
+        + [gap(cells[end]) if end in cells else "" for end in ends]
+        for (baseline, method), cells in found.items()
+        if baselines is None or baseline in baselines
+    ]
     return Table(head, rows)
 
 

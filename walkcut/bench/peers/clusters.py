@@ -109,6 +109,7 @@ def sklearn_spectral_method(looker: Looker | None, seed: int = 0, constant: int 
     looker = needed(looker, "Spectral clustering")
 
     def start(look: Look) -> tuple[Callable[[int], np.ndarray], tuple[int, int]]:
+        walk = look.walk()
         W = walk.reversible().W.double().cpu().numpy()
         return spectral_clusters((W + W.T) / 2, seed), walk.grid
 
