@@ -1,0 +1,217 @@
+"""The `walkcut bench` command: run, check, ablate, ladder, criteria, table."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from bench_toys import make_bsds
+from test_bench_datasets import make
+
+from walkcut.bench import ablate, cli, datasets, ours, run, semantic
+from walkcut.bench import criteria as tried
+from walkcut.bench.catalogue import DATASETS
+from walkcut.errors import InputError
+from walkcut.graph import Graph
+from walkcut.tree import partition
+
+
+def parse(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="walkcut")
+    cli.add_bench(parser.add_subparsers(required=True))
+    return parser.parse_args(["bench", *words])
+
+
+def do(*words: str) -> int:
+    arguments = parse(*words)
+    return arguments.run(arguments)
+
+
+@pytest.fixture
+def tiny(tiny_model: Path, tmp_path: Path) -> tuple[str, ...]:
+    """Words that make a run small."""
+    return ("--model", str(tiny_model), "--grid", "16", "--device", "cpu", "--out", str(tmp_path / "out"))
+
+
+def test_names_are_those_of_the_modules() -> None:
+    assert tuple(DATASETS) == cli.DATASETS
+    assert tuple(ablate.ABLATIONS) == cli.ABLATIONS
+
+
+def test_bsds_and_its_table_in_both_formats(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    data, out = make_bsds(tmp_path / "BSDS500"), tmp_path / "out"
+    assert do("run", "bsds500-val", "--data", str(data), "--methods", "felzenszwalb", "--out", str(out)) == 0
+    summary = json.loads((out / "bsds500-val.json").read_text())
+    assert summary["command"] == "walkcut bench run bsds500-val --data DIR --methods felzenszwalb"
+    assert summary["pictures"] == 3
+    printed = capsys.readouterr().out
+    assert do("table", str(out / "bsds500-val.json")) == 0
+    assert capsys.readouterr().out.strip() == printed.strip()
+    assert do("table", "bsds500-val", "--results", str(out), "--format", "latex") == 0
+    told = capsys.readouterr().out
+    assert r"Felzenszwalb-Huttenlocher & 0.52 / 0.57 (ours" in told
+    assert "Arbelaez, Maire, Fowlkes and Malik" in told
+
+
+def test_a_data_set_that_no_one_has_run_shows_published_numbers_and_commands(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert do("table", "cityscapes-27", "--results", str(tmp_path)) == 0
+    told = capsys.readouterr().out
+    assert "| DiffCut SSD-1B, no PAMR | 28.4 |" in told
+    assert "not run yet: `walkcut bench run cityscapes-27 --data DIR --model ssd-1b --methods diffcut`" in told
+
+
+def test_every_method_runs_with_a_real_backbone_on_named_classes(
+    tmp_path: Path, tiny: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(semantic.PROTOCOLS, "diffseg", (64, 64))  # as the real one in all but size
+    data = make(tmp_path / "coco", "coco-stuff-27", count=2)
+    words = ("run", "coco-stuff-27", "--data", str(data), "--partial", "--thresholds", "0.2,0.9", *tiny)
+    assert do(*words, "--methods", "all") == 0
+    (file,) = (tmp_path / "out").glob("coco-stuff-27-*.json")  # another model's result has a name of its own
+    summary = json.loads(file.read_text())
+    assert summary["command"].startswith("walkcut bench run coco-stuff-27 --data DIR --partial --model ")
+    assert str(tmp_path) not in json.dumps(summary)
+    assert {"walkcut", "paper-v1, parts", "DiffSeg", "AutoSC", "mean shift"} < set(summary["methods"])
+    cells = [row for row in summary["table"] if row["method"] == "walkcut" and row["measure"] == "miou"]
+    assert cells[0]["ods"] == 1.0  # all walls: one segment is right
+
+
+def test_our_method_is_scored_with_a_real_backbone(tmp_path: Path, tiny: tuple[str, ...], tiny_model: Path) -> None:
+    assert do("run", "scenes-seeds", "--every", "200", "--methods", "walkcut", "--thresholds", "0.2,0.9,2", *tiny) == 0
+    name = f"scenes-seeds-{tiny_model.name}"
+    summary = json.loads((tmp_path / "out" / f"{name}.json").read_text())
+    sums = summary["methods"]["walkcut"]["model"]["sha256"]
+    weights = tiny_model / "unet" / "diffusion_pytorch_model.safetensors"
+    assert sums["unet/diffusion_pytorch_model.safetensors"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    rows = run.read_rows(tmp_path / "out" / f"{name}.rows.jsonl")
+    segments = {row["setting"]: row["segments"] for row in rows if row["method"] == "walkcut"}
+    assert set(segments) == {ours.AUTO, *ours.OTHERS, "0.2", "0.9", "2"}
+    assert segments["0.2"] <= segments["0.9"] <= segments["2"]
+    assert {"best-node covering", "concordance"} <= set(rows[0]["scores"]["instances"])
+
+
+def test_check_tells_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert do("check", "bsds500-val", "--data", str(make_bsds(tmp_path))) == 1
+    assert "3 pictures were found where BSDS500 val has 100" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("what", ["steps", "layers", "timesteps"])
+def test_an_ablation_compares_with_the_usual(
+    tmp_path: Path, tiny: tuple[str, ...], tiny_model: Path, what: str
+) -> None:
+    assert do("ablate", what, "scenes-families", "--every", "100", "--thresholds", "0.3,0.9", *tiny) == 0
+    summary = json.loads((tmp_path / "out" / f"ablate-{what}-scenes-families-{tiny_model.name}.json").read_text())
+    assert summary["title"].startswith(f"Ablation: {what}, Dead leaves")
+    assert summary["command"].startswith(f"walkcut bench ablate {what} scenes-families --every 100")
+    assert next(iter(summary["methods"])) == ablate.USUAL
+    assert {row["baseline"] for row in summary["differences"]} == {ablate.USUAL, f"{ablate.USUAL}, {ours.AUTO}"}
+
+
+def test_a_ladder_of_photographs_takes_one_human(tmp_path: Path, tiny: tuple[str, ...], tiny_model: Path) -> None:
+    data = make_bsds(tmp_path / "BSDS500")
+    assert do("ladder", "bsds500-val", "--data", str(data), "--every", "3", *tiny) == 0
+    summary = json.loads((tmp_path / "out" / f"ladder-bsds500-val-{tiny_model.name}.json").read_text())
+    assert summary["data"]["truth"] == "the most typical human"
+    values = {row["method"]: row["ods"] for row in summary["table"] if row["measure"] == "covering"}
+    assert values["true affinity, threshold and pixels"] >= values["true affinity"] > 0.9
+
+
+def test_named_classes_have_no_ladder(tmp_path: Path) -> None:
+    data = make(tmp_path, "ade20k-150", count=1)
+    with pytest.raises(InputError, match="no ladder"):
+        do("ladder", "ade20k-150", "--data", str(data), "--partial")
+
+
+def test_what_was_tried_is_scored_from_the_command(
+    tmp_path: Path, tiny: tuple[str, ...], tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tried, "COLOURS", ((9, 9, 9),))
+    assert do("criteria", "--every", "50", "--thresholds", "0.3,0.6", *tiny) == 0
+    summary = json.loads((tmp_path / "out" / "criteria-scenes.json").read_text())
+    name = tiny_model.name
+    line = f"walkcut bench criteria --every 50 --model {name} --device cpu --thresholds 0.3,0.6 --grid 16"
+    assert summary["command"] == line
+    lines = {row["method"] for row in summary["table"]}
+    assert {f"walkcut, {name}" for name in (ours.AUTO, *ours.OTHERS, *tried.VARIANTS)} < lines
+    assert set(summary["segments"]) == lines - {"walkcut", "walkcut, parts"}
+    blank = json.loads((tmp_path / "out" / "criteria-blank.json").read_text())
+    assert blank["pictures"] == 2 + len(tried.SHAPES)
+    rows = run.read_rows(tmp_path / "out" / "criteria-blank.rows.jsonl")
+    whole = sum(row["setting"] == "gap" and row["segments"] == 1 for row in rows)
+    assert blank["segments"]["walkcut, gap"]["pictures_in_one"] == whole
+
+
+def test_pictures_to_choose_by_are_not_those_of_the_results() -> None:
+    data = tried.choosing_scenes()
+    assert len(data.names) == 50
+    held_out = datasets.held_out_scenes("seeds", 1)
+    assert not np.array_equal(data.load("0-00").image, held_out.load("0000").image)
+    assert not np.array_equal(data.load("0-00").image, data.load("1-00").image)
+    assert len(np.unique(tried.blank_pictures(1).load("constant-3").image.reshape(-1, 3), axis=0)) == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_best_threshold_against_all_thresholds(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    tree = partition(
+        Graph(torch.from_numpy(np.exp(-4 * np.abs(np.subtract.outer(x := rng.uniform(0, 9, 30), x))))), (5, 6)
+    )
+    segment, split = rng.normal(size=(2, len(tree)))
+    needed, ceiling = tree.needed(), 0.8
+
+    def total(threshold: float) -> float:
+        return segment[tree.leaves(threshold)].sum() + split[needed <= threshold].sum()
+
+    leaves = tried.best_threshold(tree, segment, split, ceiling)
+    best = max(total(threshold) for threshold in np.linspace(0, 0.7999, 4000))
+    taken = needed <= needed[np.isin(tree.left, leaves) | np.isin(tree.right, leaves)].max(initial=0)
+    assert segment[leaves].sum() + split[taken].sum() == pytest.approx(best)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "scenes-seeds", "--thresholds", "0.2,3"),
+        ("run", "scenes-seeds", "--thresholds", "0.2,0.2"),
+        ("run", "scenes-seeds", "--methods", "magic"),
+        ("run", "scenes-seeds", "--methods", "kmeans,kmeans"),
+        ("run", "scenes-seeds", "--every", "0"),
+        ("run", "bsds500-tset", "--data", "x"),
+        ("check", "scenes-seeds", "--data", "x"),
+        ("ablate", "weather", "scenes-seeds"),
+    ],
+)
+def test_wrong_words_end_with_code_2(words: tuple[str, ...]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse(*words)
+    assert caught.value.code == 2
+
+
+def test_a_data_set_without_its_folder_says_where_it_is_found() -> None:
+    with pytest.raises(InputError, match="--data DIR"):
+        do("run", "ade20k-150", "--methods", "felzenszwalb")
+
+
+def test_the_repeating_command_holds_no_path(tmp_path: Path) -> None:
+    words = ("--data", str(tmp_path), "--model", str(tmp_path / "mine"), "--thresholds", "0.2,0.4")
+    line = cli.command_line(parse("run", "bsds500-val", *words), "run", "bsds500-val")
+    assert line == "walkcut bench run bsds500-val --data DIR --model mine --thresholds 0.2,0.4"
+
+
+def test_help_loads_neither_torch_nor_scikit() -> None:
+    code = (
+        "import argparse, sys; from walkcut.bench.cli import add_bench;"
+        "add_bench(argparse.ArgumentParser().add_subparsers());"
+        "print(sorted({'torch', 'skimage', 'sklearn', 'scipy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
