@@ -158,7 +158,7 @@ def test_anchors_lie_on_a_grid_and_are_no_more_than_there_are_patches() -> None:
 
 
 def test_diffseg_finds_planted_blocks_and_merges_all_at_a_large_threshold() -> None:
-    method = diffseg.diffseg_method(Planted(), thresholds=(0.5, 50.0), published=0.5)
+    method = diffseg.diffseg_method(Planted(), thresholds=(0.5, 50.0), published=(0.5,))
     assert method.alone == ("tau=0.5",)
     assert recovered(found(method, "tau=0.5", item()))
     assert found(method, "tau=50", item()).max() == 0

@@ -11,8 +11,10 @@ import pytest
 from bench_toys import fake_method, one_segment, toy, toy_classes
 from test_bench_summary import sweep
 
+from walkcut.backbone import Backbone
 from walkcut.bench import ours, roster, table
 from walkcut.bench.cli import DATASETS, METHODS
+from walkcut.bench.look import Looker
 from walkcut.bench.summary import against_first, bench, read_summary
 
 
@@ -95,6 +97,15 @@ def test_every_published_row_has_a_source_and_a_command_that_exists() -> None:
         .replace("150", ""),
     )
     assert METHODS == roster.ROSTER
+
+
+def test_the_line_that_repeats_a_published_row_exists(tiny: Backbone) -> None:
+    lines = set()
+    for method in roster.roster(METHODS, toy_classes(), Looker(tiny, 16)):
+        lines |= {method.name, *(f"{method.name}, {setting}" for setting in method.alone)}
+    for row in table.published()["rows"]:
+        if "run" in row:
+            assert {table.repeating(row, name) for name in row["values"]} <= lines
 
 
 @pytest.mark.parametrize("name", ["bsds500-val", "coco-stuff-27"])

@@ -218,10 +218,16 @@ def _repeated(row: dict, name: str, summaries: Sequence[dict]) -> dict[str, dict
     for summary in summaries if wanted else ():
         models = {config.get("model", {}).get("name", "") for config in summary["methods"].values()}
         if not wanted["model"] or wanted["model"] in models:
-            found = {r["measure"]: r for r in summary["table"] if r["method"] == wanted["line"]}
+            line = repeating(row, name)
+            found = {r["measure"]: r for r in summary["table"] if r["method"] == line}
             if found:
                 return found
     return None
+
+
+def repeating(row: dict, name: str) -> str:
+    """The line of ours that repeats a published row on a data set: a paper may take another setting for one."""
+    return row["run"].get("lines", {}).get(name, row["run"]["line"])
 
 
 def _beside(told: dict | str, ours: dict[str, dict] | None, measure: str) -> str:
@@ -246,7 +252,7 @@ def _beside(told: dict | str, ours: dict[str, dict] | None, measure: str) -> str
 
 def _status(row: dict, name: str, ours: dict | None) -> str:
     if ours is not None:
-        return row["run"]["line"]
+        return repeating(row, name)
     if "run" not in row:
         return ""
     return f"{NOT_RUN}: `{command(name, row['run'])}`"

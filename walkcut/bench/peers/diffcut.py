@@ -80,7 +80,7 @@ def diffcut_method(
     looker: Looker | None,
     seed: int = 0,
     thresholds: tuple[float, ...] = THRESHOLDS,
-    published: float = 0.5,
+    published: tuple[float, ...] = (0.5, 0.2),
     alpha: float = 10.0,
     rescale: bool = True,
     pamr: bool = False,
@@ -101,8 +101,8 @@ def diffcut_method(
     seed : int
         Not used: nothing is drawn but the look's noise.
     thresholds : tuple of float in (0, 2]
-    published : float
-        The setting that stands for the paper's: 0.5 with SSD-1B, 0.2 with SD 1.4.
+    published : tuple of float
+        Settings that stand for the paper's: 0.5 with SSD-1B, 0.2 with SD 1.4.
     alpha : float, positive
     rescale : bool
         Without it, negative cosines count as 0, and the others as they are.
@@ -135,7 +135,7 @@ def diffcut_method(
         config | {"pixels": "closest mean feature, bilinear"} | ({"pamr": refinement} if pamr else {}),
         ("bench/peers/diffcut.py", "bench/peers/pamr.py", "graph.py", "ncut.py", "tree.py", *LOOK),
         run,
-        alone=tuple(name for name in settings if name == f"tau={published:g}"),
+        alone=tuple(f"tau={tau:g}" for tau in published if tau in thresholds),
         swept=settings,
         looker=looker,
     )

@@ -85,7 +85,7 @@ def diffseg_method(
     looker: Looker | None,
     seed: int = 0,
     thresholds: tuple[float, ...] = THRESHOLDS,
-    published: float = 1.1,
+    published: tuple[float, ...] = (1.1, 0.9),
     side: int = 16,
     passes: int = 3,
 ) -> Method:
@@ -105,8 +105,8 @@ def diffseg_method(
         Not used: nothing is drawn but the look's noise.
     thresholds : tuple of float
         On the divergence; one setting each.
-    published : float
-        The setting that stands for the paper's: 1.1 for COCO-Stuff-27, 0.9 for Cityscapes.
+    published : tuple of float
+        Settings that stand for the paper's: 1.1 for COCO-Stuff-27, 0.9 for Cityscapes.
     side : int
         Anchors along each side of the picture.
     passes : int
@@ -132,7 +132,7 @@ def diffseg_method(
         {"look": looker.config, "anchors": side, "passes": passes, "least": LEAST, "pixels": "largest map, bilinear"},
         ("bench/peers/diffseg.py", *LOOK),
         run,
-        alone=tuple(name for name in settings if name == f"tau={published:g}"),
+        alone=tuple(f"tau={tau:g}" for tau in published if tau in thresholds),
         swept=settings,
         looker=looker,
     )
