@@ -119,6 +119,9 @@ def test_scene_complexity_sorts_pictures_by_their_true_regions(tmp_path: Path) -
     assert bins[0] == [2, pytest.approx((1 / 2 + 1 / 4) / 2)]
     assert bins[10] == [1, pytest.approx(1 / 12, abs=1e-4)]
     assert bins[5] == [0, None]
+    least = summary["worst"]["instances"]
+    assert [row["picture"] for row in least] == ["12", "4", "2"]
+    assert (least[0]["segments"], least[0]["regions"]) == (1, 12)
 
 
 def test_named_classes_are_scored_by_every_protocol(tmp_path: Path) -> None:

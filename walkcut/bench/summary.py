@@ -153,6 +153,7 @@ def summarise(
         "segments": segment_counts(lines, own),
         "seconds": seconds(own),
         "complexity": complexity(lines, own),
+        "worst": worst(lines, own),
         "table": table_rows(lines),
         "differences": differences(pairs(lines)),
     }
@@ -198,6 +199,21 @@ def complexity(lines: Sequence[Line], own: dict[str, list[dict]]) -> dict[str, d
                 for i in range(len(COMPLEXITY))
             ]
     return found
+
+
+def worst(lines: Sequence[Line], own: dict[str, list[dict]], most: int = 12) -> dict[str, list[dict]]:
+    """By truth, the pictures that the first line covers least: where to look for what goes wrong."""
+    first = lines[0]
+    rows = [row for row in own[first.method] if row["setting"] == first.settings[0]]
+    return {
+        kind: [
+            {"picture": row["picture"], "segments": row["segments"]}
+            | {name: row["scores"][kind][name] for name in ("covering", "regions")}
+            for row in sorted(rows, key=lambda row: row["scores"][kind]["covering"])[:most]
+        ]
+        for kind, measure in first.scores
+        if measure == "covering"
+    }
 
 
 def bench(
