@@ -86,12 +86,22 @@ def climb(found: Segmentation, truth: np.ndarray, told: tuple[str, ...], connect
 def ladder(looker: Looker, connected: bool = False) -> list[Method]:
     """One method per rung, the method as it is first; each true segmentation is told and scored on its own."""
 
+    kept: dict[object, object] = {}  # of the last look: the usual tree, and one per kind of truth
+
+    def tree(look: Look, kind: str | None, truth: np.ndarray) -> Segmentation:
+        if kept.get("image") is not look.image:
+            kept.clear()
+            kept["image"] = look.image
+        if kind not in kept:
+            kept[kind] = (told_affinity(look, truth) if kind else usual(look)).at(AUTO)
+        return kept[kind]
+
     def method(name: str, told: tuple[str, ...]) -> Method:
         def run(item: Item) -> Iterator[Result]:
             look = looker(item.image)
             for kind, (truth, *_) in item.truths.items():
-                found = told_affinity(look, truth) if "affinity" in told else usual(look)
-                yield Result(SETTING, climb(found.at(AUTO), truth, told, connected), (kind,))
+                found = tree(look, kind if "affinity" in told else None, truth)
+                yield Result(SETTING, climb(found, truth, told, connected), (kind,))
 
         sources = tuple(f"{part}.py" for part in (*CORE, "bench/ladder", "bench/ablate"))
         config = looker.config | {"told": list(told), "leak": LEAK, "connected": connected}

@@ -33,6 +33,15 @@ TITLES = {name: name for name in SIGNS} | {
 }
 
 
+# By kind of truth, the measures that a result holds, the first the one to go by; those of whole trees come on top.
+COLUMNS = {
+    "human": ("covering", "pri", "vi", "boundary"),
+    "instances": ("covering", "miou"),
+    "materials": ("covering", "miou"),
+    "classes": ("miou", "miou, any numbering", "miou, no spare class", "accuracy"),
+}
+
+
 class Scores(Protocol):
     """A measure over pictures and settings."""
 
@@ -179,8 +188,8 @@ def whole_table(cell: dict) -> np.ndarray:
     return table
 
 
-def scores_of(grid: Sequence[Sequence[dict]]) -> dict[str, Scores]:
-    """Every measure that the cells of one kind of truth hold, by name; `grid` is pictures by settings.
+def scores_of(grid: Sequence[Sequence[dict]], kind: str) -> dict[str, Scores]:
+    """Every measure of one kind of truth, by name; `grid` is pictures by settings.
 
     Covering is weighed with pixels times humans as in the BSDS benchmark, everything else alike.
     """
@@ -190,9 +199,9 @@ def scores_of(grid: Sequence[Sequence[dict]]) -> dict[str, Scores]:
     alike = np.ones(len(grid))
     pixels = np.array([line[0]["weight"] for line in grid])
     found: dict[str, Scores] = {}
-    for name, sign in MEANS.items():
+    for name in [name for name in COLUMNS[kind] if name in MEANS]:
         values = np.array([[cell[name] for cell in line] for line in grid])
-        found[name] = Mean(values, pixels if name == "covering" else alike, sign)
+        found[name] = Mean(values, pixels if name == "covering" else alike, MEANS[name])
     for name, sign in TREES.items() if len(grid[0]) == 1 else ():
         values = np.array([[line[0][name]] for line in grid if name in line[0]])
         if len(values):

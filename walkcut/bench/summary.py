@@ -54,7 +54,7 @@ def lines_of(rows: Sequence[dict], pictures: Sequence[str], methods: Sequence[Me
             scores = {
                 (kind, measure): found
                 for kind in grid[0][0]
-                for measure, found in scores_of([[cell[kind] for cell in line] for line in grid]).items()
+                for measure, found in scores_of([[cell[kind] for cell in line] for line in grid], kind).items()
             }
             lines.append(Line(label, method.name, settings, alone, scores))
     return lines

@@ -9,16 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from walkcut.bench.ours import OURS
-from walkcut.bench.scores import SIGNS, TITLES
+from walkcut.bench.scores import COLUMNS, SIGNS, TITLES
 
 PUBLISHED = Path(__file__).with_name("published.json")
-# By kind of truth, the measures that a table shows.
-COLUMNS = {
-    "human": ("covering", "pri", "vi", "boundary"),
-    "instances": ("covering", "miou"),
-    "materials": ("covering", "miou"),
-    "classes": ("miou", "miou, any numbering", "miou, no spare class", "accuracy"),
-}
 SPLITS = {"bsds500-train": "bsds500-test", "bsds500-val": "bsds500-test"}  # whose published numbers stand nearest
 LATEX = str.maketrans({"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "±": r"$\pm$", "−": "$-$", "α": r"$\alpha$"})
 NOT_RUN = "not run yet"
