@@ -120,7 +120,8 @@ class Classes:
         return np.array([getattr(matching.scores(counts), self.measure) for counts in self.counts])
 
     def best(self) -> Aggregate:
-        return _best(self.along())
+        along = self.along()
+        return Aggregate(float(along.max()), int(along.argmax()), float("nan"))
 
     def interval(self) -> Interval:
         _, low, high = matching.bootstrap(self.counts[self.best().setting])[self.measure]
@@ -140,16 +141,17 @@ class Classes:
 
 @dataclass(frozen=True)
 class Numbered:
-    """The field's mIoU, mean over random numberings of the clusters; `values` and `spread` (settings,)."""
+    """The field's mIoU, mean over random numberings of the clusters, at the setting that is best by the field's."""
 
-    values: np.ndarray
-    spread: np.ndarray
+    value: float
+    spread: float
+    setting: int
 
     def along(self) -> np.ndarray:
-        return self.values
+        return np.array([self.value])
 
     def best(self) -> Aggregate:
-        return _best(self.values)
+        return Aggregate(self.value, self.setting, float("nan"))
 
     def interval(self) -> Interval:
         return {}
@@ -158,12 +160,7 @@ class Numbered:
         return {}
 
     def more(self, setting: int) -> dict:
-        return {"spread": round(float(self.spread[setting]), 4)}
-
-
-def _best(along: np.ndarray) -> Aggregate:
-    setting = int(np.argmax(along))
-    return Aggregate(float(along[setting]), setting, float("nan"))
+        return {"spread": round(self.spread, 4)}
 
 
 def class_scores(grid: Sequence[Sequence[dict]]) -> dict[str, Scores]:
@@ -171,10 +168,10 @@ def class_scores(grid: Sequence[Sequence[dict]]) -> dict[str, Scores]:
     columns = [[whole_table(cell) for cell in cells] for cells in zip(*grid, strict=True)]  # per setting
     field = tuple(matching.field_matching(tables) for tables in columns)
     fair = tuple(matching.fair_matching(tables) for tables in columns)
-    numbered = np.array([matching.numberings(tables) for tables in columns])
+    best = Classes(field, "miou").best().setting
     return {
         "miou": Classes(field, "miou"),
-        "miou, any numbering": Numbered(*numbered.T),
+        "miou, any numbering": Numbered(*matching.numberings(columns[best]), best),
         "miou, no spare class": Classes(fair, "miou"),
         "accuracy": Classes(field, "accuracy"),
     }
