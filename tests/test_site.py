@@ -6,6 +6,7 @@ except where the environment sets CI: there a missing browser is a failure.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -18,9 +19,6 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-
-from walkcut.bench.summary import read_summary
-from walkcut.bench.table import markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 HTML = ROOT / "_build" / "html"
@@ -217,13 +215,11 @@ def test_the_front_page_leads_to_the_introduction(chromium: object, site: str) -
     WebDriverWait(chromium, 20).until(lambda browser: browser.current_url == f"{site}/{toc_pages()[0]}.html")
 
 
-def test_displayed_tables_are_tables(site: str) -> None:
+@pytest.mark.parametrize("page", [page for page in toc_pages() if page.startswith("book/")])
+def test_displayed_tables_are_tables(site: str, page: str) -> None:
     """What a cell displays as Markdown is set, not shown as bars and dashes."""
-    page = (HTML / "book" / "results.html").read_text(encoding="utf-8")
-    summaries = (
-        read_summary(ROOT / "book" / "results" / f"{name}.json")
-        for name in ("bsds500-val", "scenes-seeds", "scenes-families")
-    )
-    expected = sum(markdown(summary).count("\n|---") for summary in summaries)
-    assert page.count("<table") == expected + 3  # the peers' speed, their first cuts, and streaming
-    assert "|---|---" not in page
+    text = (HTML / f"{page}.html").read_text(encoding="utf-8")
+    shown = re.sub(r"<pre.*?</pre>", "", text, flags=re.DOTALL)  # a cell's own code may write a table's rule
+    assert not re.search(r"\|\s*---", shown)
+    if page == "book/results":
+        assert text.count("<table") > 10

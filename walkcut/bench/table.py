@@ -225,21 +225,18 @@ def repeating(row: dict, name: str) -> str:
 
 def _beside(told: dict | str, ours: dict[str, dict] | None, measure: str) -> str:
     """A cell: published, then ours with its interval and whether the published value lies inside."""
-    if isinstance(told, str):
-        text, values = told, None
-    else:
-        values = told.get(measure)
-        text = (
-            "" if values is None else " / ".join(f"{v:g}" for v in (values if isinstance(values, list) else [values]))
-        )
+    values = None if isinstance(told, str) else told.get(measure)
+    pairs = not isinstance(told, str) and any(isinstance(value, list) for value in told.values())
+    scale, digits = (1, 2) if pairs else (100, 1)  # shares, best for the data set / per picture; or percent
+    text = told if isinstance(told, str) else ""
+    if values is not None:
+        text = " / ".join(f"{value:.2f}" for value in values) if pairs else f"{values:g}"
     if ours is None or measure not in ours:
         return text
     row = ours[measure]
-    scale = 1 if isinstance(values, list) else 100  # percent where one number stands
     low, high = (scale * x for x in row["interval"]["ods"])
-    one = values[0] if isinstance(values, list) else values
+    one = values[0] if pairs and values else values
     inside = "" if one is None else ("; inside" if low <= one <= high else "; outside")
-    digits = 2 if scale == 1 else 1
     return f"{text} (ours {scale * row['ods']:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]{inside})".strip()
 
 
