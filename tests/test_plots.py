@@ -225,3 +225,32 @@ def test_curve_row_gives_each_panel_its_own_lines() -> None:
         ("s", "", 2),
     ]
     assert {axis.get_xscale() for axis in figure.axes} == {"log"}
+
+
+def test_curve_row_breaks_into_rows_and_hides_what_is_left_over() -> None:
+    line = {"one": ([0.1, 0.9], [0, 1])}
+    figure = plots.curve_row({"a": line, "b": line, "c": line}, "y", logx=False, columns=2)
+    assert [axis.get_xlabel() for axis in figure.axes] == ["a", "b", "c", ""]
+    assert [axis.axison for axis in figure.axes] == [True, True, True, False]
+    assert [axis.get_ylabel() for axis in figure.axes[:3]] == ["y", "", "y"]
+    assert figure.axes[0].get_xscale() == "linear"
+
+
+def test_chances_counts_every_value_and_marks_stand_where_they_belong() -> None:
+    figure = plots.chances([0.1, 0.2, 0.2, 0.3], {"fair": 0.5, "by size": 0.25}, "mIoU")
+    axis = figure.axes[0]
+    assert sum(bar.get_height() for bar in axis.patches) == 4
+    assert [line.get_xdata()[0] for line in axis.lines] == [0.5, 0.25]
+    assert {"4 at random", "fair, 0.500", "by size, 0.250"} == {text.get_text() for text in figure.legends[0].texts}
+
+
+def test_interval_panels_keep_a_group_s_colour_and_name_each_row() -> None:
+    found = {"left": {"x": (0.1, 0.0, 0.2)}, "right": {"x": (-0.1, -0.2, 0.0), "y": (0.3, 0.2, 0.5)}}
+    figure = plots.interval_panels({"both": found, "one": {"right": {"z": (0.0, -0.1, 0.1)}}}, "difference")
+    both, one = figure.axes
+    assert [text.get_text() for text in both.get_yticklabels()] == ["x", "y"]
+    assert [text.get_text() for text in one.get_yticklabels()] == ["z"]
+    assert both.containers[1].lines[0].get_color() == one.containers[0].lines[0].get_color()
+    np.testing.assert_allclose(both.containers[1].lines[0].get_xdata(), [-0.1, 0.3])
+    np.testing.assert_allclose(both.containers[1].lines[2][0].get_segments()[1][:, 0], [0.2, 0.5])
+    assert plots.interval_panels({}, "nothing").axes

@@ -568,12 +568,69 @@ def gallery(
 
 
 def curve_row(
-    panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]], ylabel: str, logy: bool = False
+    panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]],
+    ylabel: str,
+    logy: bool = False,
+    logx: bool = True,
+    columns: int | None = None,
 ) -> Figure:
-    """`curves` side by side, one panel for each label of a logarithmic x axis."""
-    size = (3.2 * len(panels), 3.5)
-    figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False, layout="constrained")
-    for axis, (xlabel, lines) in zip(axes.flat, panels.items(), strict=True):
-        curves(lines, xlabel, ylabel if axis is axes[0, 0] else "", axis, logx=True, logy=logy)
+    """`curves` side by side, or in rows of `columns`, one panel for each label of an x axis."""
+    columns = columns or len(panels)
+    rows = -(-len(panels) // columns)
+    size = (3.2 * columns, 3.5 * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False, layout="constrained")
+    for axis, (xlabel, lines) in zip(axes.flat, panels.items(), strict=False):
+        curves(lines, xlabel, ylabel if axis in axes[:, 0] else "", axis, logx=logx, logy=logy)
         axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+    for axis in axes.flat[len(panels) :]:
+        axis.set_axis_off()
+    return figure
+
+
+def chances(values: Sequence[float], marks: Mapping[str, float], xlabel: str) -> Figure:
+    """A histogram of what chance gave, and single values as vertical lines, each with its name and value."""
+    figure, axis = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
+    axis.hist(values, bins=15, color="0.7", label=f"{len(values)} at random")
+    for number, (name, value) in enumerate(marks.items()):
+        style = {"color": OKABE_ITO[number % 7], "ls": ("-", "--", ":", "-.")[number % 4]}
+        axis.axvline(value, label=f"{name}, {value:.3f}", lw=2, **style)
+    axis.set(xlabel=xlabel, ylabel="count")
+    figure.legend(fontsize=8, ncols=2, loc="outside lower center")
+    return figure
+
+
+def interval_panels(
+    panels: Mapping[str, Mapping[str, Mapping[str, tuple[float, float, float]]]], xlabel: str
+) -> Figure:
+    """`intervals` below one another on one x axis, a panel for each title, as high as its rows need.
+
+    Parameters
+    ----------
+    panels : mapping of title to what `intervals` takes: group, then row, then (value, low, high)
+        The same groups have the same colours in every panel.
+    xlabel : str
+    """
+    groups = list(dict.fromkeys(group for panel in panels.values() for group in panel))
+    rows = [list(dict.fromkeys(name for row in panel.values() for name in row)) for panel in panels.values()]
+    heights = [0.13 * (len(groups) + 1) * (len(names) + 1) + 0.25 for names in rows] or [1]
+    size = {"figsize": (6.4, sum(heights) + 1), "height_ratios": heights}
+    figure, axes = plt.subplots(len(heights), 1, sharex=True, squeeze=False, layout="constrained", **size)
+    for axis, (title, panel), names in zip(axes.flat, panels.items(), rows, strict=False):
+        for group, row in panel.items():
+            number = groups.index(group)
+            style = {"color": OKABE_ITO[number % 7], "fmt": "osD^vP*X"[number % 8], "ms": 4, "lw": 1.3}
+            value, low, high = np.array(list(row.values()), float).reshape(-1, 3).T
+            y = np.array([names.index(name) for name in row]) + 0.7 * ((number + 0.5) / len(groups) - 0.5)
+            axis.errorbar(value, y, xerr=(value - low, high - value), label=group, **style)
+        axis.axvline(0, color="black", lw=1)
+        axis.set(yticks=range(len(names)), ylim=(len(names) - 0.5, -0.5))
+        axis.set_yticklabels(names, fontsize=8)
+        axis.set_title(title, fontsize=9, loc="left")
+        axis.grid(axis="x", alpha=0.3)
+    axes.flat[-1].set_xlabel(xlabel)
+    if groups:
+        handles = {
+            label: line for axis in axes.flat for line, label in zip(*axis.get_legend_handles_labels(), strict=True)
+        }
+        figure.legend(handles.values(), handles.keys(), fontsize=8, ncols=2, loc="outside lower center")
     return figure
