@@ -1,0 +1,93 @@
+"""Numbers are picked from the rows they stand in, and what was not measured is told."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from walkcut.backbone import load_backbone
+from walkcut.bench import reading
+from walkcut.bench.look import Look
+from walkcut.errors import InputError
+from walkcut.scenes import make_scene
+
+TABLE = [
+    {"method": "walkcut", "truth": "materials", "measure": "covering", "ods": 0.5, "curve": [0.2, 0.5]},
+    {"method": "walkcut", "truth": "instances", "measure": "covering", "ods": 0.4, "curve": [0.4, 0.1]},
+    {"method": "walkcut, region-map", "truth": "instances", "measure": "concordance", "ods": 0.8}
+    | {"interval": {"ods": [0.7, 0.9]}},
+]
+DIFFERENCES = [
+    {"method": own, "baseline": "other", "truth": truth, "measure": "covering", "choice": "ods"}
+    | {"difference": value, "low": value - 0.1, "high": value + 0.1}
+    for own, truth, value in (
+        ("walkcut, region-map", "materials", 0.3),
+        ("walkcut, parts, region-map", "materials", 0.2),
+        ("walkcut, parts, region-map", "instances", -0.2),
+        ("k=2, region-map", "materials", -0.3),
+        ("k=2", "materials", 0.0),
+    )
+]
+SUMMARY = {
+    "methods": {"walkcut": {"settings": ["region-map", "0.1", "0.2"], "alone": ["region-map"]}, "k=2": {}},
+    "table": TABLE,
+    "differences": DIFFERENCES,
+    "complexity": {"materials": {"walkcut": [[0, None], [3, 0.7], [0, None], [1, 0.0], [2, 0.3]]}},
+}
+
+
+def test_constants_leave_out_what_stands_alone() -> None:
+    assert reading.constants(SUMMARY, "walkcut", "instances") == ([0.1, 0.2], [0.4, 0.1])
+
+
+def test_a_row_that_is_missing_is_named() -> None:
+    with pytest.raises(InputError, match="'vi'"):
+        reading.row_where(TABLE, measure="vi")
+
+
+def test_gains_tell_the_automatic_threshold_from_the_best_constant() -> None:
+    assert reading.gains(SUMMARY, "materials", ", region-map")["k=2"] == pytest.approx((-0.3, -0.4, -0.2))
+    assert reading.gains(SUMMARY, "materials")["k=2"] == pytest.approx((0.0, -0.1, 0.1))
+
+
+def test_empty_bins_are_no_points_and_a_covering_of_zero_is_one() -> None:
+    assert reading.by_complexity(SUMMARY, "materials", ["walkcut"]) == {"walkcut": ([7, 29.5, 59.5], [0.7, 0.0, 0.3])}
+
+
+def test_rivals_meet_segments_on_materials_and_parts_elsewhere() -> None:
+    columns = [("a", "materials"), ("a", "instances")]
+    table = reading.rivals_table({"a": SUMMARY}, columns, ["other", "unknown"])
+    assert table.rows[0] == ["other", "+0.300 [+0.200, +0.400]", "-0.200 [-0.300, -0.100]"]
+    assert table.rows[1] == ["unknown", "", ""]
+
+
+def test_trees_are_a_row_for_each_measure() -> None:
+    table = reading.trees_table({"a": SUMMARY})
+    assert table.head == ["tree", "walkcut"]
+    assert table.rows == [["a, instances: concordance", "0.800 [0.700, 0.900]"]]
+
+
+@pytest.mark.parametrize(
+    ("what", "name", "command"),
+    [
+        ("steps", "bsds500-val", "walkcut bench ablate steps bsds500-val --data DIR"),
+        ("ladder", "scenes-seeds", "walkcut bench ladder scenes-seeds\n"),
+    ],
+)
+def test_what_was_not_run_names_its_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str, name: str, command: str
+) -> None:
+    assert reading.read_change(tmp_path, what, name) is None
+    assert f"not run yet: {command}" in capsys.readouterr().out
+
+
+def test_a_picture_gains_by_what_its_ladder_is_told() -> None:
+    scene = make_scene([1, 2, 3], 64)
+    found = reading.rungs(Look(load_backbone("dead-leaves", "cpu"), scene.image, 16), scene.materials)
+    values = {rung: value for rung, (_, value) in found.items()}
+    assert values["threshold"] >= values["as it is"]
+    assert values["affinity"] > values["as it is"]
+    assert all(
+        labels.shape == scene.materials.shape and np.issubdtype(labels.dtype, np.integer)
+        for labels, _ in found.values()
+    )

@@ -1,0 +1,139 @@
+"""Pick numbers out of results that are already written, for the tables and figures of the book."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from walkcut.bench.ablate import usual
+from walkcut.bench.ladder import climb, told_affinity
+from walkcut.bench.look import Look
+from walkcut.bench.metrics import contingency, covering
+from walkcut.bench.ours import AUTO, OURS
+from walkcut.bench.scores import TREES
+from walkcut.bench.summary import COMPLEXITY, read_summary
+from walkcut.bench.table import NOT_RUN, Table, gap
+from walkcut.errors import InputError
+
+Line = tuple[Sequence[float], Sequence[float]]  # x and y
+Interval = tuple[float, float, float]  # value, low, high
+
+
+def rows_where(rows: Sequence[dict], **wanted: object) -> list[dict]:
+    """Rows of a summary's "table" or "differences" with all these values."""
+    return [row for row in rows if wanted.items() <= row.items()]
+
+
+def row_where(rows: Sequence[dict], **wanted: object) -> dict:
+    """The first such row; InputError if there is none."""
+    found = rows_where(rows, **wanted)
+    if not found:
+        raise InputError(f"The result has no row with {wanted}: measure it anew with walkcut bench.")
+    return found[0]
+
+
+def read_change(folder: Path, what: str, name: str) -> dict | None:
+    """The result of an ablation, or of "ladder", on a data set; where there is none, the command that makes it is told.
+
+    Parameters
+    ----------
+    folder : path
+        Where results lie.
+    what : str
+        One of `walkcut.bench.ablate.ABLATIONS`, or "ladder".
+    name : str
+        Of the data set.
+    """
+    words = ("ladder", name) if what == "ladder" else ("ablate", what, name)
+    path = folder / f"{'-'.join(words)}.json"
+    if path.is_file():
+        return read_summary(path)
+    data = "" if name.startswith("scenes") else " --data DIR"
+    print(f"{NOT_RUN}: walkcut bench {' '.join(words)}{data}")
+    return None
+
+
+def constants(summary: dict, method: str, truth: str) -> Line:
+    """A method's constant thresholds, and covering at each."""
+    described = summary["methods"][method]
+    settings = [float(s) for s in described["settings"] if s not in described["alone"]]
+    return settings, row_where(summary["table"], method=method, truth=truth, measure="covering")["curve"]
+
+
+def gains(summary: dict, truth: str, ending: str = "") -> dict[str, Interval]:
+    """Of an ablation or a ladder: each change's difference in covering from the first method, with its interval.
+
+    Parameters
+    ----------
+    truth : str
+    ending : str
+        ", region-map" for the automatic threshold; none for the best constant, or where there is one value.
+    """
+    rows = rows_where(summary["differences"], truth=truth, measure="covering", choice="ods")
+    names = {f"{name}{ending}": name for name in summary["methods"]}
+    rows = [row for row in rows if row["method"] in names]
+    return {names[row["method"]]: (row["difference"], row["low"], row["high"]) for row in rows}
+
+
+def by_complexity(summary: dict, truth: str, labels: Sequence[str]) -> dict[str, Line]:
+    """Mean covering of some lines of a table, at the middle of each bin of true regions that holds pictures."""
+    ends = np.array([*COMPLEXITY, 2 * COMPLEXITY[-1]])
+    middles = (ends[:-1] + ends[1:] - 1) / 2
+    found = {}
+    for label in labels:
+        bins = [
+            (x, value) for x, (count, value) in zip(middles, summary["complexity"][truth][label], strict=True) if count
+        ]
+        found[label] = [x for x, _ in bins], [value for _, value in bins]
+    return found
+
+
+def rivals_table(results: Mapping[str, dict], columns: Sequence[tuple[str, str]], rivals: Sequence[str]) -> Table:
+    """Paired differences in covering of our default criterion from other lines: segments where the truth is materials,
+    parts elsewhere.
+
+    Parameters
+    ----------
+    results : mapping of name to summary
+    columns : sequence of (name of the result, truth)
+    rivals : sequence of labels
+    """
+    lines = {rival: [rival] for rival in rivals}
+    for name, truth in columns:
+        own = f"{OURS}, {AUTO}" if truth == "materials" else f"{OURS}, parts, {AUTO}"
+        wanted = {"method": own, "truth": truth, "measure": "covering", "choice": "ods"}
+        cells = {row["baseline"]: gap(row) for row in rows_where(results[name]["differences"], **wanted)}
+        for rival in rivals:
+            lines[rival].append(cells.get(rival, ""))
+    return Table(["ours minus", *(f"{name}, {truth}" for name, truth in columns)], list(lines.values()))
+
+
+def trees_table(results: Mapping[str, dict]) -> Table:
+    """Measures of whole trees with their intervals: a row for each, a column for each method that has any."""
+    lines: dict[str, dict[str, str]] = {}
+    for name, summary in results.items():
+        for row in summary["table"]:
+            if row["measure"] in TREES:
+                low, high = row["interval"]["ods"]
+                cells = lines.setdefault(f"{name}, {row['truth']}: {row['measure']}", {})
+                cells[row["method"].split(",")[0]] = f"{row['ods']:.3f} [{low:.3f}, {high:.3f}]"
+    methods = list(dict.fromkeys(method for cells in lines.values() for method in cells))
+    return Table(["tree", *methods], [[title, *(cells.get(m, "") for m in methods)] for title, cells in lines.items()])
+
+
+def rungs(look: Look, truth: np.ndarray) -> dict[str, tuple[np.ndarray, float]]:
+    """One picture on the ladder, one stage at a time: its labels (H, W), and how well they cover the truth.
+
+    Parameters
+    ----------
+    look : Look
+    truth : int (H, W)
+    """
+    mine, knowing = usual(look).at(AUTO), told_affinity(look, truth).at(AUTO)
+    told = {"as it is": (mine, ()), "pixels": (mine, ("pixels",)), "threshold": (mine, ("threshold",))}
+    found = {
+        rung: climb(tree, truth, stages, False) for rung, (tree, stages) in (told | {"affinity": (knowing, ())}).items()
+    }
+    return {rung: (labels, covering(contingency(truth, labels))) for rung, labels in found.items()}
