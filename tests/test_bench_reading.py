@@ -61,6 +61,28 @@ def test_rivals_meet_segments_on_materials_and_parts_elsewhere() -> None:
     assert table.rows[1] == ["unknown", "", ""]
 
 
+def test_the_short_table_keeps_the_default_criterion_only() -> None:
+    names = ("walkcut, region-map", "walkcut, gap", "walkcut, parts, gap", "walkcut", "paper-v1, gap")
+    rows = [{"method": name, "truth": "human", "measure": "covering", "ods": 0.5, "curve": [0.5]} for name in names]
+    table = reading.short_table({"table": rows, "methods": {}})
+    assert [row[0] for row in table.rows] == ["walkcut, region-map", "walkcut", "paper-v1, gap"]
+
+
+def test_the_two_kinds_of_matching_are_never_in_one_table() -> None:
+    each, whole = reading.published_by_matching("coco-stuff-27").values()
+    assert "STEGO" in {row[0] for row in whole.rows}
+    assert "STEGO" not in {row[0] for row in each.rows}
+    assert not any("matching" in row[0] for row in each.rows + whole.rows)
+
+
+def test_half_widths_are_those_of_both_lines_and_of_their_difference() -> None:
+    what = {"truth": "human", "measure": "covering"}
+    table = [what | {"method": name, "interval": {"ods": ends}} for name, ends in (("a", [0, 0.4]), ("b", [0.1, 0.3]))]
+    differences = [what | {"method": "a", "baseline": "b", "choice": "ods", "low": -0.05, "high": 0.05}]
+    summary = {"table": table, "differences": differences}
+    assert reading.half_widths(summary, "a", "b", "human") == pytest.approx((0.2, 0.1, 0.05))
+
+
 def test_trees_are_a_row_for_each_measure() -> None:
     table = reading.trees_table({"a": SUMMARY})
     assert table.head == ["tree", "walkcut"]

@@ -11,14 +11,19 @@ from walkcut.bench.ablate import usual
 from walkcut.bench.ladder import climb, told_affinity
 from walkcut.bench.look import Look
 from walkcut.bench.metrics import contingency, covering
-from walkcut.bench.ours import AUTO, OURS
+from walkcut.bench.ours import AUTO, OTHERS, OURS
 from walkcut.bench.scores import TREES
 from walkcut.bench.summary import COMPLEXITY, read_summary
-from walkcut.bench.table import NOT_RUN, Table, gap
+from walkcut.bench.table import NOT_RUN, Table, beside_published, gap, main_table
 from walkcut.errors import InputError
 
 Line = tuple[Sequence[float], Sequence[float]]  # x and y
 Interval = tuple[float, float, float]  # value, low, high
+RIVALS = (
+    *("paper-v1", "paper-v1, parts", "paper-v2", "DiffSeg", "DiffCut", "DiffCut, PAMR", "AutoSC, gap with the next"),
+    *("MaskCut", "k-means, features, true K", "spectral clustering, scikit-learn, true K", "SLIC + NCut"),
+    *("mean shift", "Felzenszwalb", "k-means, colour"),
+)
 
 
 def rows_where(rows: Sequence[dict], **wanted: object) -> list[dict]:
@@ -90,7 +95,9 @@ def by_complexity(summary: dict, truth: str, labels: Sequence[str]) -> dict[str,
     return found
 
 
-def rivals_table(results: Mapping[str, dict], columns: Sequence[tuple[str, str]], rivals: Sequence[str]) -> Table:
+def rivals_table(
+    results: Mapping[str, dict], columns: Sequence[tuple[str, str]], rivals: Sequence[str] = RIVALS
+) -> Table:
     """Paired differences in covering of our default criterion from other lines: segments where the truth is materials,
     parts elsewhere.
 
@@ -108,6 +115,32 @@ def rivals_table(results: Mapping[str, dict], columns: Sequence[tuple[str, str]]
         for rival in rivals:
             lines[rival].append(cells.get(rival, ""))
     return Table(["ours minus", *(f"{name}, {truth}" for name, truth in columns)], list(lines.values()))
+
+
+def short_table(summary: dict) -> Table:
+    """The main table without the criteria that are not the default."""
+    head, rows = main_table(summary)
+    left_out = tuple(f"{OURS}{part}, {other}" for part in ("", ", parts") for other in OTHERS)
+    return Table(head, [row for row in rows if not row[0].startswith(left_out)])
+
+
+def published_by_matching(name: str) -> dict[str, Table]:
+    """Published rows of a data set with classes, apart by how clusters got their names."""
+    head, rows = beside_published(name, [])
+    kinds: dict[str, list[list[str]]] = {"one matching for each picture": [], "one matching for the data set": []}
+    for row in rows:
+        whole = row[0].endswith(" (one matching for the data set)")
+        kinds[list(kinds)[whole]].append([row[0].partition(" (one matching")[0], *row[1:]])
+    return {kind: Table(head, lines) for kind, lines in kinds.items()}
+
+
+def half_widths(summary: dict, own: str, rival: str, truth: str) -> tuple[float, float, float]:
+    """Half the width of two lines' intervals of covering, and of that of their paired difference."""
+    what = {"truth": truth, "measure": "covering"}
+    lines = (row_where(summary["table"], method=method, **what)["interval"]["ods"] for method in (own, rival))
+    paired = row_where(summary["differences"], method=own, baseline=rival, choice="ods", **what)
+    mine, theirs, both = ((high - low) / 2 for low, high in (*lines, (paired["low"], paired["high"])))
+    return mine, theirs, both
 
 
 def trees_table(results: Mapping[str, dict]) -> Table:
