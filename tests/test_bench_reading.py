@@ -26,10 +26,12 @@ DIFFERENCES = [
         ("walkcut, parts, region-map", "instances", -0.2),
         ("k=2, region-map", "materials", -0.3),
         ("k=2", "materials", 0.0),
+        ("down_blocks.0.attentions.1, 0", "materials", 0.1),
     )
 ]
 SUMMARY = {
-    "methods": {"walkcut": {"settings": ["region-map", "0.1", "0.2"], "alone": ["region-map"]}, "k=2": {}},
+    "methods": {"walkcut": {"settings": ["region-map", "0.1", "0.2"], "alone": ["region-map"]}}
+    | {"k=2": {}, "down_blocks.0.attentions.1, 0": {}},
     "table": TABLE,
     "differences": DIFFERENCES,
     "complexity": {"materials": {"walkcut": [[0, None], [3, 0.7], [0, None], [1, 0.0], [2, 0.3]]}},
@@ -47,7 +49,9 @@ def test_a_row_that_is_missing_is_named() -> None:
 
 def test_gains_tell_the_automatic_threshold_from_the_best_constant() -> None:
     assert reading.gains(SUMMARY, "materials", ", region-map")["k=2"] == pytest.approx((-0.3, -0.4, -0.2))
-    assert reading.gains(SUMMARY, "materials")["k=2"] == pytest.approx((0.0, -0.1, 0.1))
+    best = reading.gains(SUMMARY, "materials")
+    assert list(best) == ["k=2", "down 0.1, 0"]
+    assert best["k=2"] == pytest.approx((0.0, -0.1, 0.1))
 
 
 def test_empty_bins_are_no_points_and_a_covering_of_zero_is_one() -> None:

@@ -612,7 +612,7 @@ def interval_panels(
     """
     groups = list(dict.fromkeys(group for panel in panels.values() for group in panel))
     rows = [list(dict.fromkeys(name for row in panel.values() for name in row)) for panel in panels.values()]
-    heights = [0.13 * (len(groups) + 1) * (len(names) + 1) + 0.25 for names in rows] or [1]
+    heights = [0.09 * (len(groups) + 1) * (len(names) + 1) + 0.2 for names in rows] or [1]
     size = {"figsize": (6.4, sum(heights) + 1), "height_ratios": heights}
     figure, axes = plt.subplots(len(heights), 1, sharex=True, squeeze=False, layout="constrained", **size)
     for axis, (title, panel), names in zip(axes.flat, panels.items(), rows, strict=False):

@@ -70,6 +70,8 @@ def constants(summary: dict, method: str, truth: str) -> Line:
 def gains(summary: dict, truth: str, ending: str = "") -> dict[str, Interval]:
     """Of an ablation or a ladder: each change's difference in covering from the first method, with its interval.
 
+    Long names of layers are shortened.
+
     Parameters
     ----------
     truth : str
@@ -77,7 +79,9 @@ def gains(summary: dict, truth: str, ending: str = "") -> dict[str, Interval]:
         ", region-map" for the automatic threshold; none for the best constant, or where there is one value.
     """
     rows = rows_where(summary["differences"], truth=truth, measure="covering", choice="ods")
-    names = {f"{name}{ending}": name for name in summary["methods"]}
+    names = {
+        f"{name}{ending}": name.replace("_blocks.", " ").replace(".attentions.", ".") for name in summary["methods"]
+    }
     rows = [row for row in rows if row["method"] in names]
     return {names[row["method"]]: (row["difference"], row["low"], row["high"]) for row in rows}
 
