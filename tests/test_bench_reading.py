@@ -42,6 +42,12 @@ def test_constants_leave_out_what_stands_alone() -> None:
     assert reading.constants(SUMMARY, "walkcut", "instances") == ([0.1, 0.2], [0.4, 0.1])
 
 
+def test_the_default_criterion_is_a_level_beside_the_constants() -> None:
+    level = {"method": "walkcut, region-map", "truth": "instances", "measure": "covering", "ods": 0.3}
+    found = reading.with_automatic(SUMMARY | {"table": [*TABLE, level]}, "walkcut", "instances")
+    assert found == {"constant": ([0.1, 0.2], [0.4, 0.1]), "automatic": ([0.1, 0.2], [0.3, 0.3])}
+
+
 def test_a_row_that_is_missing_is_named() -> None:
     with pytest.raises(InputError, match="'vi'"):
         reading.row_where(TABLE, measure="vi")

@@ -67,6 +67,13 @@ def constants(summary: dict, method: str, truth: str) -> Line:
     return settings, row_where(summary["table"], method=method, truth=truth, measure="covering")["curve"]
 
 
+def with_automatic(summary: dict, method: str, truth: str) -> dict[str, Line]:
+    """`constants`, and beside them the default criterion as a level line."""
+    settings, values = constants(summary, method, truth)
+    row = row_where(summary["table"], method=f"{method}, {AUTO}", truth=truth, measure="covering")
+    return {"constant": (settings, values), "automatic": ([settings[0], settings[-1]], 2 * [row["ods"]])}
+
+
 def gains(summary: dict, truth: str, ending: str = "") -> dict[str, Interval]:
     """Of an ablation or a ladder: each change's difference in covering from the first method, with its interval.
 
