@@ -136,13 +136,21 @@ def short_table(summary: dict) -> Table:
 
 
 def published_by_matching(name: str) -> dict[str, Table]:
-    """Published rows of a data set with classes, apart by how clusters got their names."""
+    """Published rows of a data set with classes, apart by how clusters got their names; without commands."""
     head, rows = beside_published(name, [])
     kinds: dict[str, list[list[str]]] = {"one matching for each picture": [], "one matching for the data set": []}
-    for row in rows:
-        whole = row[0].endswith(" (one matching for the data set)")
-        kinds[list(kinds)[whole]].append([row[0].partition(" (one matching")[0], *row[1:]])
+    for label, *cells in rows:
+        whole = label.endswith(" (one matching for the data set)")
+        cells = [cell.partition(": `")[0] for cell in cells]
+        kinds[list(kinds)[whole]].append([label.partition(" (one matching")[0], *cells])
     return {kind: Table(head, lines) for kind, lines in kinds.items()}
+
+
+def published_commands(name: str) -> list[str]:
+    """The commands that run what stands beside the published rows of a data set, each once."""
+    _, rows = beside_published(name, [])
+    found = (cell.partition(": `")[2].rstrip("`") for row in rows for cell in row if cell.startswith(NOT_RUN))
+    return list(dict.fromkeys(found))
 
 
 def half_widths(summary: dict, own: str, rival: str, truth: str) -> tuple[float, float, float]:
