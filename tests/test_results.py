@@ -7,14 +7,17 @@ from pathlib import Path
 import pytest
 
 from walkcut.bench.summary import read_summary
-from walkcut.bench.table import markdown
+from walkcut.bench.table import beside_published, cell, markdown
 from walkcut.threshold import AUTO, CRITERIA
 
 ROOT = Path(__file__).resolve().parent.parent
 EVERY = sorted((ROOT / "book" / "results").rglob("*.json"))
 RESULTS = [path for path in EVERY if "methods" in json.loads(path.read_text())]  # of a data set
 SHOWN = {"bsds500-val": "human", "scenes-seeds": "materials", "scenes-families": "materials"}
-METHODS = ("walkcut, parts", "walkcut", "Felzenszwalb", "k-means, colour")
+METHODS = (
+    *("walkcut, parts", "walkcut", "paper-v1, parts", "DiffSeg", "mean shift", "SLIC + NCut", "Felzenszwalb"),
+    *("k-means, colour", "k-means, colour, true K"),
+)
 
 
 def readme_row(method: str) -> str:
@@ -23,7 +26,7 @@ def readme_row(method: str) -> str:
     for name, truth in SHOWN.items():
         table = read_summary(ROOT / "book" / "results" / f"{name}.json")["table"]
         found = [r for r in table if (r["method"], r["truth"], r["measure"]) == (method, truth, "covering")]
-        cells.append(f"{found[0]['ods']:.3f} / {found[0]['ois']:.3f}" if found else "not run yet")
+        cells.append(cell(found[0]) if found else "not run yet")
     return f"| {method} | " + " | ".join(cells) + " |"
 
 
@@ -50,12 +53,12 @@ def test_the_readme_tells_the_committed_numbers(method: str) -> None:
     assert readme_row(method) in (ROOT / "README.md").read_text()
 
 
-def result(name: str) -> tuple[dict, dict]:
-    """Table and differences from Felzenszwalb, by (method, truth, measure), the latter by choice too."""
+def result(name: str, baseline: str = "Felzenszwalb") -> tuple[dict, dict]:
+    """Table, and differences from a baseline, by (method, truth, measure), the latter by choice too."""
     summary = read_summary(ROOT / "book" / "results" / f"{name}.json")
     table = {(r["method"], r["truth"], r["measure"]): r for r in summary["table"]}
-    gaps = {(r["method"], r["truth"], r["measure"], r["choice"]): r for r in summary["differences"]}
-    return table, gaps
+    rows = [r for r in summary["differences"] if r["baseline"] == baseline]
+    return table, {(r["method"], r["truth"], r["measure"], r["choice"]): r for r in rows}
 
 
 def test_the_page_says_what_the_photographs_say() -> None:
@@ -63,11 +66,28 @@ def test_the_page_says_what_the_photographs_say() -> None:
     for choice in ("ods", "ois"):
         gap = gaps["walkcut, parts", "human", "covering", choice]
         assert gap["low"] < gap["difference"] < 0 < gap["high"]
+        assert gaps["walkcut, parts", "human", "boundary", choice]["high"] < 0
     assert gaps["walkcut, parts", "human", "vi", "ods"]["high"] < 0
     assert gaps["walkcut, parts", "human", "pri", "ods"]["high"] <= 0
+    slic = result("bsds500-val", "SLIC + NCut")[1]["walkcut, parts", "human", "covering", "ods"]
+    assert slic["low"] < 0 < slic["high"]
+    assert result("bsds500-val", "mean shift")[1]["walkcut, parts", "human", "covering", "ods"]["high"] < 0
+    paper = result("bsds500-val", "paper-v1, parts")[1]["walkcut, parts", "human", "covering", "ods"]
+    assert paper["low"] < 0 < paper["high"]
+    gap = result("bsds500-val", "paper-v1, parts, gap")[1][f"walkcut, parts, {AUTO}", "human", "covering", "ods"]
+    assert gap["low"] > 0
     for method in ("walkcut", "walkcut, parts"):
         best, auto = (table[name, "human", "covering"]["ods"] for name in (method, f"{method}, {AUTO}"))
         assert 0 < best - auto < 0.01
+
+
+def test_what_repeats_a_published_row_lands_near_it() -> None:
+    """The published test split, our validation split: the same program scored by our measures."""
+    val = read_summary(ROOT / "book" / "results" / "bsds500-val.json")
+    rows = {row[0]: row for row in beside_published("bsds500-val", [val]).rows}
+    for name in ("Felzenszwalb-Huttenlocher", "mean shift"):
+        assert all("; inside)" in cell for cell in rows[name][1:4])  # covering, PRI, VI
+    assert "; inside)" in rows["Felzenszwalb-Huttenlocher"][4]  # boundary F
 
 
 def test_the_default_was_chosen_by_what_was_measured() -> None:
