@@ -41,7 +41,7 @@ class Planted:
         noise = torch.randn(len(flat), 16, generator=torch.Generator().manual_seed(0))
         values = torch.nn.functional.one_hot(flat, 16).float() + 0.01 * noise
         self.look = SimpleNamespace(
-            attention=AttentionMaps({grid: P.float()}), features=Features(values, grid), walk=Walk(P, grid)
+            attention=AttentionMaps({grid: P.float()}), features=Features(values, grid), walk=lambda: Walk(P, grid)
         )
 
     def __call__(self, image: np.ndarray) -> SimpleNamespace:
