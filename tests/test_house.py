@@ -115,11 +115,11 @@ def test_notebooks_hold_only_the_outputs_that_are_compared(path: Path) -> None:
 
 def test_the_notation_names_functions_that_exist() -> None:
     text = (ROOT / "book" / "notation.md").read_text(encoding="utf-8")
-    names = re.findall(r"`walkcut\.(\w+)\.([\w.]+)`", text)
+    names = re.findall(r"`(walkcut\.(?:bench\.)?\w+)\.([\w.]+)`", text)
     assert names
     for module, path in names:
-        found = functools.reduce(getattr, path.split("."), importlib.import_module(f"walkcut.{module}"))
-        assert found.__doc__, f"walkcut.{module}.{path} has no docstring"
+        found = functools.reduce(getattr, path.split("."), importlib.import_module(module))
+        assert found.__doc__, f"{module}.{path} has no docstring"
 
 
 def test_the_pins_are_the_declared_dependencies_within_their_ranges() -> None:
