@@ -18,9 +18,10 @@ from walkcut.bench import datasets, semantic
 from walkcut.bench.catalogue import DATASETS, open_dataset
 from walkcut.bench.check import check
 from walkcut.bench.datasets import bsds500
-from walkcut.bench.semantic import LABELS, PROTOCOLS, SEMANTIC, layout, nearest, square
+from walkcut.bench.semantic import LABELS, PROTOCOLS, SEMANTIC, layout, square
 from walkcut.errors import InputError
 from walkcut.images import resize_image
+from walkcut.pixels import nearest
 
 COCO = LABELS / "coco-stuff-27.txt"
 COCO_LAYOUTS = [("val2017", "annotation_val2017"), ("images/val2017", "annotations/val2017")]

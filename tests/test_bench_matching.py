@@ -131,8 +131,8 @@ def test_equal_sizes_are_numbered_by_first_appearance() -> None:
 
 def test_labels_are_read_at_the_centre_of_the_truths_pixels() -> None:
     labels = np.arange(12).reshape(3, 4)
-    assert matching.read_nearest(labels, (6, 8)).tolist() == labels.repeat(2, 0).repeat(2, 1).tolist()
-    assert matching.read_nearest(labels, (1, 2)).tolist() == [[5, 7]]
+    assert matching.nearest(labels, (6, 8)).tolist() == labels.repeat(2, 0).repeat(2, 1).tolist()
+    assert matching.nearest(labels, (1, 2)).tolist() == [[5, 7]]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from walkcut.attention import AttentionMaps, Features, attend, features
+from walkcut.attention import Features, attend, features
 from walkcut.backbone import Backbone, load_backbone
 from walkcut.images import check_image
 from walkcut.pixels import connected_parts, pixel_labels, soft_membership, without_gaps
@@ -143,36 +143,9 @@ def segment(
     with _timed(timings, "attention"):
         attention = attend(backbone, image, grid, timesteps, seed)
         seen = features(backbone, image, grid, timesteps, seed) if chosen.graph == "features" else None
-    return cut_attention(image, backbone, attention, chosen, seen, timings)
-
-
-def cut_attention(
-    image: np.ndarray,
-    backbone: Backbone,
-    attention: AttentionMaps,
-    preset: str | Preset = "walkcut",
-    features: Features | None = None,
-    timings: dict[str, float] | None = None,
-) -> Segmentation:
-    """What `segment` does once the denoiser has looked: several settings can share one look.
-
-    Parameters
-    ----------
-    image : uint8 (H, W, 3)
-    backbone : Backbone
-        That looked: its prior on distance and its ceiling are used.
-    attention : AttentionMaps
-    preset : str or Preset
-    features : Features, optional
-        For the graph "features" alone.
-    timings : dict, optional
-        Seconds of the stages before; those of walk, cut and pixels are added.
-    """
-    chosen = find_preset(preset)
-    timings = {} if timings is None else timings
     with _timed(timings, "walk"):
         walk = walk_for(chosen, backbone, attention)
-    return cut_walk(image, backbone, walk, chosen, features, timings)
+    return cut_walk(image, backbone, walk, chosen, seen, timings)
 
 
 def cut_walk(
@@ -183,7 +156,21 @@ def cut_walk(
     features: Features | None = None,
     timings: dict[str, float] | None = None,
 ) -> Segmentation:
-    """The rest of the method, for a walk made in any way; arguments as for `cut_attention`."""
+    """What `segment` does once there is a walk: several settings can share one look, and a walk be made in any way.
+
+    Parameters
+    ----------
+    image : uint8 (H, W, 3)
+    backbone : Backbone
+        That looked: its prior on distance and its ceiling are used.
+    walk : Walk
+        Its steps are taken already.
+    preset : str or Preset
+    features : Features, optional
+        For the graph "features" alone.
+    timings : dict, optional
+        Seconds of the stages before; those of cut and pixels are added.
+    """
     chosen = find_preset(preset)
     stop = check_threshold(chosen.criterion)
     timings = {} if timings is None else timings

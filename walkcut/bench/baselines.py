@@ -19,7 +19,7 @@ from walkcut.bench.method import Method, Result
 from walkcut.errors import InputError
 from walkcut.graph import Graph
 from walkcut.images import resize_image
-from walkcut.pixels import connected_parts, without_gaps
+from walkcut.pixels import connected_parts, nearest, without_gaps
 from walkcut.tree import partition
 
 FELZENSZWALB_SCALES = (10, 30, 60, 100, 200, 400, 700, 1000, 1500, 2000, 3000, 4000)
@@ -233,12 +233,10 @@ def mean_shift_method(
         height, width = item.image.shape[:2]
         scale = min(1.0, side / max(height, width))
         small = resize_image(item.image, (max(1, round(height * scale)), max(1, round(width * scale))))
-        y = (np.arange(height) * 2 + 1) * small.shape[0] // (2 * height)
-        x = (np.arange(width) * 2 + 1) * small.shape[1] // (2 * width)
         for space in spaces:
             for colour in ranges:
                 labels = mean_shift_labels(small, space, colour, smallest)
-                yield Result(f"space={space:g}, colour={colour:g}", labels[np.ix_(y, x)])
+                yield Result(f"space={space:g}, colour={colour:g}", nearest(labels, (height, width)))
 
     settings = tuple(f"space={space:g}, colour={colour:g}" for space in spaces for colour in ranges)
     config = {"smallest": smallest, "side": side} | library("opencv-python-headless")

@@ -20,14 +20,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from walkcut.errors import InputError
+from walkcut.pixels import nearest
 
 UNLABELLED = "No pixel of these pictures is labelled: there is nothing to score."
-
-
-def read_nearest(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Labels (h, w) at `shape` (H, W): each pixel takes the label at its centre."""
-    rows, columns = ((2 * np.arange(new) + 1) * old // (2 * new) for old, new in zip(labels.shape, shape, strict=True))
-    return labels[rows[:, None], columns]
 
 
 def class_table(truth: np.ndarray, labels: np.ndarray, classes: int, renumber: bool = True) -> np.ndarray:
@@ -64,7 +59,7 @@ def class_table(truth: np.ndarray, labels: np.ndarray, classes: int, renumber: b
         raise InputError(
             f"The truth holds class {truth.max()}, but there are only {classes} classes, 0..{classes - 1}."
         )
-    clusters = read_nearest(labels, truth.shape).ravel().astype(np.int64)
+    clusters = nearest(labels, truth.shape).ravel().astype(np.int64)
     if renumber:
         _, first, inverse, size = np.unique(clusters, return_index=True, return_inverse=True, return_counts=True)
         rank = np.empty(len(first), np.int64)

@@ -15,8 +15,6 @@ from scipy.optimize import linear_sum_assignment
 
 from walkcut.errors import InputError
 
-MEASURES = {"covering": 1, "miou": 1, "pri": 1, "vi": -1}  # 1: more is better, -1: less is better
-
 
 def compact(labels: np.ndarray) -> np.ndarray:
     """Renumber non-negative integer labels to 0..n-1 without gaps, in increasing order, as a flat int64 array.

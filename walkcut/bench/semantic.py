@@ -26,6 +26,7 @@ from PIL import Image, UnidentifiedImageError
 from walkcut.bench.datasets import Dataset, Entry, Item, check_sizes, visible
 from walkcut.errors import InputError
 from walkcut.images import resize_image
+from walkcut.pixels import nearest
 
 PROTOCOLS = {"diffseg": (512, 512), "diffcut": (1024, 128)}  # side of the picture, side of the truth
 LABELS = Path(__file__).parent / "labels"
@@ -211,12 +212,6 @@ def square(array: np.ndarray) -> np.ndarray:
     side = min(array.shape[:2])
     top, left = (array.shape[0] - side) // 2, (array.shape[1] - side) // 2
     return array[top : top + side, left : left + side]
-
-
-def nearest(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Labels (H, W) read at the centres of the cells of a grid of the given height and width."""
-    rows, columns = ((2 * np.arange(new) + 1) * old // (2 * new) for new, old in zip(shape, labels.shape, strict=True))
-    return labels[rows[:, None], columns]
 
 
 def load(entry: Entry, kind: Layout, size: int, score_size: int) -> Item:
