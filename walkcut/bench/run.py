@@ -28,7 +28,7 @@ from walkcut.bench.record import PACKAGE, write_atomically
 from walkcut.errors import InputError
 
 MEASURING = (
-    "scenes.py",
+    *("scenes.py", "pixels.py"),
     *(f"bench/{name}.py" for name in ("datasets", "semantic", "metrics", "matching", "boundaries")),
 )
 # What one picture may do to a method without stopping the others; anything else is a fault of the code.
