@@ -206,6 +206,34 @@ def test_a_graph_larger_than_one_block_of_rows() -> None:
     torch.testing.assert_close(split.curve, expected, rtol=0, atol=1e-5)
 
 
+@given(seed=seeds, n=st.integers(2, DENSE), single=st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_a_few_nodes_are_cut_as_many_are(seed: int, n: int, single: bool) -> None:
+    """The short way for small regions against the two steps it stands for."""
+    graph = random_graph(n, seed)
+    graph = Graph(graph.W.float()) if single else graph
+    split, pair = best_cut(graph), second_eigenvector(graph)
+    slow = best_split(graph, pair.y)
+    close = 1e-5 if single else 1e-9
+    assert split.ncut == pytest.approx(slow.ncut, abs=close)
+    assert split.eigenpair.value == pytest.approx(pair.value, abs=close)
+    assert split.eigenpair.gap == pytest.approx(pair.gap, abs=close)
+    assert split.eigenpair.residual < close
+    if not single and pair.gap > 1e-3:
+        torch.testing.assert_close(split.eigenpair.y, pair.y, rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(split.curve, best_split(graph, split.eigenpair.y).curve)
+
+
+def test_weights_of_very_different_size() -> None:
+    """The volume of the far side is lost in rounding: no division by zero, and the heavy pair stays whole."""
+    W = torch.zeros(4, 4).double()
+    W[0, 1] = W[1, 0] = 1e20
+    W[2, 3] = W[3, 2] = 1e-5
+    split = best_cut(Graph(W))
+    assert split.ncut == pytest.approx(0, abs=1e-9)
+    assert torch.isfinite(split.curve).all()
+
+
 @pytest.mark.parametrize("n", [4, SMALL, LARGE])
 def test_a_barbell_is_cut_at_its_bridge(n: int) -> None:
     split = best_cut(barbell(n))

@@ -203,5 +203,7 @@ def row_sums(A: torch.Tensor) -> torch.Tensor:
     As exact as summing float64 copies where it matters, and as fast as reading A.
     """
     whole = A.shape[1] // CHUNK * CHUNK
+    if not whole:
+        return A.sum(1, dtype=torch.float64)
     sums = A[:, :whole].unflatten(1, (-1, CHUNK)).sum(2).sum(1, dtype=torch.float64)
     return sums + A[:, whole:].sum(1, dtype=torch.float64)

@@ -8,6 +8,7 @@ a walk without memory gives 1 for every S.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -18,15 +19,23 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs, eigsh
 from threadpoolctl import ThreadpoolController
 
 from walkcut.errors import InputError
-from walkcut.graph import Affinity, Directed
+from walkcut.graph import Affinity, Directed, Graph
 
 DENSE = 200  # up to this many nodes all eigenvectors are cheaper than a few
 BASIS = 12  # Lanczos vectors kept: products of W with a vector until the first look at convergence
 TWINS = 1e-9  # eigenvalues this near are one and the same, up to rounding
+SAME = 1e-6  # entries of an eigenvector whose magnitudes are this near count as equal
 RESTARTS = 20  # then the vector is taken as it is; its sweep is still a valid cut
-# SciPy and torch keep threads of their own, and on small regions they wait for each other: without this a whole tree
-# of 4,096 patches took three times as long on two cores.
 SCIPY_THREADS = ThreadpoolController()
+
+
+def one_thread() -> AbstractContextManager:
+    """One thread for SciPy's linear algebra.
+
+    It and torch keep threads of their own, and on small regions they wait for each other: without this a whole tree of
+    4,096 patches took three times as long on two cores.
+    """
+    return SCIPY_THREADS.limit(limits=1, user_api="blas")
 
 
 class Eigenpair(NamedTuple):
@@ -134,7 +143,7 @@ def second_eigenvector(graph: Affinity, tolerance: float = 1e-4, seed: int = 0, 
     if not graph.degrees.min() > 0:
         raise InputError("A node has no edges: cut isolated nodes off first, as best_cut does.")
     rng = np.random.default_rng(seed)
-    with SCIPY_THREADS.limit(limits=1, user_api="blas"):
+    with one_thread():
         if isinstance(graph, Directed):
             return _directed(graph, tolerance, rng.normal(size=n))
         return _symmetric(graph, tolerance, rng, twins)
@@ -176,9 +185,9 @@ def _symmetric(graph: Affinity, tolerance: float, rng: np.random.Generator, twin
 def _top_two(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The two largest eigenpairs, ascending."""
     n = len(matrix)
-    values, vectors = eigh(matrix, subset_by_index=[n - 2, n - 1])
+    values, vectors = eigh(matrix, subset_by_index=[n - 2, n - 1], check_finite=False)
     if len(values) < 2:  # LAPACK's selected eigenvalues get lost in a clique's, which all coincide
-        values, vectors = eigh(matrix)
+        values, vectors = eigh(matrix, check_finite=False)
     return values, vectors
 
 
@@ -240,7 +249,7 @@ def _directed(graph: Directed, tolerance: float, start: np.ndarray) -> Eigenpair
 def _sign(y: torch.Tensor) -> float:
     """+1 or -1: makes the entry of largest magnitude (the first within 1e-6 of it) positive."""
     size = y.abs()
-    return float(torch.sign(y[torch.nonzero(size >= (1 - 1e-6) * size.max())[0, 0]]))
+    return float(torch.sign(y[torch.nonzero(size >= (1 - SAME) * size.max())[0, 0]]))
 
 
 def best_split(graph: Affinity, values: torch.Tensor) -> Split:
@@ -289,5 +298,35 @@ def best_cut(graph: Affinity, tolerance: float = 1e-4, twins: bool = True) -> Sp
         # a region without any edge falls apart by halves
         size = len(graph) // 2 if isolated.all() else int(isolated.sum())
         return Split(order, size, 0.0, torch.zeros(len(graph) - 1, dtype=torch.float64))
+    if type(graph) is Graph and 2 <= len(graph) <= DENSE:
+        with one_thread():
+            return _small_cut(graph)
     pair = second_eigenvector(graph, tolerance, twins=twins)
     return replace(best_split(graph, pair.y), eigenpair=pair)
+
+
+def _small_cut(graph: Graph) -> Split:
+    """`second_eigenvector` and `best_split` of a few nodes, in NumPy: torch's calls would cost five times the sums."""
+    W = graph.W.cpu().double().numpy()
+    degrees = W.sum(1)
+    root = np.sqrt(degrees)
+    first = root / np.linalg.norm(root)
+    matrix = W / np.outer(root, root) - 3 * np.outer(first, first)
+    matrix.flat[:: len(W) + 1] += 1
+    values, vectors = _top_two(matrix)
+    x = vectors[:, -1]
+    residual = float(np.linalg.norm(matrix @ x - values[-1] * x))
+    gap = float(values[-1] - values[-2]) if len(W) > 2 else float("inf")
+    y = x / root
+    y *= np.sign(y[np.argmax(np.abs(y) >= (1 - SAME) * np.abs(y).max())])
+    pair = Eigenpair(float(max(2 - values[-1], 0.0)), torch.from_numpy(y).to(graph.W.device), gap, residual, 0)
+
+    order = np.argsort(y, kind="stable")
+    inside = np.cumsum(2 * np.tril(W[np.ix_(order, order)]).sum(1) - W.diagonal()[order])[:-1]
+    volume = np.cumsum(degrees[order])
+    total, volume = volume[-1], volume[:-1]
+    leaving = np.maximum(volume - inside, 0)
+    curve = leaving / volume + leaving / np.maximum(total - volume, 1e-300)
+    best = int(np.argmin(curve))
+    order, curve = (torch.from_numpy(a).to(graph.W.device) for a in (order, curve))
+    return Split(order, best + 1, float(curve[best]), curve, pair)
