@@ -71,11 +71,20 @@ def test_rivals_meet_segments_on_materials_and_parts_elsewhere() -> None:
     assert table.rows[1] == ["unknown", "", ""]
 
 
-def test_the_short_table_keeps_the_default_criterion_only() -> None:
-    names = ("walkcut, region-map", "walkcut, gap", "walkcut, parts, gap", "walkcut", "paper-v1, gap")
-    rows = [{"method": name, "truth": "human", "measure": "covering", "ods": 0.5, "curve": [0.5]} for name in names]
-    table = reading.short_table({"table": rows, "methods": {}})
-    assert [row[0] for row in table.rows] == ["walkcut, region-map", "walkcut", "paper-v1, gap"]
+def test_standings_tell_one_setting_from_the_best_of_a_sweep() -> None:
+    values = {"DiffSeg": 0.5, "DiffSeg, tau=1.1": 0.3, "DiffSeg, tau=0.9": 0.4, "blind": 0.2, "told": 0.6}
+    values = {"blind, K=6": 0.2, "told, true K": 0.6, "swept": 0.8} | values
+    rows = [
+        {"method": name, "truth": "human", "measure": "covering", "ods": v, "interval": {"ods": [v - 0.1, v + 0.1]}}
+        for name, v in values.items()
+        if name != "blind"
+    ]
+    alone = {"DiffSeg": ["tau=1.1", "tau=0.9"], "blind": ["K=6", "true K"], "told": ["true K"], "swept": []}
+    summary = {"table": rows, "methods": {name: {"alone": settings} for name, settings in alone.items()}}
+    one, best = reading.standings(summary, "human").values()
+    assert {name: value for name, (value, *_) in one.items()} == {"DiffSeg": 0.3, "blind": 0.2}
+    assert {name: value for name, (value, *_) in best.items()} == {"DiffSeg": 0.5, "told": 0.6, "swept": 0.8}
+    assert one["DiffSeg"][1:] == pytest.approx((0.2, 0.4))
 
 
 def test_the_two_kinds_of_matching_are_never_in_one_table() -> None:

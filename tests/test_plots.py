@@ -254,3 +254,14 @@ def test_interval_panels_keep_a_group_s_colour_and_name_each_row() -> None:
     np.testing.assert_allclose(both.containers[1].lines[0].get_xdata(), [-0.1, 0.3])
     np.testing.assert_allclose(both.containers[1].lines[2][0].get_segments()[1][:, 0], [0.2, 0.5])
     assert plots.interval_panels({}, "nothing").axes
+
+
+def test_interval_panels_side_by_side_share_their_rows() -> None:
+    figure = plots.interval_panels(
+        {"left": {"a": {"x": (0.1, 0.0, 0.2)}}, "right": {"a": {"y": (0.3, 0.2, 0.5)}}}, "covering", beside=True
+    )
+    left, right = figure.axes
+    assert [text.get_text() for text in left.get_yticklabels()] == ["x", "y"]
+    assert np.rint(right.containers[0].lines[0].get_ydata()).tolist() == [1]
+    assert left.get_position().x1 < right.get_position().x0
+    assert left.get_ylim() == right.get_ylim()

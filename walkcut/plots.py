@@ -495,20 +495,7 @@ def intervals(groups: Mapping[str, Mapping[str, tuple[float, float, float]]], xl
     groups : mapping of a group's name to a mapping of a row's name to (value, low, high)
     xlabel : str
     """
-    names = list(dict.fromkeys(name for rows in groups.values() for name in rows))
-    height = 0.2 * max(len(names), 1) * (len(groups) + 1) + 1.3
-    figure, axis = plt.subplots(figsize=(7, height), layout="constrained")
-    for number, (group, rows) in enumerate(groups.items()):
-        style = {"color": OKABE_ITO[number % 7], "fmt": "osD^vP*X"[number % 8], "ms": 4.5, "lw": 1.4}
-        value, low, high = np.array(list(rows.values()), float).reshape(-1, 3).T
-        y = np.array([names.index(name) for name in rows]) + 0.7 * ((number + 0.5) / len(groups) - 0.5)
-        axis.errorbar(value, y, xerr=(value - low, high - value), label=group, **style)
-    axis.axvline(0, color="black", lw=1)
-    axis.set(yticks=range(len(names)), yticklabels=names, ylim=(max(len(names), 1) - 0.5, -0.5), xlabel=xlabel)
-    axis.grid(axis="x", alpha=0.3)
-    if groups:
-        figure.legend(fontsize=8, ncols=2, loc="outside lower center")
-    return figure
+    return interval_panels({"": groups}, xlabel)
 
 
 def toy_square(panels: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
@@ -600,21 +587,26 @@ def chances(values: Sequence[float], marks: Mapping[str, float], xlabel: str) ->
 
 
 def interval_panels(
-    panels: Mapping[str, Mapping[str, Mapping[str, tuple[float, float, float]]]], xlabel: str
+    panels: Mapping[str, Mapping[str, Mapping[str, tuple[float, float, float]]]], xlabel: str, beside: bool = False
 ) -> Figure:
-    """`intervals` below one another on one x axis, a panel for each title, as high as its rows need.
+    """`intervals` in several panels on one x axis, below one another, each as high as its rows need.
 
     Parameters
     ----------
     panels : mapping of title to what `intervals` takes: group, then row, then (value, low, high)
         The same groups have the same colours in every panel.
     xlabel : str
+    beside : bool
+        Side by side instead, with the same rows, and no line at zero.
     """
     groups = list(dict.fromkeys(group for panel in panels.values() for group in panel))
     rows = [list(dict.fromkeys(name for row in panel.values() for name in row)) for panel in panels.values()]
+    if beside:
+        rows = [list(dict.fromkeys(name for names in rows for name in names))] * len(rows)
     heights = [0.09 * (len(groups) + 1) * (len(names) + 1) + 0.2 for names in rows] or [1]
-    size = {"figsize": (6.4, sum(heights) + 1), "height_ratios": heights}
-    figure, axes = plt.subplots(len(heights), 1, sharex=True, squeeze=False, layout="constrained", **size)
+    shape = {"ncols": len(rows), "sharey": True} if beside else {"nrows": len(heights), "height_ratios": heights}
+    size = (7, (heights[0] if beside else sum(heights)) + 1)
+    figure, axes = plt.subplots(sharex=True, squeeze=False, layout="constrained", figsize=size, **shape)
     for axis, (title, panel), names in zip(axes.flat, panels.items(), rows, strict=False):
         for group, row in panel.items():
             number = groups.index(group)
@@ -622,12 +614,14 @@ def interval_panels(
             value, low, high = np.array(list(row.values()), float).reshape(-1, 3).T
             y = np.array([names.index(name) for name in row]) + 0.7 * ((number + 0.5) / len(groups) - 0.5)
             axis.errorbar(value, y, xerr=(value - low, high - value), label=group, **style)
-        axis.axvline(0, color="black", lw=1)
-        axis.set(yticks=range(len(names)), ylim=(len(names) - 0.5, -0.5))
+        if not beside:
+            axis.axvline(0, color="black", lw=1)
+        axis.set(yticks=range(len(names)), ylim=(max(len(names), 1) - 0.5, -0.5))
         axis.set_yticklabels(names, fontsize=8)
         axis.set_title(title, fontsize=9, loc="left")
-        axis.grid(axis="x", alpha=0.3)
-    axes.flat[-1].set_xlabel(xlabel)
+        axis.grid(alpha=0.3, axis="both" if beside else "x")
+    for axis in axes[-1]:
+        axis.set_xlabel(xlabel)
     if groups:
         handles = {
             label: line for axis in axes.flat for line, label in zip(*axis.get_legend_handles_labels(), strict=True)

@@ -11,10 +11,10 @@ from walkcut.bench.ablate import usual
 from walkcut.bench.ladder import climb, told_affinity
 from walkcut.bench.look import Look
 from walkcut.bench.metrics import contingency, covering
-from walkcut.bench.ours import AUTO, OTHERS, OURS
+from walkcut.bench.ours import AUTO, OURS
 from walkcut.bench.scores import TREES
 from walkcut.bench.summary import COMPLEXITY, read_summary
-from walkcut.bench.table import NOT_RUN, Table, beside_published, gap, main_table
+from walkcut.bench.table import NOT_RUN, Table, beside_published, gap
 from walkcut.errors import InputError
 
 Line = tuple[Sequence[float], Sequence[float]]  # x and y
@@ -128,11 +128,20 @@ def rivals_table(
     return Table(["ours minus", *(f"{name}, {truth}" for name, truth in columns)], list(lines.values()))
 
 
-def short_table(summary: dict) -> Table:
-    """The main table without the criteria that are not the default."""
-    head, rows = main_table(summary)
-    left_out = tuple(f"{OURS}{part}, {other}" for part in ("", ", parts") for other in OTHERS)
-    return Table(head, [row for row in rows if not row[0].startswith(left_out)])
+def standings(summary: dict, truth: str, measure: str = "covering") -> dict[str, dict[str, Interval]]:
+    """Where every method stands: at the setting that its authors, or we, publish, and at the best of its sweep (ODS).
+
+    A method without a sweep has the first value only, one without such a setting the second.
+    """
+    found: dict[str, dict[str, Interval]] = {"one setting, not chosen by the truth": {}, "best setting (ODS)": {}}
+    rows = {row["method"]: row for row in rows_where(summary["table"], truth=truth, measure=measure)}
+    for name, described in summary["methods"].items():
+        blind = [setting for setting in described["alone"] if not setting.startswith("true")]  # "true K" is told K
+        labels = [f"{name}, {setting}" for setting in blind[:1]] or [""]
+        for group, label in zip(found.values(), (*labels, name), strict=True):
+            if row := rows.get(label):
+                group[name] = row["ods"], *row["interval"]["ods"]
+    return found
 
 
 def published_by_matching(name: str) -> dict[str, Table]:
