@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +141,24 @@ def test_the_readout_of_a_model_is_read(copy: Path) -> None:
     assert backbone.heads == {"a.attn1": (1, 0)}
     assert backbone.locality == 0.25
     assert backbone.sharpness == 1.5
+
+
+def test_words_of_the_vocabulary_become_tokens(tiny: Backbone) -> None:
+    width = tiny.context.shape[2]
+    vocabulary = {"striped": torch.full((width,), 0.5), "dark": torch.arange(width) / width}
+    told = replace(tiny, vocabulary=vocabulary).prompted(["dark", "striped"])
+    assert torch.equal(told.context[0], torch.stack([vocabulary["dark"], vocabulary["striped"], torch.zeros(width)]))
+    latent = told.encode(np.full((16, 16, 3), 90, np.uint8), 8)
+    assert not torch.allclose(told.denoise(latent, 100), tiny.denoise(latent, 100))
+    torch.testing.assert_close(told.prompted([]).denoise(latent, 100), tiny.denoise(latent, 100))
+
+
+def test_a_word_that_is_not_known_is_refused(tiny: Backbone) -> None:
+    with pytest.raises(InputError, match="does not know the word 'dog': it knows none"):
+        tiny.prompted(["dog"])
+    vocabulary = {"striped": torch.zeros(tiny.context.shape[2])}
+    with pytest.raises(InputError, match="does not know the word 'dog': it knows striped"):
+        replace(tiny, vocabulary=vocabulary).prompted(["striped", "dog"])
 
 
 def test_half_precision_weights_are_computed_in_single(copy: Path) -> None:

@@ -255,11 +255,11 @@ def test_overlay_keeps_the_picture_visible_and_marks_only_boundaries() -> None:
 
 def test_train_passes_its_settings_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen = []
-    monkeypatch.setattr(walkcut.train, "train", lambda *arguments: seen.append(arguments) or tmp_path)
+    monkeypatch.setattr(walkcut.train, "train", lambda *given, **named: seen.append((given, named)) or tmp_path)
     command = ["train", "--out", str(tmp_path / "t"), "--steps", "7", "--seed", "2", "--learning-rate", "1e-3"]
-    assert main([*command, "--device", "cpu", "--workers", "0"]) == 0
+    assert main([*command, "--device", "cpu", "--workers", "0", "--start", "first"]) == 0
     config = walkcut.train.TrainConfig(steps=7, seed=2, learning_rate=1e-3)
-    assert seen == [(tmp_path / "t", config, "cpu", 0)]
+    assert seen == [((tmp_path / "t", config, "cpu", 0), {"start": Path("first")})]
 
 
 @pytest.mark.parametrize(

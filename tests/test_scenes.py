@@ -2,17 +2,22 @@
 
 import numpy as np
 import pytest
-from skimage.color import lab2rgb
+from skimage.color import lab2rgb, rgb2lab
 
-from walkcut import scenes
+from walkcut import scenes, textures
 from walkcut.errors import InputError
 from walkcut.scenes import (
     HELD_OUT_SHAPES,
     HELD_OUT_TEXTURES,
+    HUES,
+    NATURAL_TEXTURES,
     SHAPES,
+    TEXTURE_WORDS,
     TEXTURES,
     TRAIN_SHAPES,
     TRAIN_TEXTURES,
+    WORDS,
+    colour_words,
     make_scene,
 )
 
@@ -32,9 +37,9 @@ def test_other_seeds_give_other_scenes() -> None:
 
 def test_a_scene_does_not_depend_on_what_was_drawn_before() -> None:
     before = make_scene(5, 48).image
-    scenes._tiles.cache_clear()
+    textures.tiles.cache_clear()
     for family in reversed(sorted(TEXTURES)):
-        scenes._tiles(family)
+        textures.tiles(family)
     np.testing.assert_array_equal(make_scene(5, 48).image, before)
 
 
@@ -83,11 +88,73 @@ def test_the_picture_follows_the_truth() -> None:
 
 def test_families_are_named_and_held_out() -> None:
     assert set(HELD_OUT_SHAPES) | set(TRAIN_SHAPES) == set(SHAPES)
-    assert set(HELD_OUT_TEXTURES) | set(TRAIN_TEXTURES) == set(TEXTURES)
+    assert set(HELD_OUT_TEXTURES) | set(NATURAL_TEXTURES) == set(TEXTURES) == set(textures.BANKS)
     assert HELD_OUT_SHAPES
     assert HELD_OUT_TEXTURES
     assert not set(HELD_OUT_SHAPES) & set(TRAIN_SHAPES)
-    assert not set(HELD_OUT_TEXTURES) & set(TRAIN_TEXTURES)
+    assert set(TRAIN_TEXTURES) < set(NATURAL_TEXTURES)
+    assert not set(HELD_OUT_TEXTURES) & set(NATURAL_TEXTURES)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_natural_light_changes_the_picture_and_not_the_truth(seed: int) -> None:
+    plain, natural = make_scene(seed, 64), make_scene(seed, 64, natural=True)
+    for name in ("instances", "materials"):
+        np.testing.assert_array_equal(getattr(natural, name), getattr(plain, name))
+    assert (natural.words, natural.horizon) == (plain.words, plain.horizon)
+    assert np.abs(natural.image.astype(int) - plain.image).mean() > 1
+    np.testing.assert_array_equal(natural.image, make_scene(seed, 64, natural=True).image)
+
+
+def test_what_is_out_of_focus_loses_detail_and_nothing_else_changes() -> None:
+    owner = np.repeat([0, 1], 32)[None].repeat(64, 0)
+    rgb = np.random.default_rng(0).uniform(size=(64, 64, 3))
+    seen = {}
+    for seed in range(40):
+        soft = scenes._defocus(np.random.default_rng(seed), rgb, owner)
+        detail = [soft[:, part].std() / rgb[:, part].std() for part in (np.s_[:28], np.s_[36:])]
+        seen[tuple(value > 0.99 for value in detail)] = detail
+        assert min(soft.min(), 1 - soft.max()) >= 0
+    assert set(seen) == {(True, True), (False, True), (False, False)}  # in focus; the lower leaf is not; nothing is
+
+
+def test_a_scene_tells_the_words_of_what_is_to_be_seen() -> None:
+    for seed in SEEDS:
+        scene = make_scene(seed, 64, textures=("stripes", "flat"))
+        assert len(scene.words) == scene.materials.max() + 1
+        for words in scene.words:
+            assert set(words) <= set(WORDS)
+            assert words[-1] in ("striped", "plain")
+            assert len(words) in (2, 3)
+    assert {make_scene(seed, 64).horizon for seed in SEEDS} == {True, False}
+    assert set(TEXTURE_WORDS) == set(TEXTURES)
+    assert len(set(WORDS)) == len(WORDS)
+
+
+@pytest.mark.parametrize(
+    ("rgb", "words"),
+    [
+        ((1.0, 0.0, 0.0), ("red",)),
+        ((0.3, 0.15, 0.0), ("dark", "brown")),
+        ((1.0, 1.0, 0.0), ("bright", "yellow")),
+        ((0.0, 0.5, 0.0), ("green",)),
+        ((0.0, 0.9, 0.9), ("bright", "cyan")),
+        ((0.2, 0.4, 0.9), ("blue",)),
+        ((0.6, 0.1, 0.7), ("purple",)),
+        ((1.0, 0.5, 0.7), ("pink",)),
+        ((0.5, 0.5, 0.5), ("grey",)),
+        ((1.0, 1.0, 1.0), ("bright", "grey")),
+    ],
+)
+def test_colours_have_the_names_that_people_give_them(rgb: tuple[float, ...], words: tuple[str, ...]) -> None:
+    assert colour_words(rgb2lab(rgb)) == words
+
+
+def test_every_hue_has_a_name() -> None:
+    angle = np.radians(np.arange(360))
+    names = [colour_words(np.array([50, 40 * np.cos(a), 40 * np.sin(a)])) for a in angle]
+    assert {name for (name,) in names} == set(HUES)
+    assert sum(a != b for a, b in zip(names, names[1:] + names[:1], strict=True)) == len(HUES)  # each in one piece
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -116,8 +183,8 @@ def test_every_texture_draws(texture: str) -> None:
 
 @pytest.mark.parametrize("texture", TEXTURES)
 def test_tiles_are_normalised_and_periodic(texture: str) -> None:
-    tiles = scenes._tiles(texture)
-    assert tiles.shape == (scenes.TILES_PER_FAMILY, scenes.TILE, scenes.TILE)
+    tiles = textures.tiles(texture)
+    assert tiles.shape == (textures.TILES_PER_FAMILY, textures.TILE, textures.TILE)
     assert np.abs(tiles.mean((1, 2))).max() < 0.1  # clipping at 3 moves it a little
     if texture != "flat":
         assert tiles.std((1, 2)) == pytest.approx(1, abs=0.1)

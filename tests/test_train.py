@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,11 +20,22 @@ from walkcut.attention import attend, self_attention_layers
 from walkcut.backbone import load_backbone
 from walkcut.errors import InputError
 from walkcut.ncut import best_cut
+from walkcut.scenes import WORDS, make_scene
 from walkcut.threshold import blank_ncut
-from walkcut.train import SCHEDULER_CONFIG, TrainConfig, learning_rate, make_batch, to_latent, train, velocity_loss
+from walkcut.train import (
+    SCHEDULER_CONFIG,
+    TOKENS,
+    TrainConfig,
+    caption,
+    learning_rate,
+    make_batch,
+    to_latent,
+    train,
+    velocity_loss,
+)
 from walkcut.walk import aggregate
 
-TINY = TrainConfig(steps=6, patches=128, warmup=2)
+TINY = TrainConfig(steps=6, patches=128, sides=(8, 10), warmup=2)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -34,7 +44,6 @@ def tiny_denoiser() -> Iterator[None]:
     small = dict(block_out_channels=(8, 16), norm_num_groups=4, cross_attention_dim=8, sample_size=8)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "UNET_CONFIG", training.UNET_CONFIG | small)
-        patch.setattr(training, "SIDES", (8, 10))
         patch.setattr(training, "CALIBRATION_GRIDS", (8,))
         yield
 
@@ -84,16 +93,17 @@ def test_a_latent_is_a_rearrangement() -> None:
 
 
 def test_a_batch_follows_from_seed_and_step() -> None:
-    first = make_batch(TINY, 3)
-    assert torch.equal(first, make_batch(TINY, 3))
-    for other in (make_batch(TINY, 4), make_batch(replace(TINY, seed=1), 3)):
+    (first, captions), again = make_batch(TINY, 3), make_batch(TINY, 3)
+    assert torch.equal(first, again[0])
+    assert torch.equal(captions, again[1])
+    for other, _ in (make_batch(TINY, 4), make_batch(replace(TINY, seed=1), 3)):
         assert other.shape != first.shape or not torch.equal(other, first)
 
 
 def test_batches_hold_a_constant_number_of_patches() -> None:
     sides = set()
     for step in range(8):
-        batch = make_batch(TINY, step)
+        batch, captions = make_batch(TINY, step)
         count, channels, side, again = batch.shape
         sides.add(side)
         assert channels == 12
@@ -101,11 +111,39 @@ def test_batches_hold_a_constant_number_of_patches() -> None:
         assert count == TINY.patches // side**2
         assert batch.dtype == torch.float32
         assert batch.abs().max() <= 1
+        assert captions.shape == (count, TOKENS)
     assert sides == {8, 10}
 
 
 def test_a_batch_holds_at_least_one_crop() -> None:
-    assert len(make_batch(replace(TINY, patches=1), 0)) == 1
+    assert len(make_batch(replace(TINY, patches=1), 0)[0]) == 1
+
+
+def test_crops_without_light_and_captions_are_those_of_plain_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    draw = training.make_scene
+    monkeypatch.setattr(training, "make_scene", lambda *a, **given: (asked.append(given), draw(*a, **given))[1])
+    for share in (0.0, 1.0):
+        _, captions = make_batch(replace(TINY, natural=share, captioned=share), 0)
+        assert (captions.sum(1) > 0).all() if share else not captions.any()
+        assert {given.get("natural", False) for given in asked} == {bool(share)}
+        asked.clear()
+
+
+def test_a_caption_names_what_the_window_shows() -> None:
+    rng, scene = np.random.default_rng(0), make_scene(3, 96)
+    window = np.s_[10:30, 40:60]
+    shown = {word for kind in np.unique(scene.materials[window]) for word in scene.words[kind]}
+    shown |= {"horizon"} if scene.horizon else set()
+    said = set()
+    for _ in range(60):
+        words = caption(rng, scene, window)
+        count = np.count_nonzero(words)
+        assert 1 <= count < TOKENS == len(words)
+        assert len(set(words[:count])) == count
+        assert not words[count:].any()
+        said |= {WORDS[number - 1] for number in words[:count]}
+    assert said == shown
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -125,29 +163,39 @@ def test_the_learning_rate_rises_stays_and_falls() -> None:
 class Oracle:
     """Knows the latent, so it can tell the velocity from what it is shown: v = (alpha x - latent) / sigma."""
 
-    config = SimpleNamespace(cross_attention_dim=4)
-
     def __init__(self, latent: torch.Tensor, alphas: torch.Tensor) -> None:
         self.latent, self.alphas = latent, alphas
 
-    def __call__(self, x: torch.Tensor, timestep: torch.Tensor, encoder_hidden_states: torch.Tensor) -> SimpleNamespace:
-        assert encoder_hidden_states.shape == (len(x), 1, 4)
-        self.timestep = timestep
+    def __call__(self, x: torch.Tensor, timestep: torch.Tensor, captions: torch.Tensor) -> torch.Tensor:
+        self.timestep, self.captions = timestep, captions
         kept = self.alphas[timestep].view(-1, 1, 1, 1)
-        return SimpleNamespace(sample=(kept.sqrt() * x - self.latent) / (1 - kept).sqrt())
+        return (kept.sqrt() * x - self.latent) / (1 - kept).sqrt()
 
 
 def test_the_loss_is_that_of_the_velocity() -> None:
-    latent = make_batch(TINY, 0)
+    latent, captions = make_batch(TINY, 0)
     alphas = DDIMScheduler(**SCHEDULER_CONFIG).alphas_cumprod
     oracle = Oracle(latent, alphas)
-    assert velocity_loss(oracle, alphas, latent, TINY, 0).item() == pytest.approx(0, abs=1e-6)
+    assert velocity_loss(oracle, alphas, latent, captions, TINY, 0).item() == pytest.approx(0, abs=1e-6)
+    assert oracle.captions is captions
     first = oracle.timestep
-    assert velocity_loss(Oracle(latent + 0.1, alphas), alphas, latent, TINY, 0) > 1e-3
-    velocity_loss(oracle, alphas, latent, TINY, 1)
+    assert velocity_loss(Oracle(latent + 0.1, alphas), alphas, latent, captions, TINY, 0) > 1e-3
+    velocity_loss(oracle, alphas, latent, captions, TINY, 1)
     assert not torch.equal(oracle.timestep, first)
-    velocity_loss(oracle, alphas, latent, TINY, 0)
+    velocity_loss(oracle, alphas, latent, captions, TINY, 0)
     assert torch.equal(oracle.timestep, first)
+
+
+def test_no_word_is_no_vector_and_a_word_changes_what_is_predicted() -> None:
+    torch.manual_seed(0)
+    denoiser = training.Denoiser().eval()
+    latent, timestep = torch.randn(1, 12, 8, 8), torch.tensor([500])
+    said = {number: denoiser(latent, timestep, torch.tensor([[number, 0]])) for number in (0, 1, 2)}
+    width = denoiser.unet.config.cross_attention_dim
+    unsaid = denoiser.unet(latent, timestep, encoder_hidden_states=torch.zeros(1, 1, width)).sample
+    torch.testing.assert_close(said[0], unsaid)
+    assert not torch.allclose(said[1], said[0])
+    assert not torch.allclose(said[1], said[2])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -205,12 +253,12 @@ def test_the_loss_is_finite_and_the_global_generator_is_left_alone(tmp_path: Pat
 def test_training_lowers_the_loss(tmp_path: Path) -> None:
     """The same scenes and noise at every step: an optimiser that works learns them."""
     config = replace(TINY, steps=12, learning_rate=1e-2)
-    batch, alphas = make_batch(config, 0), DDIMScheduler(**SCHEDULER_CONFIG).alphas_cumprod
+    (batch, captions), alphas = make_batch(config, 0), DDIMScheduler(**SCHEDULER_CONFIG).alphas_cumprod
     state = training._State.new(config, torch.device("cpu"))
-    before = velocity_loss(state.unet, alphas, batch, config, 0).item()
+    before = velocity_loss(state.denoiser, alphas, batch, captions, config, 0).item()
     for _ in range(config.steps):
-        state.advance(batch, alphas, config)
-    assert velocity_loss(state.unet, alphas, batch, config, 0).item() < 0.9 * before
+        state.advance(batch, captions, alphas, config)
+    assert velocity_loss(state.denoiser, alphas, batch, captions, config, 0).item() < 0.9 * before
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -270,7 +318,8 @@ def test_a_damaged_checkpoint_is_refused(whole: Path) -> None:
 def test_a_gradient_that_is_no_number_ends_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     killed(monkeypatch, tmp_path, 3)
     with monkeypatch.context() as patch:
-        patch.setattr(training, "make_batch", lambda config, step: torch.full((2, 12, 8, 8), float("nan")))
+        broken = torch.full((2, 12, 8, 8), float("nan")), torch.zeros(2, TOKENS, dtype=torch.long)
+        patch.setattr(training, "make_batch", lambda config, step: broken)
         with pytest.raises(InputError, match="gradient became nan at step 3: lower the learning rate"):
             train(tmp_path, TINY, workers=0, save_every=-1)
     assert len(losses(tmp_path)) == 3  # the checkpoint is the last sound one
@@ -286,7 +335,10 @@ def test_the_export_is_a_backbone(whole: Path) -> None:
     assert backbone.scheduler.config.prediction_type == "v_prediction"
     averages = load_file(whole / "checkpoint.safetensors")
     for name, parameter in backbone.unet.named_parameters():
-        torch.testing.assert_close(parameter, averages[f"ema/{name}"].half().float(), rtol=0, atol=0)
+        torch.testing.assert_close(parameter, averages[f"ema/unet.{name}"].half().float(), rtol=0, atol=0)
+    assert tuple(sorted(backbone.vocabulary)) == tuple(sorted(WORDS))
+    said = averages["ema/words.weight"][1 + WORDS.index("striped")].half()
+    assert torch.equal(backbone.vocabulary["striped"], said)
     latent = backbone.encode(np.zeros((20, 20, 3), np.uint8), 8)
     assert torch.isfinite(backbone.denoise(latent, 100)).all()
 
@@ -305,8 +357,33 @@ def test_the_read_out_is_the_encoder_and_its_ceiling_comes_from_noise(whole: Pat
 
 def test_the_export_tells_its_settings_and_its_curve(whole: Path) -> None:
     record = json.loads((whole / "model" / "training.json").read_text())
-    assert record["training"] == TINY.__dict__
+    assert record["training"] == TINY.__dict__ | {"sides": list(TINY.sides)}
+    assert "before" not in record
     assert record["curve"]["loss"] == pytest.approx(losses(whole), abs=1e-5)
+
+
+def test_a_run_may_start_from_a_finished_model(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = replace(TINY, seed=1)
+    started = training._State.new(config, torch.device("cpu"), whole / "model")
+    for name, weight in load_file(whole / "model" / "unet" / "diffusion_pytorch_model.safetensors").items():
+        assert torch.equal(started.denoiser.unet.get_parameter(name), weight.float())
+    model = train(tmp_path / "second", config, workers=0, start=whole / "model")
+    record = json.loads((model / "training.json").read_text())
+    assert record["before"] == json.loads((whole / "model" / "training.json").read_text())
+    with monkeypatch.context() as patch:  # resumed: the start is not looked at, and what it was is not forgotten
+        patch.setattr(training, "_read_start", None)
+        model = train(tmp_path / "second", replace(config, steps=8), workers=0, start=tmp_path / "nowhere")
+    assert json.loads((model / "training.json").read_text())["before"] == record["before"]
+
+
+@pytest.mark.parametrize("damage", ["nowhere", "another shape"])
+def test_a_start_that_is_no_model_is_refused(tmp_path: Path, damage: str) -> None:
+    start = tmp_path / "start"
+    if damage == "another shape":
+        (start / "unet").mkdir(parents=True)
+        save_file({"conv_in.weight": torch.zeros(1)}, start / "unet" / "diffusion_pytorch_model.safetensors")
+    with pytest.raises(InputError, match=r"cannot start from .*start .*a folder that training wrote"):
+        train(tmp_path / "run", TINY, workers=0, start=start)
 
 
 def test_the_average_runs_behind_the_weights(whole: Path) -> None:

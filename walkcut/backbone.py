@@ -7,13 +7,15 @@ embedded denoiser looks at 2x2 pixels a patch, rearranged and nothing lost; Stab
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch.nn import functional
 
 from walkcut.errors import InputError
@@ -21,6 +23,7 @@ from walkcut.images import check_image, resize_image
 
 EMBEDDED = {"dead-leaves": Path(__file__).parent / "weights" / "dead-leaves"}
 DEFAULT_TIMESTEPS = (100,)
+VOCABULARY = "vocabulary.safetensors"  # a vector for each word that the embedded denoiser knows
 FINEST = 128  # patches along a side: the matrix of the walk then fills 1 GB
 
 
@@ -49,6 +52,8 @@ class Backbone:
     ceiling : float
         The NCut that this model finds where there is nothing to cut (white noise), as a share of what a walk without
         memory would give; the automatic threshold stays below it.
+    vocabulary : dict of str to Tensor (channels,)
+        The embedded denoiser's words; empty for a model with a text encoder.
     """
 
     name: str
@@ -61,6 +66,7 @@ class Backbone:
     locality: float | None = None
     sharpness: float = 1.0
     ceiling: float = 1.0
+    vocabulary: dict[str, torch.Tensor] = field(default_factory=dict)
 
     @property
     def device(self) -> torch.device:
@@ -84,6 +90,16 @@ class Backbone:
         scale = longest / max(image.shape[:2])
         h, w = (max(round(side * scale / step), 1) * step for side in image.shape[:2])
         return h, w
+
+    def prompted(self, words: Sequence[str]) -> Backbone:
+        """The same denoiser told these words of its vocabulary: one token each, and an empty one behind them."""
+        for word in words:
+            if word not in self.vocabulary:
+                known = ", ".join(self.vocabulary) or "none"
+                raise InputError(f"The model {self.name} does not know the word {word!r}: it knows {known}.")
+        empty = self.context.new_zeros(1, 1, self.context.shape[2])
+        tokens = [self.vocabulary[word].to(empty).view(1, 1, -1) for word in words]
+        return replace(self, context=torch.cat([*tokens, empty], 1))
 
     @torch.inference_mode()
     def encode(self, image: np.ndarray, grid: int = 64) -> torch.Tensor:
@@ -203,6 +219,7 @@ def _read(name: str, folder: Path, device: torch.device) -> Backbone:
         locality=readout.get("locality"),
         sharpness=readout.get("sharpness", 1.0),
         ceiling=readout.get("ceiling", 1.0),
+        vocabulary=load_file(folder / VOCABULARY) if (folder / VOCABULARY).is_file() else {},
     )
 
 

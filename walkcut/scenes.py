@@ -4,22 +4,21 @@ Opaque shapes ("leaves") with a power law of sizes fall on a canvas and hide wha
 "Occlusion models for natural images", IJCV 2001). Here each leaf is cut from one of a few *materials* (a colour, a
 texture, a way of taking light), so that the truth has two nested levels: instances inside materials.
 
-Shapes and textures come in named families (`SHAPES`, `TEXTURES`), so that whole families can be held out of training.
+Shapes and textures come in named families (`SHAPES`, `walkcut.textures.TEXTURES`), so that whole families can be held
+out of training. A scene can tell in words what it shows, and it can be lit as a photograph is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from walkcut.errors import InputError
+from walkcut.textures import TEXTURES, TILE, TILES_PER_FAMILY, tiles
 
-TILE = 256  # side of a texture tile in pixels; tiles are periodic
-TILES_PER_FAMILY = 24
 PROFILE = 256  # samples of a shape's radius around the circle
 
 
@@ -34,11 +33,17 @@ class Scene:
         One label per visible leaf or background band, 0..n-1 without gaps.
     materials : int32 (size, size)
         One label per visible material, 0..m-1 without gaps; every instance lies inside one material.
+    words : tuple of m tuples of str
+        What is to be said of each material, of `WORDS`: its colour, and its texture.
+    horizon : bool
+        Whether two bands of the background are to be seen.
     """
 
     image: np.ndarray
     instances: np.ndarray
     materials: np.ndarray
+    words: tuple[tuple[str, ...], ...]
+    horizon: bool
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -80,102 +85,11 @@ SHAPES: dict[str, Callable[[np.random.Generator, np.ndarray], np.ndarray]] = {
     "polygon": _polygon,
     "star": _star,
 }
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Textures: a family maps rng to a periodic field (TILE, TILE) of zero mean and unit standard deviation.
-
-
-def _spectrum(rng: np.random.Generator, gain: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
-    """White noise shaped by `gain(fy, fx)`, frequencies in cycles per pixel."""
-    fy, fx = np.fft.fftfreq(TILE)[:, None], np.fft.rfftfreq(TILE)[None, :]
-    return np.fft.irfft2(np.fft.rfft2(rng.normal(size=(TILE, TILE))) * gain(fy, fx), s=(TILE, TILE))
-
-
-def _cloud(rng: np.random.Generator) -> np.ndarray:
-    beta = rng.uniform(0.6, 2.0)
-    return _spectrum(rng, lambda fy, fx: (np.hypot(fy, fx) + 2 / TILE) ** -beta)
-
-
-def _grain(rng: np.random.Generator) -> np.ndarray:
-    sigma = rng.uniform(0.5, 1.5)
-    return _spectrum(rng, lambda fy, fx: np.exp(-2 * (np.pi * sigma) ** 2 * (fy**2 + fx**2)))
-
-
-def _brushed(rng: np.random.Generator) -> np.ndarray:
-    turn, stretch = rng.uniform(0, np.pi), rng.uniform(4, 12)
-
-    def gain(fy: np.ndarray, fx: np.ndarray) -> np.ndarray:
-        along, across = fx * np.cos(turn) + fy * np.sin(turn), fy * np.cos(turn) - fx * np.sin(turn)
-        return np.exp(-((stretch * along / 0.12) ** 2) - (across / 0.2) ** 2)
-
-    return _spectrum(rng, gain)
-
-
-def _warped_phase(rng: np.random.Generator, warp: float) -> tuple[np.ndarray, np.ndarray]:
-    """Two coordinates in periods, orthogonal and smoothly bent; whole periods fit the tile, so it stays periodic."""
-    period = np.exp(rng.uniform(np.log(4), np.log(18)))
-    turn = rng.uniform(0, np.pi)
-    a, b = np.round(TILE / period * np.array([np.cos(turn), np.sin(turn)]))
-    y, x = np.mgrid[:TILE, :TILE] / TILE
-    bend = _cloud(rng)
-    bend = warp * bend / bend.std()
-    return a * x + b * y + bend, -b * x + a * y + bend
-
-
-def _stripes(rng: np.random.Generator) -> np.ndarray:
-    u, _ = _warped_phase(rng, rng.choice([0.0, 0.2, 0.5]))
-    return np.tanh(rng.uniform(0.5, 4) * np.sin(2 * np.pi * u))
-
-
-def _spots(rng: np.random.Generator) -> np.ndarray:
-    centre, width = np.exp(rng.uniform(np.log(0.06), np.log(0.22))), rng.uniform(0.15, 0.3)
-    field = _spectrum(rng, lambda fy, fx: np.exp(-(((np.hypot(fy, fx) / centre - 1) / width) ** 2)))
-    return np.tanh(rng.uniform(0.5, 4) * (field / field.std() - rng.uniform(0, 0.8)))
-
-
-def _checks(rng: np.random.Generator) -> np.ndarray:
-    u, v = _warped_phase(rng, rng.choice([0.0, 0.15]))
-    return np.tanh(rng.uniform(2, 6) * np.sin(2 * np.pi * u) * np.sin(2 * np.pi * v))
-
-
-def _cracks(rng: np.random.Generator) -> np.ndarray:
-    """Thin dark lines where a band-pass field crosses zero."""
-    centre = np.exp(rng.uniform(np.log(0.02), np.log(0.08)))
-    field = _spectrum(rng, lambda fy, fx: np.exp(-(((np.hypot(fy, fx) / centre - 1) / 0.4) ** 2)))
-    return -np.exp(-((field / (0.25 * field.std())) ** 2))
-
-
-def _flat(rng: np.random.Generator) -> np.ndarray:
-    return 1e-3 * rng.normal(size=(TILE, TILE))
-
-
-TEXTURES: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
-    "flat": _flat,
-    "cloud": _cloud,
-    "grain": _grain,
-    "brushed": _brushed,
-    "stripes": _stripes,
-    "spots": _spots,
-    "checks": _checks,
-    "cracks": _cracks,
-}
-
 HELD_OUT_SHAPES = ("polygon", "star")
 HELD_OUT_TEXTURES = ("checks", "cracks")
 TRAIN_SHAPES = tuple(name for name in SHAPES if name not in HELD_OUT_SHAPES)
-TRAIN_TEXTURES = tuple(name for name in TEXTURES if name not in HELD_OUT_TEXTURES)
-
-
-@cache
-def _tiles(family: str) -> np.ndarray:
-    """(TILES_PER_FAMILY, TILE, TILE) float32: the family's bank, the same in every process."""
-    rng = np.random.default_rng([sorted(TEXTURES).index(family), 20412])
-    tiles = np.stack([TEXTURES[family](rng) for _ in range(TILES_PER_FAMILY)])
-    tiles -= tiles.mean((1, 2), keepdims=True)
-    if family != "flat":
-        tiles /= tiles.std((1, 2), keepdims=True)
-    return np.clip(tiles, -3, 3).astype(np.float32)
-
+TRAIN_TEXTURES = ("flat", "cloud", "grain", "brushed", "stripes", "spots")
+NATURAL_TEXTURES = (*TRAIN_TEXTURES, "pebbles", "blades")
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Layout: who is visible where.
@@ -203,13 +117,14 @@ def _background(rng: np.random.Generator, size: int) -> np.ndarray:
 
 def _drop_leaves(
     rng: np.random.Generator, size: int, count: int, families: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, int]:
     """Paint `count` leaves, largest first more often than not, over the background.
 
     Returns
     -------
     owner : int32 (size, size), the topmost leaf; bands of the background come first
     depth : float32 (size, size), squared distance from the leaf's centre in units of its radius, 1 at its edge
+    bands : int, owners below it are bands of the background
     """
     owner = _background(rng, size)
     depth = np.ones((size, size), np.float32)
@@ -230,7 +145,7 @@ def _drop_leaves(
         inside = ratio < 1
         owner[y0:y1, x0:x1][inside] = first + leaf
         depth[y0:y1, x0:x1][inside] = ratio[inside]
-    return owner, depth
+    return owner, depth, first
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -258,12 +173,20 @@ def _colours(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 def _paint(
-    rng: np.random.Generator, owner: np.ndarray, depth: np.ndarray, material: np.ndarray, textures: Sequence[str]
-) -> np.ndarray:
-    """(size, size, 3) sRGB in [0, 1]: colour and texture of the material, light of the leaf, light of the scene."""
+    rng: np.random.Generator,
+    owner: np.ndarray,
+    depth: np.ndarray,
+    material: np.ndarray,
+    textures: Sequence[str],
+    natural: np.random.Generator | None,
+) -> tuple[np.ndarray, list[tuple[str, ...]]]:
+    """(size, size, 3) sRGB in [0, 1]: colour and texture of the material, light of the leaf, light of the scene.
+
+    With it, the words for each material.
+    """
     size, leaves, kinds = len(owner), len(material), material.max() + 1
-    chosen = [_tiles(textures[rng.integers(len(textures))])[rng.integers(TILES_PER_FAMILY)] for _ in range(kinds)]
-    bank = np.stack(chosen)
+    chosen = [(textures[rng.integers(len(textures))], rng.integers(TILES_PER_FAMILY)) for _ in range(kinds)]
+    bank = np.stack([tiles(family)[number] for family, number in chosen])
     shift = rng.integers(0, TILE, (2, leaves))
     stride = rng.integers(1, 3, kinds)
     y, x = np.mgrid[:size, :size]
@@ -274,15 +197,78 @@ def _paint(
     # the texture moves the colour along one direction, mostly lightness
     direction = np.stack([np.ones(kinds), rng.normal(0, 0.4, kinds), rng.normal(0, 0.4, kinds)], 1)
     direction *= rng.gamma(2.0, 4.0, (kinds, 1))
-    lab = _colours(rng, kinds)[kind] + texture[..., None] * direction[kind]
+    colours = _colours(rng, kinds)
+    lab = colours[kind] + texture[..., None] * direction[kind]
 
     slope = rng.normal(0, 7, (2, leaves)) * (rng.uniform(size=leaves) < 0.7)
     light = rng.normal(0, 2.5, leaves)[owner] + (slope[0][owner] * y + slope[1][owner] * x) * (2 / size)
     light += (rng.uniform(0, 14, leaves) * (rng.uniform(size=leaves) < 0.5))[owner] * (0.5 - depth)
     tilt = rng.normal(0, 8, 2)
     lab[..., 0] += light - light.mean() + tilt[0] * (y / size - 0.5) + tilt[1] * (x / size - 0.5)
-    rgb = gaussian_filter(_lab_to_rgb(lab), (*[rng.uniform(0.35, 0.9)] * 2, 0), truncate=3)
-    return rgb + rng.normal(size=rgb.shape) * rng.uniform(0, 0.02)
+    if natural:
+        _weather(natural, lab, owner, kind)
+    rgb = _lab_to_rgb(lab)
+    if natural:
+        rgb = _defocus(natural, rgb, owner)
+    rgb = gaussian_filter(rgb, (*[rng.uniform(0.35, 0.9)] * 2, 0), truncate=3)
+    words = [
+        (*colour_words(colour), TEXTURE_WORDS[family]) for colour, (family, _) in zip(colours, chosen, strict=True)
+    ]
+    return rgb + rng.normal(size=rgb.shape) * rng.uniform(0, 0.02), words
+
+
+def _drift(rng: np.random.Generator, size: int) -> np.ndarray:
+    """(size, size): one of the cloudy tiles, seen from near, so that it changes slowly."""
+    tile = tiles("cloud")[rng.integers(TILES_PER_FAMILY)]
+    y, x = rng.integers(0, TILE, 2)
+    near = gaussian_filter(tile, 6, mode="wrap")
+    index = np.arange(size) * TILE // (2 * size)
+    return near[np.ix_((y + index) % TILE, (x + index) % TILE)] / near.std()
+
+
+def _weather(rng: np.random.Generator, lab: np.ndarray, owner: np.ndarray, kind: np.ndarray) -> None:
+    """What a photograph adds to colours (size, size, 3), in place: patchy stuff, patchy light, cast shadows."""
+    size = len(owner)
+    patchy = rng.gamma(1.0, [4.0, 2.5, 2.5], (kind.max() + 1, 3))
+    lab += patchy[kind] * np.stack([_drift(rng, size) for _ in range(3)], 2)
+    lab[..., 0] += rng.gamma(1.0, 4.0) * _drift(rng, size)
+    if rng.uniform() < 0.6:
+        y, x = np.rint(rng.normal(0, 0.02 * size, 2)).astype(int)
+        light = np.pad(owner, size)[size + y : 2 * size + y, size + x : 2 * size + x]
+        shadow = gaussian_filter((light > owner).astype(float), rng.uniform(0.3, 2))
+        lab[..., 0] -= rng.uniform(5, 30) * shadow
+
+
+def _defocus(rng: np.random.Generator, rgb: np.ndarray, owner: np.ndarray) -> np.ndarray:
+    """In half of the pictures what lies lower than some leaf is out of focus."""
+    if rng.uniform() < 0.5:
+        return rgb
+    sigma = np.exp(rng.uniform(np.log(0.7), np.log(4)))
+    near = (owner >= rng.integers(0, owner.max() + 2)).astype(float)[..., None]
+    soft = gaussian_filter(near, (0.6, 0.6, 0))
+    weight = np.maximum(gaussian_filter(1 - near, (sigma, sigma, 0)), 1e-3)
+    far = gaussian_filter(rgb * (1 - near), (sigma, sigma, 0)) / weight  # of what is behind, only
+    return soft * rgb + (1 - soft) * np.clip(far, 0, 1)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Words: what is to be said of a material.
+
+HUES = ("pink", "red", "brown", "yellow", "green", "cyan", "blue", "purple")
+HUE_STARTS = (-15, 20, 50, 80, 110, 170, 230, 300)  # degrees in the plane of a* and b*
+TEXTURE_WORDS = {"flat": "plain", "cloud": "cloudy", "grain": "grainy", "brushed": "brushed", "stripes": "striped"}
+TEXTURE_WORDS |= {"spots": "spotted", "checks": "checked", "cracks": "cracked", "pebbles": "pebbly", "blades": "grassy"}
+WORDS = ("dark", "bright", "grey", *HUES, *TEXTURE_WORDS.values(), "horizon")
+
+
+def colour_words(lab: np.ndarray) -> tuple[str, ...]:
+    """A colour (3,) of CIELAB in words: "dark" below lightness 35, "bright" above 70, and a hue or "grey"."""
+    lightness, a, b = lab
+    tone = ("dark",) if lightness < 35 else ("bright",) if lightness > 70 else ()
+    if np.hypot(a, b) < 10:
+        return (*tone, "grey")
+    hue = np.mod(np.degrees(np.arctan2(b, a)) + 15, 360) - 15
+    return (*tone, HUES[np.searchsorted(HUE_STARTS, hue, side="right") - 1])
 
 
 def make_scene(
@@ -290,6 +276,7 @@ def make_scene(
     size: int = 128,
     shapes: Sequence[str] = TRAIN_SHAPES,
     textures: Sequence[str] = TRAIN_TEXTURES,
+    natural: bool = False,
 ) -> Scene:
     """Draw one scene.
 
@@ -301,6 +288,8 @@ def make_scene(
         Side in pixels, 16 to 1024.
     shapes, textures : sequence of str
         Families to draw from, keys of `SHAPES` and `TEXTURES`.
+    natural : bool
+        Light and lens of a photograph: patchy colours, cast shadows, things out of focus. The segmentation is the same.
 
     Returns
     -------
@@ -320,11 +309,18 @@ def make_scene(
         if not chosen:
             raise InputError(f"No {word} family was given: choose from {', '.join(known)}.")
     rng = np.random.default_rng(seed)
+    weather = rng.spawn(1)[0] if natural else None  # draws of its own, so that the leaves stay where they are
     count = int(np.exp(rng.uniform(np.log(4), np.log(50))))
-    owner, depth = _drop_leaves(rng, size, count, shapes)
+    owner, depth, bands = _drop_leaves(rng, size, count, shapes)
     material = rng.integers(0, rng.integers(3, 12), owner.max() + 1)
-    rgb = _paint(rng, owner, depth, material, textures)
+    rgb, words = _paint(rng, owner, depth, material, textures, weather)
     instances = np.unique(owner, return_inverse=True)[1].reshape(owner.shape).astype(np.int32)
-    materials = np.unique(material[owner], return_inverse=True)[1].reshape(owner.shape).astype(np.int32)
+    seen, materials = np.unique(material[owner], return_inverse=True)
     image = np.round(255 * np.clip(rgb, 0, 1)).astype(np.uint8)
-    return Scene(image, instances, materials)
+    return Scene(
+        image,
+        instances,
+        materials.reshape(owner.shape).astype(np.int32),
+        words=tuple(words[kind] for kind in seen),
+        horizon=len(np.unique(owner[owner < bands])) > 1,
+    )

@@ -1,9 +1,10 @@
 """Train the embedded denoiser: a small UNet that has only ever seen dead leaves.
 
-It is diffusers' own `UNet2DConditionModel`, so that one extraction code serves it and Stable Diffusion. It predicts the
-velocity v = sqrt(abar) noise - sqrt(1 - abar) latent (Salimans & Ho, ICLR 2022, appendix D) under Stable Diffusion's
-noise schedule. Step `s` of seed `r` always sees the same scenes, noise and timesteps, so a run that was killed and
-resumed draws the same curve as one that was not.
+It is diffusers' own `UNet2DConditionModel`, so that one extraction code serves it and Stable Diffusion. Its captions
+are words for what a scene shows (`walkcut.scenes.WORDS`), each a learnt vector that cross-attention reads. It predicts
+the velocity v = sqrt(abar) noise - sqrt(1 - abar) latent (Salimans & Ho, ICLR 2022, appendix D) under Stable
+Diffusion's noise schedule. Step `s` of seed `r` always sees the same scenes, noise and timesteps, so a run that was
+killed and resumed draws the same curve as one that was not.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ import numpy as np
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch.nn import functional
 from tqdm import tqdm
 
 from walkcut.attention import attend, self_attention_layers
-from walkcut.backbone import load_backbone
+from walkcut.backbone import VOCABULARY, load_backbone
 from walkcut.errors import InputError
 from walkcut.ncut import best_cut
-from walkcut.scenes import make_scene
+from walkcut.scenes import NATURAL_TEXTURES, WORDS, Scene, make_scene
 from walkcut.threshold import blank_ncut
 from walkcut.walk import aggregate
 
@@ -55,7 +56,7 @@ SCHEDULER_CONFIG = dict(
     steps_offset=1,
     set_alpha_to_one=False,
 )
-SIDES = (20, 28, 36)  # patch grids seen in training; a batch holds one of them, at a constant number of patches
+TOKENS = 12  # of a caption; what is left over is empty
 # Where to read attention: chosen on BSDS500 train and on scenes. The encoder's layers alone: they do the looking.
 READOUT = {"timesteps": [10], "locality": 0.5, "sharpness": 1.5}
 CALIBRATION_GRIDS = (32, 64)
@@ -68,6 +69,9 @@ class TrainConfig:
     steps: int = 2200
     seed: int = 0
     patches: int = 8192  # per batch
+    sides: tuple[int, ...] = (24, 36, 48)  # patch grids; a batch holds one of them, at a constant number of patches
+    natural: float = 0.7  # share of scenes with the light and lens of a photograph, and with more textures
+    captioned: float = 0.7  # share of crops with a caption
     learning_rate: float = 5e-4
     warmup: int = 100
     decay: float = 0.25  # the last share of the steps, in which the rate falls linearly to 2%
@@ -80,19 +84,37 @@ def to_latent(image: torch.Tensor) -> torch.Tensor:
     return functional.pixel_unshuffle(image, 2)
 
 
-def make_batch(config: TrainConfig, step: int) -> torch.Tensor:
-    """Latents (b, 12, side, side) float32 of step `step`: fresh scenes, cropped at random."""
+def make_batch(config: TrainConfig, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Crops of fresh scenes for step `step`, and their captions.
+
+    Returns
+    -------
+    latents : float32 (b, 12, side, side)
+    captions : int64 (b, TOKENS), 1 + the place of a word in `WORDS`; 0 is no word
+    """
     rng = np.random.default_rng([config.seed, step])
-    side = int(rng.choice(SIDES))
-    crops = []
+    side = int(rng.choice(config.sides))
+    crops, captions = [], []
     for index in range(max(config.patches // side**2, 1)):
         size = int(2 * side * rng.uniform(1, 1.75))
-        image = make_scene([config.seed, step, index], size).image
+        natural = {"textures": NATURAL_TEXTURES, "natural": True} if rng.uniform() < config.natural else {}
+        scene = make_scene([config.seed, step, index], size, **natural)
         y, x = rng.integers(0, size - 2 * side + 1, 2)
-        crop = image[y : y + 2 * side, x : x + 2 * side][:, :: rng.choice([-1, 1])]
+        window = np.s_[y : y + 2 * side, x : x + 2 * side]
+        crop = scene.image[window][:, :: rng.choice([-1, 1])]
         crops.append(crop.transpose(1, 0, 2) if rng.uniform() < 0.25 else crop)
+        captions.append(caption(rng, scene, window) if rng.uniform() < config.captioned else np.zeros(TOKENS, int))
     pixels = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1  # (b, 3, 2 side, 2 side)
-    return to_latent(pixels)
+    return to_latent(pixels), torch.from_numpy(np.stack(captions))
+
+
+def caption(rng: np.random.Generator, scene: Scene, window: tuple[slice, slice]) -> np.ndarray:
+    """int64 (TOKENS,): words of what is to be seen in a window, some left out, in random order, zeros behind."""
+    words = {word for kind in np.unique(scene.materials[window]) for word in scene.words[kind]}
+    words |= {"horizon"} if scene.horizon else set()
+    numbers = np.array(sorted(1 + WORDS.index(word) for word in words))
+    chosen = rng.permutation(numbers)[: rng.integers(1, TOKENS)]
+    return np.pad(chosen, (0, TOKENS - len(chosen)))
 
 
 class _Batches(torch.utils.data.Dataset):
@@ -104,7 +126,7 @@ class _Batches(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return self.config.steps - self.first
 
-    def __getitem__(self, index: int) -> torch.Tensor:
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         return make_batch(self.config, self.first + index)
 
 
@@ -114,8 +136,27 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return config.learning_rate * min((step + 1) / config.warmup, 1.0, max(fall, 0.02))
 
 
+class Denoiser(torch.nn.Module):
+    """The UNet, and a vector for each word; the vector of no word is zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unet = UNet2DConditionModel(**UNET_CONFIG)
+        vectors = 0.1 * torch.randn(1 + len(WORDS), self.unet.config.cross_attention_dim)
+        vectors[0] = 0
+        self.words = torch.nn.Embedding.from_pretrained(vectors, freeze=False, padding_idx=0)
+
+    def forward(self, noisy: torch.Tensor, timestep: torch.Tensor, captions: torch.Tensor) -> torch.Tensor:
+        return self.unet(noisy, timestep, encoder_hidden_states=self.words(captions)).sample
+
+
 def velocity_loss(
-    unet: UNet2DConditionModel, alphas: torch.Tensor, latent: torch.Tensor, config: TrainConfig, step: int
+    denoiser: Denoiser,
+    alphas: torch.Tensor,
+    latent: torch.Tensor,
+    captions: torch.Tensor,
+    config: TrainConfig,
+    step: int,
 ) -> torch.Tensor:
     """Mean squared error of the predicted velocity at random timesteps, a function of (seed, step) alone."""
     generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
@@ -124,8 +165,7 @@ def velocity_loss(
     noise = torch.randn(latent.shape, generator=generator).to(latent.device)
     signal = alphas[timestep].sqrt()[:, None, None, None]
     sigma = (1 - alphas[timestep]).sqrt()[:, None, None, None]
-    context = latent.new_zeros(len(latent), 1, unet.config.cross_attention_dim)
-    predicted = unet(signal * latent + sigma * noise, timestep, encoder_hidden_states=context).sample
+    predicted = denoiser(signal * latent + sigma * noise, timestep, captions)
     return functional.mse_loss(predicted.float(), signal * noise - sigma * latent)
 
 
@@ -133,27 +173,31 @@ def velocity_loss(
 class _State:
     """Everything that a resumed run needs."""
 
-    unet: UNet2DConditionModel
+    denoiser: Denoiser
     optimizer: torch.optim.AdamW
     ema: dict[str, torch.Tensor]
     losses: list[float]
+    before: dict | None  # the record of the model that this one was started from
 
     @property
     def step(self) -> int:
         return len(self.losses)
 
     @classmethod
-    def new(cls, config: TrainConfig, device: torch.device) -> _State:
+    def new(cls, config: TrainConfig, device: torch.device, start: Path | None = None) -> _State:
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
-            unet = UNet2DConditionModel(**UNET_CONFIG)
-        unet = unet.to(device, memory_format=torch.channels_last).train()
-        optimizer = torch.optim.AdamW(unet.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
-        return cls(unet, optimizer, {n: p.detach().clone() for n, p in unet.named_parameters()}, [])
+            denoiser = Denoiser()
+        before = _read_start(denoiser, start) if start else None
+        denoiser = denoiser.to(device, memory_format=torch.channels_last).train()
+        weights = denoiser.parameters()
+        optimizer = torch.optim.AdamW(weights, lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+        ema = {n: p.detach().clone() for n, p in denoiser.named_parameters()}
+        return cls(denoiser, optimizer, ema, [], before)
 
     def save(self, path: Path, config: TrainConfig) -> None:
         tensors = {f"ema/{n}": t for n, t in self.ema.items()}
-        for name, parameter in self.unet.named_parameters():
+        for name, parameter in self.denoiser.named_parameters():
             tensors[f"weight/{name}"] = parameter.detach()
             moments = self.optimizer.state.get(parameter, {})
             tensors |= {f"adam/{key}/{name}": value for key, value in moments.items()}
@@ -161,24 +205,25 @@ class _State:
         tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
         part = path.with_suffix(".part")
         try:
-            save_file(tensors, part, metadata={"config": json.dumps(asdict(config))})
+            metadata = {"config": json.dumps(asdict(config)), "before": json.dumps(self.before)}
+            save_file(tensors, part, metadata=metadata)
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
 
     def load(self, path: Path, config: TrainConfig) -> None:
         with safe_open(path, "pt") as file:
-            before = json.loads(file.metadata()["config"])
-            changed = [k for k, v in asdict(config).items() if k != "steps" and before.get(k) != v]
-            if changed:
-                key = changed[0]
+            trained = json.loads(file.metadata()["config"])
+            changed = [k for k, v in json.loads(json.dumps(asdict(config))).items() if trained.get(k) != v]
+            if key := next((k for k in changed if k != "steps"), None):
                 raise InputError(
-                    f"{path} was trained with {key} = {before.get(key)}, not {getattr(config, key)}: "
+                    f"{path} was trained with {key} = {trained.get(key)}, not {getattr(config, key)}: "
                     "continue with the same settings or choose another folder."
                 )
+            self.before = json.loads(file.metadata()["before"])
             self.losses = file.get_tensor("losses").tolist()
             keys = set(file.keys())
-            for name, parameter in self.unet.named_parameters():
+            for name, parameter in self.denoiser.named_parameters():
                 parameter.data.copy_(file.get_tensor(f"weight/{name}"))
                 self.ema[name].copy_(file.get_tensor(f"ema/{name}"))
                 for key in ("step", "exp_avg", "exp_avg_sq"):
@@ -186,23 +231,37 @@ class _State:
                         value = file.get_tensor(f"adam/{key}/{name}")
                         self.optimizer.state[parameter][key] = value if key == "step" else value.to(parameter)
 
-    def advance(self, latent: torch.Tensor, alphas: torch.Tensor, config: TrainConfig) -> None:
+    def advance(self, latent: torch.Tensor, captions: torch.Tensor, alphas: torch.Tensor, config: TrainConfig) -> None:
         device = alphas.device
         latent = latent.to(device).contiguous(memory_format=torch.channels_last)
+        captions = captions.to(device)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(config, self.step)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            loss = velocity_loss(self.unet, alphas, latent, config, self.step)
+            loss = velocity_loss(self.denoiser, alphas, latent, captions, config, self.step)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.unet.parameters(), 1.0)
+        norm = torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), 1.0)
         if not torch.isfinite(norm):  # before the step, so that no checkpoint ever holds what it would do
             raise InputError(f"The gradient became {norm.item()} at step {self.step}: lower the learning rate.")
         self.optimizer.step()
         keep = min(config.ema, (1 + self.step) / (10 + self.step))
-        names, parameters = zip(*self.unet.named_parameters(), strict=True)
+        names, parameters = zip(*self.denoiser.named_parameters(), strict=True)
         torch._foreach_lerp_([self.ema[n] for n in names], [p.detach() for p in parameters], 1 - keep)
         self.losses.append(loss.item())
+
+
+def _read_start(denoiser: Denoiser, folder: Path) -> dict:
+    """Take over the weights of a finished model of the same shape; what it lacks stays as drawn. Return its record."""
+    try:
+        weights = load_file(folder / "unet" / "diffusion_pytorch_model.safetensors")
+        denoiser.unet.load_state_dict({name: weight.float() for name, weight in weights.items()})
+        return json.loads((folder / "training.json").read_text())
+    except (OSError, RuntimeError, SafetensorError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"Training cannot start from {folder} ({reason}): it takes a folder that training wrote."
+        ) from error
 
 
 def train(
@@ -211,6 +270,7 @@ def train(
     device: str = "cpu",
     workers: int = 1,
     save_every: float = 90.0,
+    start: Path | None = None,
 ) -> Path:
     """Train, or go on training, in `folder`; return the folder of the exported weights.
 
@@ -225,6 +285,8 @@ def train(
         Processes that draw scenes ahead of time; 0 draws them in this process.
     save_every : float
         Seconds between checkpoints: the most that a kill can lose.
+    start : Path, optional
+        A finished model to begin with, instead of random weights; a run that is resumed does not look at it.
 
     Raises
     ------
@@ -236,8 +298,9 @@ def train(
         raise InputError(f"A training of {config.steps} steps is no training: choose at least 1.")
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / "checkpoint.safetensors"
-    state = _State.new(config, torch.device(device))
-    if checkpoint.exists():
+    resumed = checkpoint.exists()
+    state = _State.new(config, torch.device(device), None if resumed else start)
+    if resumed:
         try:
             state.load(checkpoint, config)
         except (SafetensorError, RuntimeError, TypeError, KeyError) as error:
@@ -248,8 +311,8 @@ def train(
     loader = torch.utils.data.DataLoader(batches, batch_size=None, num_workers=workers, prefetch_factor=ahead)
     saved = time.monotonic()
     with tqdm(total=config.steps, initial=state.step, desc="training", unit="step", mininterval=5) as bar:
-        for latent in loader:
-            state.advance(latent, alphas, config)
+        for latent, captions in loader:
+            state.advance(latent, captions, alphas, config)
             bar.update()
             bar.set_postfix(loss=f"{np.mean(state.losses[-50:]):.4f}", refresh=False)
             if time.monotonic() - saved > save_every:
@@ -264,14 +327,16 @@ def train(
 
 
 def export(state: _State, config: TrainConfig, folder: Path) -> Path:
-    """Write the averaged weights in float16, diffusers format, with the settings and the curve."""
-    unet = UNet2DConditionModel(**UNET_CONFIG)
-    unet.load_state_dict(state.ema)
-    unet.half().save_pretrained(folder / "unet")
+    """Write the averaged weights in float16, diffusers format, the words, the settings and the curve."""
+    denoiser = Denoiser()
+    denoiser.load_state_dict(state.ema)
+    denoiser.half().unet.save_pretrained(folder / "unet")
+    save_file(dict(zip(WORDS, denoiser.words.weight[1:].clone(), strict=True)), folder / VOCABULARY)
     DDIMScheduler(**SCHEDULER_CONFIG).save_pretrained(folder / "scheduler")
     block = max(len(state.losses) // 100, 1)
     curve = [round(float(np.mean(state.losses[i : i + block])), 5) for i in range(0, len(state.losses), block)]
     record = {"training": asdict(config), "curve": {"steps_per_point": block, "loss": curve}}
+    record |= {"before": state.before} if state.before else {}
     (folder / "training.json").write_text(json.dumps(record, indent=1) + "\n")
     return folder
 
