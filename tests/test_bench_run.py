@@ -157,6 +157,7 @@ def test_boundaries_are_counted_where_humans_drew() -> None:
     cell = run.Scorer(toy(), toy().load("p0"))("human", HALVES)
     assert cell["boundary"] == [4, 4, 4, 4]  # one human's four pixels, the other sees none
     assert cell["regions"] == pytest.approx(1.5)
+    assert "boundary" not in run.Scorer(replace(toy(), borders=False), toy().load("p0"))("human", HALVES)
 
 
 def test_times_are_of_the_first_setting_and_the_look_is_apart(tmp_path: Path) -> None:

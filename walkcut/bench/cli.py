@@ -206,7 +206,7 @@ def _run_changes(
     from walkcut.bench.table import changes
 
     name = _named("-".join((*words[:-1], dataset.name)), arguments)
-    dataset = replace(dataset, name=name, title=f"{title}, {dataset.title}")
+    dataset = replace(dataset, name=name, title=f"{title}, {dataset.title}", borders=False)
     line = command_line(arguments, *words, grid=32)
     summary = bench(dataset, methods, arguments.out, line, arguments.fresh, against_first)
     print(changes(summary).markdown())

@@ -49,7 +49,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Names of pictures, how to read one, and what the pictures depend on; names of the classes, if they have any."""
+    """Names of pictures, how to read one, and what the pictures depend on; names of the classes, if they have any.
+
+    With `borders`, boundary F is scored where there are humans. It takes a third of the time of an ablation.
+    """
 
     name: str
     title: str
@@ -57,6 +60,7 @@ class Dataset:
     load: Callable[[str], Item] = field(repr=False)
     config: dict = field(default_factory=dict)
     classes: tuple[str, ...] = ()
+    borders: bool = True
 
 
 class Entry(NamedTuple):

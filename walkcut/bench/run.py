@@ -39,7 +39,7 @@ def fingerprint(dataset: Dataset, method: Method) -> str:
     """Twelve hexadecimal digits that change when the data, the method or the measures change."""
     sources = [PACKAGE / name for name in (*MEASURING, *method.sources)]
     code = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
-    parts = [dataset.config, method.name, method.settings, method.config, code]
+    parts = [dataset.config, dataset.borders, method.name, method.settings, method.config, code]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -99,7 +99,7 @@ class Scorer:
 
     def __init__(self, dataset: Dataset, item: Item) -> None:
         self.item, self.classes = item, len(dataset.classes)
-        self.humans = HumanBoundaries(item.truths["human"]) if "human" in item.truths else None
+        self.humans = HumanBoundaries(item.truths["human"]) if dataset.borders and "human" in item.truths else None
         self.known: dict[tuple[str, bytes], dict] = {}
 
     def __call__(self, kind: str, labels: np.ndarray) -> dict:
