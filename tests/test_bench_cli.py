@@ -1,10 +1,11 @@
-"""The `walkcut bench` command: run, check, ablate, ladder, criteria, table."""
+"""The `walkcut bench` command: run, check, ablate, ladder, models, criteria, table."""
 
 from __future__ import annotations
 
 import argparse
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from test_bench_datasets import make
 from walkcut.bench import ablate, cli, datasets, ours, run, semantic
 from walkcut.bench import criteria as tried
 from walkcut.bench.catalogue import DATASETS
+from walkcut.bench.models import spectrum
 from walkcut.errors import InputError
 from walkcut.graph import Graph
 from walkcut.tree import partition
@@ -123,6 +125,37 @@ def test_a_ladder_of_photographs_takes_one_human(tmp_path: Path, tiny: tuple[str
     assert summary["data"]["truth"] == "the most typical human"
     values = {row["method"]: row["ods"] for row in summary["table"] if row["measure"] == "covering"}
     assert values["true affinity, threshold and pixels"] >= values["true affinity"] > 0.9
+
+
+def test_models_stand_side_by_side_with_their_spectra(tmp_path: Path, tiny_model: Path) -> None:
+    other = shutil.copytree(tiny_model, tmp_path / "other")
+    readout = json.loads((other / "readout.json").read_text()) if (other / "readout.json").exists() else {}
+    (other / "readout.json").write_text(json.dumps(readout | {"sharpness": 9.0}))
+    words = ("--models", f"{tiny_model},{other}", "--grid", "16", "--device", "cpu", "--out", str(tmp_path / "out"))
+    assert do("models", "scenes-families", "--every", "50", *words) == 0
+    summary = json.loads((tmp_path / "out" / "models-scenes-families.json").read_text())
+    assert list(summary["methods"]) == [tiny_model.name, "other"] == list(summary["spectra"])
+    assert {row["baseline"].partition(",")[0] for row in summary["differences"]} == {tiny_model.name}
+    assert f"--models {tiny_model.name},other" in summary["command"]
+    for values in summary["spectra"].values():
+        assert values[0] == pytest.approx(1, abs=1e-4)
+        assert values == sorted(values, reverse=True)
+    assert summary["spectra"]["other"] != summary["spectra"][tiny_model.name]
+
+
+def test_two_models_of_one_name_are_refused(tmp_path: Path, tiny_model: Path) -> None:
+    with pytest.raises(InputError, match=f"name '{tiny_model.name}': rename"):
+        do("models", "scenes-families", "--models", f"{tiny_model},{tmp_path / tiny_model.name}")
+
+
+@pytest.mark.parametrize("n", [5, 60])
+def test_a_spectrum_against_all_eigenvalues(n: int) -> None:
+    W = np.random.default_rng(n).uniform(size=(n, n))
+    graph = Graph(torch.from_numpy(W + W.T))
+    every = np.linalg.eigvals((W + W.T) / (W + W.T).sum(1, keepdims=True)).real
+    found = spectrum(graph, 6)
+    assert len(found) == min(6, n - 2)
+    np.testing.assert_allclose(found, np.sort(every)[::-1][: len(found)], atol=1e-3)
 
 
 def test_named_classes_have_no_ladder(tmp_path: Path) -> None:

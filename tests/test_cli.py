@@ -259,7 +259,7 @@ def test_train_passes_its_settings_on(monkeypatch: pytest.MonkeyPatch, tmp_path:
     command = ["train", "--out", str(tmp_path / "t"), "--steps", "7", "--seed", "2", "--learning-rate", "1e-3"]
     assert main([*command, "--device", "cpu", "--workers", "0", "--start", "first"]) == 0
     config = walkcut.train.TrainConfig(steps=7, seed=2, learning_rate=1e-3)
-    assert seen == [((tmp_path / "t", config, "cpu", 0), {"start": Path("first")})]
+    assert seen == [((tmp_path / "t", config, "cpu", 0), {"start": Path("first"), "snapshots": 0})]
 
 
 @pytest.mark.parametrize(

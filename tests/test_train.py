@@ -376,6 +376,18 @@ def test_a_run_may_start_from_a_finished_model(whole: Path, tmp_path: Path, monk
     assert json.loads((model / "training.json").read_text())["before"] == record["before"]
 
 
+def test_snapshots_are_the_models_of_their_moments(whole: Path, tmp_path: Path) -> None:
+    train(tmp_path, TINY, workers=0, snapshots=2)
+    assert sorted(path.name for path in tmp_path.glob("step-*")) == ["step-2", "step-4", "step-6"]
+    last, end, middle = (
+        load_file(folder / "unet" / "diffusion_pytorch_model.safetensors")
+        for folder in (tmp_path / "step-6", whole / "model", tmp_path / "step-4")
+    )
+    assert all(torch.equal(last[name], end[name]) for name in end)
+    assert any(not torch.equal(middle[name], end[name]) for name in end)
+    assert load_backbone(str(tmp_path / "step-2"), "cpu").ceiling > 0
+
+
 @pytest.mark.parametrize("damage", ["nowhere", "another shape"])
 def test_a_start_that_is_no_model_is_refused(tmp_path: Path, damage: str) -> None:
     start = tmp_path / "start"

@@ -123,6 +123,9 @@ def _add_train(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--patches", type=partial(_whole, low=1), metavar="N", help="per batch")
     parser.add_argument("--learning-rate", type=_positive, metavar="FLOAT")
     parser.add_argument("--start", type=Path, metavar="DIR", help="a finished model to begin with, not random weights")
+    parser.add_argument(
+        "--snapshots", type=partial(_whole, low=1), default=0, metavar="N", help="keep one every N steps"
+    )
     parser.add_argument("--workers", type=partial(_whole, low=0), default=1, metavar="N", help="processes that draw")
     _add_device_and_seed(parser)
     parser.set_defaults(run=run_train)
@@ -182,7 +185,9 @@ def run_train(arguments: argparse.Namespace) -> None:
     chosen = {name: getattr(arguments, name) for name in ("steps", "seed", "patches", "learning_rate")}
     config = TrainConfig(**{name: value for name, value in chosen.items() if value is not None})
     device = str(find_device(arguments.device))
-    model = train(arguments.out, config, device, arguments.workers, start=arguments.start)
+    model = train(
+        arguments.out, config, device, arguments.workers, start=arguments.start, snapshots=arguments.snapshots
+    )
     print(f"trained: {model}")
 
 

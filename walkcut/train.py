@@ -271,6 +271,7 @@ def train(
     workers: int = 1,
     save_every: float = 90.0,
     start: Path | None = None,
+    snapshots: int = 0,
 ) -> Path:
     """Train, or go on training, in `folder`; return the folder of the exported weights.
 
@@ -287,6 +288,8 @@ def train(
         Seconds between checkpoints: the most that a kill can lose.
     start : Path, optional
         A finished model to begin with, instead of random weights; a run that is resumed does not look at it.
+    snapshots : int
+        Every so many steps the model of that moment is kept, as `step-N/`; 0 keeps none.
 
     Raises
     ------
@@ -313,17 +316,24 @@ def train(
     with tqdm(total=config.steps, initial=state.step, desc="training", unit="step", mininterval=5) as bar:
         for latent, captions in loader:
             state.advance(latent, captions, alphas, config)
+            if snapshots and state.step % snapshots == 0:
+                publish(state, config, folder / f"step-{state.step}")
             bar.update()
             bar.set_postfix(loss=f"{np.mean(state.losses[-50:]):.4f}", refresh=False)
             if time.monotonic() - saved > save_every:
                 state.save(checkpoint, config)
                 saved = time.monotonic()
     state.save(checkpoint, config)
-    part, model = folder / "model.part", folder / "model"
+    return publish(state, config, folder / "model")
+
+
+def publish(state: _State, config: TrainConfig, folder: Path) -> Path:
+    """Export and calibrate; the folder is there whole, or as it was."""
+    part = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     calibrate(export(state, config, part))
-    shutil.rmtree(model, ignore_errors=True)
-    return part.rename(model)
+    shutil.rmtree(folder, ignore_errors=True)
+    return part.rename(folder)
 
 
 def export(state: _State, config: TrainConfig, folder: Path) -> Path:

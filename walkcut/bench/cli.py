@@ -69,8 +69,12 @@ def _methods(text: str) -> tuple[str, ...]:
 
 
 def _add_model(parser: argparse.ArgumentParser, grid: int) -> None:
-    parser.add_argument("--thresholds", type=_thresholds, metavar="LIST", help="constant ones; default: 0.05 to 0.95")
     parser.add_argument("--model", default="dead-leaves", metavar="NAME", help="a short name or a folder")
+    _add_settings(parser, grid)
+
+
+def _add_settings(parser: argparse.ArgumentParser, grid: int) -> None:
+    parser.add_argument("--thresholds", type=_thresholds, metavar="LIST", help="constant ones; default: 0.05 to 0.95")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
     parser.add_argument("--grid", type=_count, default=grid, metavar="N", help=f"patches on the longer side; {grid}")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
@@ -113,6 +117,12 @@ def add_bench(subparsers: argparse._SubParsersAction) -> None:
     _add_model(ladder, 32)
     ladder.set_defaults(run=run_ladder)
 
+    beside = parts.add_parser("models", help="models side by side, and the spectra of their walks")
+    _add_data(beside)
+    beside.add_argument("--models", required=True, metavar="LIST", help="names or folders; the first is compared with")
+    _add_settings(beside, 64)
+    beside.set_defaults(run=run_models)
+
     tried = parts.add_parser("criteria", help="where to stop: every criterion, on pictures set aside for choosing")
     tried.add_argument("--data", type=Path, metavar="DIR", help="BSDS500; without it, no photographs")
     tried.add_argument("--every", type=_count, default=1, metavar="N", help="one picture of N; default: all")
@@ -136,6 +146,7 @@ def add_bench(subparsers: argparse._SubParsersAction) -> None:
 
 
 USUAL = {"protocol": None, "partial": False, "every": 1, "only": None, "methods": METHODS, "model": "dead-leaves"}
+USUAL |= {"models": None}
 USUAL |= {"device": "auto", "seed": 0, "thresholds": None}
 
 
@@ -149,7 +160,7 @@ def command_line(arguments: argparse.Namespace, *words: str, grid: int = 64) -> 
         if value is True:
             line.append(f"--{key}")
         elif value != default:
-            value = Path(value).name if key == "model" else value
+            value = ",".join(Path(one).name for one in value.split(",")) if key in ("model", "models") else value
             line += [f"--{key}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
     return " ".join(line)
 
@@ -205,7 +216,8 @@ def _run_changes(
     from walkcut.bench.summary import against_first, bench
     from walkcut.bench.table import changes
 
-    name = _named("-".join((*words[:-1], dataset.name)), arguments)
+    name = "-".join((*words[:-1], dataset.name))
+    name = _named(name, arguments) if "model" in arguments else name
     dataset = replace(dataset, name=name, title=f"{title}, {dataset.title}", borders=False)
     line = command_line(arguments, *words, grid=32)
     summary = bench(dataset, methods, arguments.out, line, arguments.fresh, against_first)
@@ -235,6 +247,23 @@ def run_ladder(arguments: argparse.Namespace) -> int:
     connected = dataset.name.startswith("bsds")
     methods = ladder(_looker(arguments), connected)
     return _run_changes(arguments, one_truth(dataset), methods, "Oracle ladder", "ladder", arguments.name)
+
+
+def run_models(arguments: argparse.Namespace) -> int:
+    """`walkcut bench models`"""
+    from walkcut.bench.ablate import THRESHOLDS
+    from walkcut.bench.models import lookers, models, spectra
+    from walkcut.bench.record import as_text, write_atomically
+    from walkcut.bench.summary import read_summary
+
+    dataset = _dataset(arguments)
+    found = lookers(arguments.models.split(","), arguments.device, arguments.grid, arguments.seed)
+    methods = models(found, dataset.name.startswith("bsds"), arguments.thresholds or THRESHOLDS)
+    code = _run_changes(arguments, dataset, methods, "Models", "models", arguments.name)
+    path = arguments.out / f"models-{dataset.name}.json"
+    summary = read_summary(path) | {"spectra": {name: spectra(looker, dataset) for name, looker in found.items()}}
+    write_atomically(path, as_text(summary))
+    return code
 
 
 def run_criteria(arguments: argparse.Namespace) -> int:
