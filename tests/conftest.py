@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
+    from transformers import CLIPTextConfig, CLIPTokenizer
+
     from walkcut.backbone import Backbone
 
 matplotlib.use("agg")
@@ -74,27 +76,35 @@ def tiny(tiny_model: Path) -> Backbone:
     return load_backbone(str(tiny_model), "cpu")
 
 
+def make_tokenizer(folder: Path, tokens: int) -> CLIPTokenizer:
+    """CLIP's tokenizer with the words "l", "o" and "lo"; its files are left in `folder`."""
+    from transformers import CLIPTokenizer
+
+    folder.mkdir(parents=True)
+    words = ["l", "o", "l</w>", "o</w>", "lo", "lo</w>", "<|startoftext|>", "<|endoftext|>"]
+    (folder / "vocab.json").write_text(json.dumps({word: rank for rank, word in enumerate(words)}))
+    (folder / "merges.txt").write_text("#version: 0.2\nl o\nl o</w>\n")
+    return CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=tokens)
+
+
+def make_text_config(width: int, tokens: int) -> CLIPTextConfig:
+    """A text encoder of one layer for `make_tokenizer`'s eight words."""
+    from transformers import CLIPTextConfig
+
+    ends = {"bos_token_id": 6, "eos_token_id": 7, "pad_token_id": 7}
+    sizes = {"hidden_size": width, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    return CLIPTextConfig(vocab_size=8, max_position_embeddings=tokens, projection_dim=width, **sizes, **ends)
+
+
 @pytest.fixture(scope="session")
 def stable_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Stable Diffusion in miniature, random weights: UNet, VAE (patches of 4 pixels), text encoder, tokenizer."""
     import torch
-    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
+    from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+    from transformers import CLIPTextModel
 
     folder = tmp_path_factory.mktemp("stable")
     width, tokens = 8, 7
-    vocabulary = ["l", "o", "l</w>", "o</w>", "lo", "lo</w>", "<|startoftext|>", "<|endoftext|>"]
-    text = CLIPTextConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=width,
-        intermediate_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        max_position_embeddings=tokens,
-        bos_token_id=6,
-        eos_token_id=7,
-        pad_token_id=7,
-    )
     with torch.random.fork_rng():
         torch.manual_seed(0)
         unet = UNet2DConditionModel(
@@ -116,17 +126,17 @@ def stable_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
             latent_channels=4,
             norm_num_groups=4,
         )
-        encoder = CLIPTextModel(text)
-    unet.save_pretrained(folder / "unet")
-    vae.save_pretrained(folder / "vae")
-    encoder.save_pretrained(folder / "text_encoder")
-    DDIMScheduler(beta_schedule="scaled_linear").save_pretrained(folder / "scheduler")
-    (folder / "tokenizer").mkdir()
-    ranks = {token: rank for rank, token in enumerate(vocabulary)}
-    (folder / "tokenizer" / "vocab.json").write_text(json.dumps(ranks))
-    (folder / "tokenizer" / "merges.txt").write_text("#version: 0.2\nl o\nl o</w>\n")
-    settings = {"tokenizer_class": "CLIPTokenizer", "model_max_length": tokens}
-    (folder / "tokenizer" / "tokenizer_config.json").write_text(json.dumps(settings))
+        encoder = CLIPTextModel(make_text_config(width, tokens))
+    StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=encoder,
+        tokenizer=make_tokenizer(folder / "words", tokens),
+        unet=unet,
+        scheduler=DDIMScheduler(beta_schedule="scaled_linear"),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(folder)
     return folder
 
 

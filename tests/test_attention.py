@@ -192,7 +192,7 @@ def test_no_heads_to_keep(tiny: Backbone, two_halves: np.ndarray) -> None:
 
 def test_one_pass_gives_attention_and_features(tiny: Backbone, two_halves: np.ndarray) -> None:
     passes = []
-    handle = tiny.unet.register_forward_pre_hook(lambda module, inputs: passes.append(1))
+    handle = tiny.denoiser.register_forward_pre_hook(lambda module, inputs: passes.append(1))
     attention, seen = observe(tiny, two_halves, GRID, (100, 300), layer=SECOND)
     handle.remove()
     assert len(passes) == 2
@@ -235,7 +235,7 @@ def test_features_of_any_layer(tiny: Backbone, two_halves: np.ndarray) -> None:
 def test_features_of_no_layer(tiny: Backbone, two_halves: np.ndarray, layer: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         features(tiny, two_halves, GRID, layer=layer)
-    assert not any(module._forward_hooks for module in tiny.unet.modules())
+    assert not any(module._forward_hooks for module in tiny.denoiser.modules())
 
 
 def test_features_resized() -> None:
@@ -264,20 +264,20 @@ def test_listening_does_not_change_what_the_model_says(tiny: Backbone, two_halve
 
 
 def test_processors_come_back(tiny: Backbone, two_halves: np.ndarray) -> None:
-    before = dict(tiny.unet.attn_processors)
+    before = dict(tiny.denoiser.attn_processors)
     attend(tiny, two_halves, GRID)
-    after = tiny.unet.attn_processors
+    after = tiny.denoiser.attn_processors
     assert before.keys() == after.keys()
     assert all(before[name] is after[name] for name in before)
 
 
 def test_processors_come_back_after_an_error(tiny: Backbone, two_halves: np.ndarray) -> None:
     """The error is raised inside the UNet, while the listeners sit in it: a layer knows no grid of so many patches."""
-    before = dict(tiny.unet.attn_processors)
+    before = dict(tiny.denoiser.attn_processors)
     latent = tiny.encode(two_halves, GRID)
     with pytest.raises(KeyError), listening(tiny, _Means({}), all_heads(tiny)):
         tiny.denoise(latent, 100)
-    assert all(before[name] is processor for name, processor in tiny.unet.attn_processors.items())
+    assert all(before[name] is processor for name, processor in tiny.denoiser.attn_processors.items())
 
 
 # ---------------------------------------------------------------------------------------------------------------------

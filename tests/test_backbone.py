@@ -14,7 +14,7 @@ import torch
 from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 
-from walkcut.backbone import EMBEDDED, Backbone, find_device, load_backbone, model_names
+from walkcut.backbone import Backbone, find_device, load_backbone
 from walkcut.errors import InputError
 
 WEIGHTS = Path("unet") / "diffusion_pytorch_model.safetensors"
@@ -95,16 +95,12 @@ def test_a_pass_has_the_latents_shape(tiny: Backbone) -> None:
 
 
 def test_a_loaded_model_is_ready_to_look(tiny: Backbone) -> None:
-    assert not tiny.unet.training
-    assert not any(parameter.requires_grad for parameter in tiny.unet.parameters())
+    assert not tiny.denoiser.training
+    assert not any(parameter.requires_grad for parameter in tiny.denoiser.parameters())
     assert tiny.vae is None
     assert tiny.patch == 2
     assert tiny.device.type == "cpu"
     assert not tiny.context.any()
-
-
-def test_the_embedded_model_is_named() -> None:
-    assert model_names() == tuple(EMBEDDED) == ("dead-leaves",)
 
 
 def test_a_stable_diffusion_in_diffusers_format(stable_model: Path, two_halves: np.ndarray) -> None:
@@ -131,6 +127,24 @@ def test_the_empty_prompt_is_what_the_text_encoder_makes_of_it(stable_model: Pat
         encoder = CLIPTextModel.from_pretrained(stable_model / "text_encoder").eval()
         expected = encoder(torch.tensor([[start] + [end] * 6])).last_hidden_state
     torch.testing.assert_close(backbone.context, expected)
+
+
+def test_a_prompt_changes_what_is_predicted(stable_model: Path, two_halves: np.ndarray) -> None:
+    empty, told = (load_backbone(str(stable_model), "cpu", prompt=prompt) for prompt in ("", "lo l"))
+    latent = empty.encode(two_halves, 8)
+    assert told.context.shape == empty.context.shape
+    assert not torch.allclose(told.denoise(latent, 100), empty.denoise(latent, 100))
+
+
+def test_a_backbone_computes_in_the_precision_asked_for(stable_model: Path, two_halves: np.ndarray) -> None:
+    half = load_backbone(str(stable_model), "cpu", dtype="bfloat16")
+    latent = half.encode(two_halves, 8)
+    assert (half.denoiser.dtype, half.vae.dtype, latent.dtype) == (torch.bfloat16, torch.float32, torch.bfloat16)
+    single = load_backbone(str(stable_model), "cpu")
+    difference = half.denoise(latent, 100).float() - single.denoise(latent.float(), 100)
+    assert 0 < difference.abs().max() < 0.1
+    with pytest.raises(InputError, match="no dtype 'int8': choose auto, float32"):
+        load_backbone(str(stable_model), "cpu", dtype="int8")
 
 
 def test_the_readout_of_a_model_is_read(copy: Path) -> None:
@@ -163,7 +177,7 @@ def test_a_word_that_is_not_known_is_refused(tiny: Backbone) -> None:
 
 def test_half_precision_weights_are_computed_in_single(copy: Path) -> None:
     save_file({name: tensor.half() for name, tensor in load_file(copy / WEIGHTS).items()}, copy / WEIGHTS)
-    assert load_backbone(str(copy), "cpu").unet.dtype == torch.float32
+    assert load_backbone(str(copy), "cpu").denoiser.dtype == torch.float32
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -172,7 +186,7 @@ def test_half_precision_weights_are_computed_in_single(copy: Path) -> None:
 
 @pytest.mark.parametrize("name", ["no-such-model", "runwayml/stable-diffusion-v1-5", "/", ""])
 def test_an_unknown_model_is_refused(name: str) -> None:
-    refused(name, "There is no model.*choose dead-leaves or a folder in diffusers format")
+    refused(name, "There is no model.*choose dead-leaves, sd-1.4, .* folder in diffusers format")
 
 
 def test_truncated_weights_are_refused(copy: Path) -> None:

@@ -31,7 +31,7 @@ def looker(tiny: Backbone) -> Looker:
 
 def test_a_look_is_taken_once_and_is_what_attend_and_features_give(tiny: Backbone, picture: np.ndarray) -> None:
     passes = []
-    handle = tiny.unet.register_forward_pre_hook(lambda module, inputs: passes.append(1))
+    handle = tiny.denoiser.register_forward_pre_hook(lambda module, inputs: passes.append(1))
     looker = Looker(tiny, 16, (100,), seed=3)
     look = looker(picture)
     assert look.taken() == look.taken() > 0

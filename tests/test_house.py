@@ -21,7 +21,21 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # A module imports only modules that stand before it.
 ORDER = [
-    *("errors", "images", "scenes", "backbone", "attention", "graph", "walk", "stream", "affinity", "presets"),
+    *(
+        "errors",
+        "images",
+        "textures",
+        "scenes",
+        "models",
+        "backbone",
+        "noise",
+        "attention",
+        "graph",
+        "walk",
+        "stream",
+        "affinity",
+        "presets",
+    ),
     *("ncut", "tree", "threshold", "pixels"),
     *("segmentation", "bench", "train", "plots", "widgets", "cli"),
 ]

@@ -334,7 +334,7 @@ def test_the_export_is_a_backbone(whole: Path) -> None:
     backbone = load_backbone(str(model), "cpu")
     assert backbone.scheduler.config.prediction_type == "v_prediction"
     averages = load_file(whole / "checkpoint.safetensors")
-    for name, parameter in backbone.unet.named_parameters():
+    for name, parameter in backbone.denoiser.named_parameters():
         torch.testing.assert_close(parameter, averages[f"ema/unet.{name}"].half().float(), rtol=0, atol=0)
     assert tuple(sorted(backbone.vocabulary)) == tuple(sorted(WORDS))
     said = averages["ema/words.weight"][1 + WORDS.index("striped")].half()

@@ -23,7 +23,7 @@ _HOME = {
     "graph_for": "presets",
     "load_backbone": "backbone",
     "make_scene": "scenes",
-    "model_names": "backbone",
+    "model_names": "models",
     "partition": "tree",
     "prune": "threshold",
     "read_image": "images",

@@ -5,8 +5,11 @@ A head of a self-attention layer turns its n = h * w patches into queries Q and 
     A = softmax(Q K^T / sqrt(d)),        (Vaswani et al. 2017, equation 1)
 
 so row i of A says where patch i looks, and sums to one. `attend` streams heads, layers and timesteps into one mean per
-grid: never more than one head's A is held beside the means. `attend_heads` keeps Q and K instead, `features` what a
-layer passes on.
+grid: never more than some rows of one head's A are held beside the means. `attend_heads` keeps Q and K instead,
+`features` what a layer passes on.
+
+From Stable Diffusion 3 on, patches and words attend to one another in one softmax. What is kept is the block of patches
+among themselves, renormalised: that is the softmax over patches alone.
 """
 
 from __future__ import annotations
@@ -22,9 +25,11 @@ from torch.nn import functional
 
 from walkcut.backbone import Backbone
 from walkcut.errors import InputError
+from walkcut.noise import View, views
 
 Grid = tuple[int, int]
 Heads = Mapping[str, Sequence[float]]
+BLOCK = 2**22  # numbers of a head's A that are held at once
 
 
 @dataclass(frozen=True)
@@ -95,9 +100,14 @@ class Features:
 
 
 def self_attention_layers(backbone: Backbone) -> dict[str, Attention]:
-    """Self-attention modules by name, in the order of the forward pass ("attn1" in diffusers' transformer blocks)."""
-    order = ("down_blocks", "mid_block", "up_blocks")
-    found = {n: m for n, m in backbone.unet.named_modules() if isinstance(m, Attention) and n.endswith("attn1")}
+    """Modules in which patches attend to patches, by name, in the order of the forward pass.
+
+    In a UNet "attn1" of each transformer block; in a transformer for a flow "attn", in which words take part too, and
+    "attn2" where it has one.
+    """
+    endings = (".attn", ".attn2") if backbone.flow else (".attn1",)
+    found = {n: m for n, m in backbone.denoiser.named_modules() if isinstance(m, Attention) and n.endswith(endings)}
+    order = ("down_blocks", "mid_block", "up_blocks", "transformer_blocks")
     return dict(sorted(found.items(), key=lambda item: order.index(item[0].split(".")[0])))
 
 
@@ -110,6 +120,8 @@ def queries_and_keys(
     """
     query = attn.to_q(hidden)[0].unflatten(-1, (attn.heads, -1)).transpose(0, 1)  # (heads, n, d)
     key = attn.to_k(hidden)[0].unflatten(-1, (attn.heads, -1)).transpose(0, 1)
+    query = query if attn.norm_q is None else attn.norm_q(query)
+    key = key if attn.norm_k is None else attn.norm_k(key)
     for q, k in zip(query, key, strict=True):
         yield q.float() * (attn.scale * sharpness), k.float()
 
@@ -129,11 +141,12 @@ class _Means:
         self.weights: dict[Grid, float] = {}
 
     def hear(self, query: torch.Tensor, key: torch.Tensor, weight: float) -> None:
-        matrix, grid = torch.softmax(query @ key.T, dim=-1), self.grids[len(query)]
-        if grid in self.sums:
-            self.sums[grid].add_(matrix, alpha=weight)
-        else:
-            self.sums[grid] = matrix.mul_(weight)
+        n, grid = len(query), self.grids[len(query)]
+        if grid not in self.sums:
+            self.sums[grid] = query.new_zeros(n, n)
+        rows = max(BLOCK // n, 1)
+        for total, some in zip(self.sums[grid].split(rows), query.split(rows), strict=True):
+            total.add_(torch.softmax(some @ key.T, dim=-1), alpha=weight)
         self.weights[grid] = self.weights.get(grid, 0.0) + weight
 
     def maps(self) -> AttentionMaps:
@@ -185,13 +198,6 @@ def listening(backbone: Backbone, ear: _Means | _Kept, heads: Heads) -> Iterator
             layers[name].processor = processor
 
 
-def _grids(backbone: Backbone, latent: torch.Tensor) -> dict[int, Grid]:
-    """Number of patches -> (h, w), for every level of the UNet."""
-    h, w = latent.shape[-2:]
-    levels = len(backbone.unet.config.block_out_channels)
-    return {(h >> level) * (w >> level): (h >> level, w >> level) for level in range(levels)}
-
-
 @torch.inference_mode()
 def attend(
     backbone: Backbone,
@@ -200,6 +206,7 @@ def attend(
     timesteps: Sequence[int] | None = None,
     seed: int = 0,
     heads: Heads | None = None,
+    noise: str = "forward",
 ) -> AttentionMaps:
     """Show the denoiser a noisy picture and record where its patches look.
 
@@ -216,6 +223,8 @@ def attend(
         Of the noise.
     heads : mapping of layer name to weights of its heads, optional
         Default: what suits the backbone.
+    noise : str
+        "forward", "none" or "inversion", see `walkcut.noise.views`.
 
     Returns
     -------
@@ -227,9 +236,10 @@ def attend(
     InputError
         For a timestep out of range, an unknown layer, or a picture that is none.
     """
-    means = _Means(_grids(backbone, latent := backbone.encode(image, grid)))
+    seen = views(backbone, latent := backbone.encode(image, grid), timesteps, seed, noise)
+    means = _Means(backbone.grids(latent))
     with listening(backbone, means, _heads(backbone, heads)):
-        _look(backbone, latent, timesteps, seed)
+        _look(backbone, seen)
     return means.maps()
 
 
@@ -241,14 +251,16 @@ def attend_heads(
     timesteps: Sequence[int] | None = None,
     seed: int = 0,
     heads: Heads | None = None,
+    noise: str = "forward",
 ) -> tuple[Head, ...]:
     """What `attend` averages, as queries and keys: O(n d) numbers a head where a table of A would take n^2.
 
     Parameters and errors are those of `attend`; `walkcut.stream` walks on the result.
     """
-    kept = _Kept(_grids(backbone, latent := backbone.encode(image, grid)))
+    seen = views(backbone, latent := backbone.encode(image, grid), timesteps, seed, noise)
+    kept = _Kept(backbone.grids(latent))
     with listening(backbone, kept, _heads(backbone, heads)):
-        _look(backbone, latent, timesteps, seed)
+        _look(backbone, seen)
     if not kept.heads:
         raise InputError("No self-attention was captured: name at least one layer with a positive weight.")
     return tuple(kept.heads)
@@ -262,6 +274,7 @@ def features(
     timesteps: Sequence[int] | None = None,
     seed: int = 0,
     layer: str | None = None,
+    noise: str = "forward",
 ) -> Features:
     """What a layer of the denoiser says of each patch, averaged over timesteps.
 
@@ -270,18 +283,18 @@ def features(
     backbone, image, grid, timesteps, seed
         As for `attend`.
     layer : str, optional
-        A module of the UNet, by name, whose output is one vector a patch. Default: the encoder's last self-attention,
-        DiffCut's choice (Couairon et al. 2024).
+        A module of the denoiser, by name, whose output is one vector a patch. Default: the encoder's last
+        self-attention, DiffCut's choice (Couairon et al. 2024); half-way where there is no encoder.
 
     Returns
     -------
     Features
         On the layer's own grid.
     """
-    latent = backbone.encode(image, grid)
+    seen = views(backbone, latent := backbone.encode(image, grid), timesteps, seed, noise)
     with _hearing(backbone, layer) as heard:
-        _look(backbone, latent, timesteps, seed)
-    return _mean_features(heard, _grids(backbone, latent), layer)
+        _look(backbone, seen)
+    return _mean_features(heard, backbone.grids(latent), layer)
 
 
 @torch.inference_mode()
@@ -293,20 +306,24 @@ def observe(
     seed: int = 0,
     heads: Heads | None = None,
     layer: str | None = None,
+    noise: str = "forward",
 ) -> tuple[AttentionMaps, Features]:
     """What `attend` and `features` return, from one and the same pass."""
-    means = _Means(_grids(backbone, latent := backbone.encode(image, grid)))
+    seen = views(backbone, latent := backbone.encode(image, grid), timesteps, seed, noise)
+    means = _Means(backbone.grids(latent))
     with listening(backbone, means, _heads(backbone, heads)), _hearing(backbone, layer) as heard:
-        _look(backbone, latent, timesteps, seed)
+        _look(backbone, seen)
     return means.maps(), _mean_features(heard, means.grids, layer)
 
 
 @contextmanager
 def _hearing(backbone: Backbone, layer: str | None) -> Iterator[list[torch.Tensor]]:
     """Collect what a layer passes on inside the block: float32 (n, d), once per pass."""
-    modules = dict(backbone.unet.named_modules())
+    modules = dict(backbone.denoiser.named_modules())
     if layer is None:
-        layer = [name for name in self_attention_layers(backbone) if name.startswith("down_blocks")][-1]
+        layers = list(self_attention_layers(backbone))
+        encoder = [name for name in layers if name.startswith("down_blocks")]
+        layer = encoder[-1] if encoder else layers[len(layers) // 2]
     if not layer or layer not in modules:
         raise InputError(f"There is no layer {layer!r}: see walkcut.attention.self_attention_layers.")
     heard: list[torch.Tensor] = []
@@ -335,12 +352,7 @@ def _heads(backbone: Backbone, heads: Heads | None) -> Heads:
     return backbone.heads or {name: (1.0,) * layer.heads for name, layer in self_attention_layers(backbone).items()}
 
 
-def _look(backbone: Backbone, latent: torch.Tensor, timesteps: Sequence[int] | None, seed: int) -> None:
-    """Show the denoiser a latent, with noise, once per timestep."""
-    timesteps = tuple(backbone.timesteps if timesteps is None else timesteps)
-    if not timesteps or min(timesteps) < 0 or max(timesteps) > 999:
-        raise InputError(f"Timesteps run from 0 to 999, not {list(timesteps)}.")
-    generator = torch.Generator().manual_seed(seed)
-    for timestep in timesteps:
-        noisy = backbone.add_noise(latent, timestep, generator) if timestep else latent
-        backbone.denoise(noisy, timestep)
+def _look(backbone: Backbone, seen: Sequence[View]) -> None:
+    """Show the denoiser noisy latents, one pass each."""
+    for latent, timestep in seen:
+        backbone.denoise(latent, timestep)

@@ -1,7 +1,8 @@
-"""A denoiser and its encoder: the embedded one, or a Stable Diffusion in diffusers format.
+"""A denoiser and its encoder: the embedded one, or any Stable Diffusion in diffusers format.
 
-Both are a `UNet2DConditionModel`, so everything below this file treats them alike. What differs is the latent: the
-embedded denoiser looks at 2x2 pixels a patch, rearranged and nothing lost; Stable Diffusion at the latent of a VAE.
+What differs between them is read off their own configuration. The embedded denoiser looks at 2x2 pixels a patch,
+rearranged and nothing lost; the others at the latent of a VAE. Those before Stable Diffusion 3 are UNets that predict
+noise or velocity; from 3 on a transformer predicts the velocity of a straight flow (Esser et al. 2024).
 """
 
 from __future__ import annotations
@@ -9,22 +10,31 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    DiffusionPipeline,
+    FlowMatchEulerDiscreteScheduler,
+    SD3Transformer2DModel,
+    UNet2DConditionModel,
+)
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch.nn import functional
 
 from walkcut.errors import InputError
 from walkcut.images import check_image, resize_image
+from walkcut.models import model_folder
 
-EMBEDDED = {"dead-leaves": Path(__file__).parent / "weights" / "dead-leaves"}
 DEFAULT_TIMESTEPS = (100,)
 VOCABULARY = "vocabulary.safetensors"  # a vector for each word that the embedded denoiser knows
 FINEST = 128  # patches along a side: the matrix of the walk then fills 1 GB
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -34,12 +44,14 @@ class Backbone:
     Attributes
     ----------
     name : str
-    unet : UNet2DConditionModel, in evaluation mode
-    scheduler : DDIMScheduler, for the noise schedule
+    denoiser : UNet2DConditionModel or SD3Transformer2DModel, in evaluation mode
+    scheduler : DDIMScheduler or FlowMatchEulerDiscreteScheduler, for the noise schedule
     vae : AutoencoderKL or None
         None means that a latent is 2x2 pixels, rearranged.
     context : Tensor (1, tokens, channels)
-        What cross-attention sees: the empty prompt.
+        What cross-attention sees: the prompt, by default the empty one.
+    pooled : Tensor (1, channels) or None
+        The prompt as one vector, for models that are told it so as well.
     timesteps : tuple of int
         Where to read attention unless told otherwise, 0 (no noise) to 999.
     heads : dict of str to tuple of float
@@ -57,10 +69,11 @@ class Backbone:
     """
 
     name: str
-    unet: UNet2DConditionModel
-    scheduler: DDIMScheduler
+    denoiser: UNet2DConditionModel | SD3Transformer2DModel
+    scheduler: DDIMScheduler | FlowMatchEulerDiscreteScheduler
     vae: AutoencoderKL | None
     context: torch.Tensor
+    pooled: torch.Tensor | None = None
     timesteps: tuple[int, ...] = DEFAULT_TIMESTEPS
     heads: dict[str, tuple[float, ...]] = field(default_factory=dict)
     locality: float | None = None
@@ -70,19 +83,34 @@ class Backbone:
 
     @property
     def device(self) -> torch.device:
-        return self.unet.device
+        return self.denoiser.device
+
+    @property
+    def flow(self) -> bool:
+        """Whether noise comes by a straight flow, x = (1 - s) latent + s noise, rather than by a diffusion."""
+        return isinstance(self.denoiser, SD3Transformer2DModel)
+
+    @cached_property
+    def shrinks(self) -> tuple[int, ...]:
+        """Latent pixels along a side of a patch, for each level from the finest with attention to the coarsest."""
+        config = self.denoiser.config
+        if self.flow:
+            return (config.patch_size,)
+        first = next(i for i, kind in enumerate(config.down_block_types) if "CrossAttn" in kind)
+        return tuple(2**level for level in range(first, len(config.block_out_channels)))
 
     @property
     def patch(self) -> int:
-        """Side of a patch in pixels."""
-        return 2 if self.vae is None else 2 ** (len(self.vae.config.block_out_channels) - 1)
+        """Side in pixels of a patch of the finest attention."""
+        encoded = 2 if self.vae is None else 2 ** (len(self.vae.config.block_out_channels) - 1)
+        return encoded * self.shrinks[0]
 
     def grid(self, image: np.ndarray, longest: int) -> tuple[int, int]:
-        """Patches (h, w) for a picture: `longest` along its longer side, its aspect kept.
+        """Patches (h, w) of the finest attention for a picture: `longest` along its longer side, its aspect kept.
 
-        Both sides are multiples of the UNet's coarsest step, so that the grids of all resolutions align.
+        Both sides are multiples of the coarsest patch, so that the grids of all resolutions align.
         """
-        step = 2 ** (len(self.unet.config.block_out_channels) - 1)
+        step = self.shrinks[-1] // self.shrinks[0]
         if longest < step:
             raise InputError(f"A grid of {longest} patches is too coarse for {self.name}: choose at least {step}.")
         if longest > FINEST:
@@ -90,6 +118,11 @@ class Backbone:
         scale = longest / max(image.shape[:2])
         h, w = (max(round(side * scale / step), 1) * step for side in image.shape[:2])
         return h, w
+
+    def grids(self, latent: torch.Tensor) -> dict[int, tuple[int, int]]:
+        """Number of patches -> (h, w), for every level that may attend to a latent (1, channels, H, W)."""
+        sizes = [tuple(side // shrink for side in latent.shape[-2:]) for shrink in self.shrinks]
+        return {h * w: (h, w) for h, w in sizes}
 
     def prompted(self, words: Sequence[str]) -> Backbone:
         """The same denoiser told these words of its vocabulary: one token each, and an empty one behind them."""
@@ -103,7 +136,7 @@ class Backbone:
 
     @torch.inference_mode()
     def encode(self, image: np.ndarray, grid: int = 64) -> torch.Tensor:
-        """The latent of a picture, resized to `grid` patches along its longer side.
+        """The latent of a picture, resized to `grid` patches of the finest attention along its longer side.
 
         Parameters
         ----------
@@ -117,27 +150,34 @@ class Backbone:
         image = check_image(image)
         h, w = self.grid(image, grid)
         small = resize_image(image, (h * self.patch, w * self.patch))
-        pixels = torch.from_numpy(small.copy()).permute(2, 0, 1)[None].to(self.device, self.unet.dtype) / 127.5 - 1
+        pixels = torch.from_numpy(small.copy()).permute(2, 0, 1)[None].to(self.device, torch.float32) / 127.5 - 1
         if self.vae is None:
-            return functional.pixel_unshuffle(pixels, 2)
-        return self.vae.encode(pixels).latent_dist.mode() * self.vae.config.scaling_factor
+            return functional.pixel_unshuffle(pixels, 2).to(self.denoiser.dtype)
+        config = self.vae.config
+        latent = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist.mode().to(self.denoiser.dtype)
+        return (latent - (config.shift_factor or 0.0)) * config.scaling_factor
 
     @torch.inference_mode()
     def add_noise(self, latent: torch.Tensor, timestep: int, generator: torch.Generator) -> torch.Tensor:
         """The latent after `timestep` of 1000 steps of forward noise, drawn on the CPU so that devices agree."""
         noise = torch.randn(latent.shape, generator=generator).to(latent)
+        if self.flow:
+            return torch.lerp(latent, noise, timestep / 1000)
         return self.scheduler.add_noise(latent, noise, torch.tensor([timestep], device=latent.device))
 
     @torch.inference_mode()
-    def denoise(self, latent: torch.Tensor, timestep: int) -> torch.Tensor:
-        """One pass of the UNet; `walkcut.attention` listens in."""
+    def denoise(self, latent: torch.Tensor, timestep: float) -> torch.Tensor:
+        """One pass of the denoiser; `walkcut.attention` listens in."""
         steps = torch.tensor([timestep], device=latent.device)
-        return self.unet(latent, steps, encoder_hidden_states=self.context).sample
-
-
-def model_names() -> tuple[str, ...]:
-    """Short names that `load_backbone` knows."""
-    return tuple(EMBEDDED)
+        if self.flow:
+            given = {"encoder_hidden_states": self.context, "pooled_projections": self.pooled}
+            return self.denoiser(latent, timestep=steps, **given).sample
+        added = None
+        if self.pooled is not None:  # Stable Diffusion XL is told the size of the picture, and where it was cropped
+            h, w = (side * self.patch // self.shrinks[0] for side in latent.shape[-2:])
+            sizes = torch.tensor([[h, w, 0, 0, h, w]], device=latent.device, dtype=latent.dtype)
+            added = {"text_embeds": self.pooled, "time_ids": sizes}
+        return self.denoiser(latent, steps, encoder_hidden_states=self.context, added_cond_kwargs=added).sample
 
 
 def find_device(device: str = "auto") -> torch.device:
@@ -152,75 +192,109 @@ def find_device(device: str = "auto") -> torch.device:
     return found
 
 
-def model_folder(model: str) -> Path:
-    """Where a model lies: a short name's own folder, or the folder that was named."""
-    if model in EMBEDDED:
-        return EMBEDDED[model]
-    folder = Path(model)
-    if not (folder / "unet" / "config.json").is_file():
-        raise InputError(
-            f"There is no model {model!r}: choose {', '.join(EMBEDDED)} or a folder in diffusers format "
-            "(with unet/, scheduler/ and, for a latent model, vae/)."
-        )
-    return folder
-
-
-def _empty_prompt(folder: Path, width: int, device: torch.device) -> torch.Tensor:
-    """What the text encoder makes of "" (1, tokens, width); zeros where there is no text encoder."""
-    if not (folder / "text_encoder").is_dir():
-        return torch.zeros(1, 1, width, device=device)
-    from transformers import CLIPTextModel, CLIPTokenizer
-
-    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
-    encoder = CLIPTextModel.from_pretrained(folder / "text_encoder").to(device).eval()
-    tokens = tokenizer("", padding="max_length", max_length=tokenizer.model_max_length, return_tensors="pt")
-    with torch.inference_mode():
-        return encoder(tokens.input_ids.to(device)).last_hidden_state
-
-
-def load_backbone(model: str = "dead-leaves", device: str = "auto") -> Backbone:
-    """Load a denoiser by short name, or from a local folder in diffusers format. Nothing is downloaded.
+def load_backbone(model: str = "dead-leaves", device: str = "auto", dtype: str = "auto", prompt: str = "") -> Backbone:
+    """Load a denoiser by short name, hub path or local folder in diffusers format. Nothing is downloaded.
 
     Parameters
     ----------
     model : str
-        A name of `model_names()` or a folder with `unet/`, `scheduler/` and, for latent models, `vae/`,
-        `text_encoder/` and `tokenizer/`. Pickled weights are refused.
+        A name of `walkcut.models.MODELS`; a hub path such as "CompVis/stable-diffusion-v1-4" whose files are in the
+        hub's cache; or a folder that `save_pretrained` of a pipeline wrote. Pickled weights are refused.
     device : str
         "auto", "cpu", "cuda", "cuda:1", "mps".
+    dtype : str
+        Of the denoiser: "float32", "float16" or "bfloat16"; "auto" is float16 for a Stable Diffusion on a GPU, float32
+        elsewhere. The VAE computes in float32 in any case: in half precision some overflow.
+    prompt : str
+        What the denoiser is told to see; the embedded one takes words of its vocabulary.
 
     Raises
     ------
     InputError
-        For an unknown model, unreadable weights, or a device that is not there.
+        For an unknown model, unreadable weights, a device that is not there, or a word that the model does not know.
     """
+    if dtype not in ("auto", *DTYPES):
+        raise InputError(f"There is no dtype {dtype!r}: choose auto, {', '.join(DTYPES)}.")
     where, folder = find_device(device), model_folder(model)
+    latent = (folder / "vae").is_dir()
+    half = latent and where.type == "cuda"
+    chosen = DTYPES["float16" if half else "float32"] if dtype == "auto" else DTYPES[dtype]
     try:
-        return _read(model, folder, where)
+        if latent:
+            return _read_pipeline(model, folder, where, chosen, prompt)
+        found = _read_embedded(model, folder, where, chosen)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"The weights of {model!r} cannot be read ({reason}): fetch or copy them again.") from error
+    return found.prompted(prompt.split()) if prompt else found
 
 
-def _read(name: str, folder: Path, device: torch.device) -> Backbone:
-    """The backbone in a folder; damage raises whatever it raises."""
+def _read_embedded(name: str, folder: Path, device: torch.device, dtype: torch.dtype) -> Backbone:
+    """A denoiser of pixels; damage raises whatever it raises."""
     local = dict(local_files_only=True, use_safetensors=True)
-    unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32, **local)
-    vae = AutoencoderKL.from_pretrained(folder / "vae", **local) if (folder / "vae").is_dir() else None
-    readout = json.loads((folder / "readout.json").read_text()) if (folder / "readout.json").is_file() else {}
+    unet = _settled(UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=dtype, **local), device)
+    path = folder / VOCABULARY
     return Backbone(
         name=name,
-        unet=_settled(unet, device),
+        denoiser=unet,
         scheduler=DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True),
-        vae=_settled(vae, device) if vae else None,
-        context=_empty_prompt(folder, unet.config.cross_attention_dim, device),
-        timesteps=tuple(readout.get("timesteps", DEFAULT_TIMESTEPS)),
-        heads={layer: tuple(weights) for layer, weights in readout.get("heads", {}).items()},
-        locality=readout.get("locality"),
-        sharpness=readout.get("sharpness", 1.0),
-        ceiling=readout.get("ceiling", 1.0),
-        vocabulary=load_file(folder / VOCABULARY) if (folder / VOCABULARY).is_file() else {},
+        vae=None,
+        context=torch.zeros(1, 1, unet.config.cross_attention_dim, device=device, dtype=dtype),
+        vocabulary=load_file(path) if path.is_file() else {},
+        **_readout(folder),
     )
+
+
+def _readout(folder: Path) -> dict:
+    """Where to read attention, as `readout.json` beside the weights has it."""
+    path = folder / "readout.json"
+    found = json.loads(path.read_text()) if path.is_file() else {}
+    return {
+        "timesteps": tuple(found.get("timesteps", DEFAULT_TIMESTEPS)),
+        "heads": {layer: tuple(weights) for layer, weights in found.get("heads", {}).items()},
+        "locality": found.get("locality"),
+        "sharpness": found.get("sharpness", 1.0),
+        "ceiling": found.get("ceiling", 1.0),
+    }
+
+
+def _read_pipeline(name: str, folder: Path, device: torch.device, dtype: torch.dtype, prompt: str) -> Backbone:
+    """A Stable Diffusion, its prompt encoded once and the text encoders let go; damage raises whatever it raises."""
+    half = any(folder.rglob("*.fp16.safetensors"))
+    left_out = dict.fromkeys(("safety_checker", "feature_extractor", "image_encoder"))
+    # Stable Diffusion 3 was trained to do without its third and largest text encoder, which then says zeros
+    index = json.loads((folder / "model_index.json").read_text())
+    left_out |= dict.fromkeys(("text_encoder_3", "tokenizer_3"))
+    pipeline = DiffusionPipeline.from_pretrained(
+        folder,
+        torch_dtype=dtype,
+        variant="fp16" if half else None,
+        local_files_only=True,
+        use_safetensors=True,
+        **{part: None for part in left_out if part in index},
+    )
+    network = pipeline.transformer if "transformer" in index else pipeline.unet
+    context, pooled = _encoded(pipeline.to(device), prompt)
+    schedule = pipeline.scheduler.config
+    return Backbone(
+        name=name,
+        denoiser=_settled(network, device),
+        scheduler=pipeline.scheduler if "transformer" in index else DDIMScheduler.from_config(schedule),
+        vae=_settled(pipeline.vae.float(), device),
+        context=context.to(dtype),
+        pooled=None if pooled is None else pooled.to(dtype),
+        **_readout(folder),
+    )
+
+
+@torch.inference_mode()
+def _encoded(pipeline: DiffusionPipeline, prompt: str) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The prompt as tokens (1, tokens, channels), and as one vector (1, channels) where the model takes one."""
+    given = {"device": pipeline.device, "num_images_per_prompt": 1, "do_classifier_free_guidance": False}
+    if "text_encoder_3" in pipeline.config:
+        given |= {"prompt_2": None, "prompt_3": None}
+    found = pipeline.encode_prompt(prompt, **given)
+    return found[0], found[2] if len(found) == 4 else None
 
 
 def _settled(module: torch.nn.Module, device: torch.device) -> torch.nn.Module:

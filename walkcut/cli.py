@@ -141,7 +141,8 @@ def make_parser() -> argparse.ArgumentParser:
     _add_segment(subparsers)
     _add_train(subparsers)
     add_bench(subparsers)
-    models = subparsers.add_parser("models", help="list the models that come with walkcut")
+    models = subparsers.add_parser("models", help="list the models that have a short name, or fetch one")
+    models.add_argument("--get", metavar="NAME", help="download this one's weights from the hub into its cache")
     models.set_defaults(run=run_models)
     samples = subparsers.add_parser("samples", help="list the sample photographs and their credits")
     samples.set_defaults(run=run_samples)
@@ -163,9 +164,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def run_models(arguments: argparse.Namespace) -> None:
     """`walkcut models`"""
-    from walkcut.backbone import model_names
+    from walkcut.models import fetch, table
 
-    print("\n".join(model_names()))
+    print(fetch(arguments.get) if arguments.get else table())
 
 
 def run_samples(arguments: argparse.Namespace) -> None:

@@ -68,7 +68,7 @@ def made_by(record: dict) -> str:
 
 def model_record(model: str) -> dict:
     """Name of a model and the SHA-256 of its weights and readout; a path is reduced to its last part."""
-    from walkcut.backbone import model_folder
+    from walkcut.models import model_folder
 
     folder = model_folder(model)
     files = sorted([*folder.rglob("*.safetensors"), *folder.glob("readout.json")])

@@ -1,0 +1,105 @@
+"""Short names of denoisers: where weights are looked for, and what is said when they are not here."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+from diffusers import DiffusionPipeline
+from huggingface_hub.errors import LocalEntryNotFoundError
+
+from walkcut import models
+from walkcut.backbone import load_backbone
+from walkcut.errors import InputError
+from walkcut.models import MODELS, fetch, model_folder
+
+NAMES = [name for name, model in MODELS.items() if model.repository]
+
+
+@pytest.fixture(autouse=True)
+def nothing_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a folder of models nor a cache, and no network: whoever runs the tests may have both."""
+
+    def empty(repository: str, local_files_only: bool) -> str:
+        assert local_files_only
+        raise LocalEntryNotFoundError("not cached")
+
+    monkeypatch.delenv(models.HOME, raising=False)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", empty)
+
+
+def test_the_embedded_model_comes_first_and_is_here() -> None:
+    assert next(iter(MODELS)) == "dead-leaves"
+    assert model_folder("dead-leaves") == models.EMBEDDED
+    assert (models.EMBEDDED / "unet" / "config.json").is_file()
+
+
+def test_rows_are_whole() -> None:
+    for name, model in MODELS.items():
+        assert name == model.name
+        assert model.licence
+        assert model.pixels % 64 == 0
+        assert 0 < model.gigabytes < 30
+        assert model.repository.count("/") == (name != "dead-leaves")
+    assert len({model.repository for model in MODELS.values()}) == len(MODELS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_sentence_tells_which_weights_are_missing_and_how_to_get_them(name: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load_backbone(name, "cpu")
+    said = str(caught.value)
+    assert "\n" not in said
+    for words in (name, MODELS[name].repository, f"walkcut models --get {name}", f"$WALKCUT_MODELS/{name}"):
+        assert words in said
+
+
+def test_a_folder_of_models_is_looked_into(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_model: Path) -> None:
+    monkeypatch.setenv(models.HOME, str(tmp_path))
+    with pytest.raises(InputError, match="not on this machine"):
+        model_folder("sd-1.4")
+    shutil.copytree(tiny_model, tmp_path / "sd-1.4")
+    assert model_folder("sd-1.4") == tmp_path / "sd-1.4"
+    assert load_backbone("sd-1.4", "cpu").name == "sd-1.4"
+
+
+@pytest.mark.parametrize("name", ["sd-1.4", "CompVis/stable-diffusion-v1-4"])
+def test_the_cache_of_the_hub_is_looked_into(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_model: Path, name: str
+) -> None:
+    def cached(repository: str, local_files_only: bool) -> str:
+        assert repository == "CompVis/stable-diffusion-v1-4"
+        return str(tmp_path / "half")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", cached)
+    (tmp_path / "half").mkdir()  # a fetch that was broken off
+    with pytest.raises(InputError):
+        model_folder(name)
+    shutil.copytree(tiny_model, tmp_path / "half", dirs_exist_ok=True)
+    assert model_folder(name) == tmp_path / "half"
+
+
+def test_fetching_names_what_went_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nothing to get for 'dead-leaves': choose from sd-1.4"):
+        fetch("dead-leaves")
+
+    def offline(*arguments: object, **named: object) -> str:
+        raise OSError("We couldn't connect\nand more")
+
+    monkeypatch.setattr(DiffusionPipeline, "download", offline)
+    with pytest.raises(
+        InputError, match=r"CompVis/stable-diffusion-v1-4 could not be fetched .We couldn't connect.: check"
+    ):
+        fetch("sd-1.4")
+    monkeypatch.setattr(DiffusionPipeline, "download", lambda repository, **named: str(tmp_path))
+    assert fetch("sd-1.4") == tmp_path
+
+
+def test_the_table_tells_what_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_model: Path) -> None:
+    shutil.copytree(tiny_model, tmp_path / "vega")
+    monkeypatch.setenv(models.HOME, str(tmp_path))
+    rows = {line.split()[0]: line for line in models.table().splitlines()[1:]}
+    assert {name for name, line in rows.items() if " not here" not in line} == {"dead-leaves", "vega"}
+    assert "768 px" in rows["sd-2.1"]

