@@ -16,6 +16,8 @@ import torch
 from bench_toys import make_bsds
 from test_bench_datasets import make
 
+import walkcut.cli
+from walkcut import backbone, noise
 from walkcut.bench import ablate, cli, datasets, ours, run, semantic
 from walkcut.bench import criteria as tried
 from walkcut.bench.catalogue import DATASETS
@@ -45,6 +47,8 @@ def tiny(tiny_model: Path, tmp_path: Path) -> tuple[str, ...]:
 def test_names_are_those_of_the_modules() -> None:
     assert tuple(DATASETS) == cli.DATASETS
     assert tuple(ablate.ABLATIONS) == cli.ABLATIONS
+    assert cli.NOISES == noise.NOISES == walkcut.cli.NOISES
+    assert cli.DTYPES == ("auto", *backbone.DTYPES) == walkcut.cli.DTYPES
 
 
 def test_bsds_and_its_table_in_both_formats(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

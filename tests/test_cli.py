@@ -78,6 +78,9 @@ def test_json_tells_how_the_picture_was_cut(loads: list, folder: Path) -> None:
     assert json.loads((folder / "a.tree.json").read_text()) == {
         "picture": "a.png",
         "model": "dead-leaves",
+        "prompt": "",
+        "dtype": "auto",
+        "noise": "the preset's",
         "preset": "walkcut",
         "threshold": 0.7,
         "steps": 3,
@@ -96,12 +99,16 @@ def test_options_reach_the_method(monkeypatch: pytest.MonkeyPatch, loads: list, 
     seen = []
     monkeypatch.setattr(walkcut.segmentation, "segment", lambda *a, **k: seen.append(k) or quarters(*a, **k))
     main(["segment", str(folder / "a.png"), "--threshold", "0.7", "--steps", "2", "--seed", "9", "--device", "cpu"])
-    options = {"threshold": 0.7, "steps": 2, "grid": 64, "seed": 9, "device": "cpu"}
+    options = {"threshold": 0.7, "steps": 2, "grid": 64, "seed": 9, "noise": None, "device": "cpu"}
     assert seen == [{"preset": "walkcut", **options}]
     main(["segment", str(folder / "a.png"), "--preset", "paper-v2", "--device", "cpu"])
-    options = {"threshold": "gap", "steps": 2, "grid": 64, "seed": 0, "device": "cpu"}
+    options = {"threshold": "gap", "steps": 2, "grid": 64, "seed": 0, "noise": None, "device": "cpu"}
     assert seen[1:] == [{"preset": "paper-v2", **options}]
-    assert loads == [("dead-leaves", "cpu")] * 2
+    assert loads == [("dead-leaves", "cpu", "auto", "")] * 2
+    words = ["--noise", "none", "--prompt", "a dog", "--dtype", "bfloat16", "--device", "cpu"]
+    main(["segment", str(folder / "a.png"), *words])
+    assert seen[-1]["noise"] == "none"
+    assert loads[-1] == ("dead-leaves", "cpu", "bfloat16", "a dog")
 
 
 def test_a_folder_twice_segments_its_pictures_and_never_its_own_outputs(loads: list, folder: Path) -> None:

@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from walkcut.segmentation import Segmentation
 
 MAX_GRID = 128  # patches along the longer side: the walk of a square picture then fills 1 GB
-# as in walkcut.threshold and walkcut.presets, which take long to import
+# as in walkcut.threshold, walkcut.presets, walkcut.noise and walkcut.backbone, which take long to import
 PRESETS = ("walkcut", "paper-v1", "paper-v2")
 CRITERIA = ("half-life", "gap", "eigengap", "stability", "map-equation", "region-map", "auto")
+NOISES = ("forward", "none", "inversion")
+DTYPES = ("auto", "float32", "float16", "bfloat16")
 OUTPUTS = (".labels.png", ".overlay.png", ".tree.json")
 
 
@@ -104,10 +106,14 @@ def _add_segment(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--steps", type=partial(_whole, low=1), metavar="K", help=wanted)
     wanted = f"settings of the method: {', '.join(PRESETS)}; default: {PRESETS[0]}"
     parser.add_argument("--preset", choices=PRESETS, default=PRESETS[0], metavar="NAME", help=wanted)
-    wanted = "one of `walkcut models` (default: dead-leaves), or a folder in diffusers format"
+    wanted = "one of `walkcut models` (default: dead-leaves), a hub path, or a folder in diffusers format"
     parser.add_argument("--model", default="dead-leaves", metavar="NAME", help=wanted)
     wanted = f"patches along the longer side, at most {MAX_GRID}; default: 64"
     parser.add_argument("--grid", type=partial(_whole, low=2, high=MAX_GRID), default=64, metavar="N", help=wanted)
+    wanted = "how a picture is shown to the denoiser: under noise, without, or on its inversion's path"
+    parser.add_argument("--noise", choices=NOISES, help=f"{wanted}; default: the preset's")
+    parser.add_argument("--prompt", default="", metavar="WORDS", help="what the denoiser is told to see")
+    parser.add_argument("--dtype", choices=DTYPES, default="auto", help="of the denoiser; default: auto")
     _add_device_and_seed(parser)
     parser.set_defaults(run=run_segment)
 
@@ -301,15 +307,16 @@ def _segment_all(jobs: list[_Job], arguments: argparse.Namespace, failures: list
     from walkcut.presets import find_preset
     from walkcut.segmentation import segment
 
-    backbone = load_backbone(arguments.model, arguments.device)
-    options = {name: getattr(arguments, name) for name in ("preset", "threshold", "steps", "grid", "seed")}
+    backbone = load_backbone(arguments.model, arguments.device, arguments.dtype, arguments.prompt)
+    options = {name: getattr(arguments, name) for name in ("preset", "threshold", "steps", "grid", "seed", "noise")}
     preset = find_preset(arguments.preset)
     options |= {"threshold": options["threshold"] or preset.criterion, "steps": options["steps"] or preset.steps}
     with tqdm(jobs, desc="segmenting", unit="picture", disable=not progress) as bar:
         for job in bar:
             try:
                 result = segment(read_image(job.path), backbone, **options, device=arguments.device)
-                settings = {"model": arguments.model, **options}
+                told = {"model": arguments.model, "prompt": arguments.prompt, "dtype": arguments.dtype}
+                settings = told | options | {"noise": arguments.noise or "the preset's"}
                 contents = _encode(result, image_size(job.path), {"picture": job.path.name, **settings})
                 for output, content in zip(job.outputs, contents, strict=True):
                     _write(output, content)

@@ -11,6 +11,7 @@ from walkcut.attention import AttentionMaps, Features
 from walkcut.backbone import Backbone
 from walkcut.errors import InputError
 from walkcut.graph import Affinity
+from walkcut.noise import NOISES
 from walkcut.walk import Walk, aggregate, check_steps
 
 # What is cut, made from a walk; "features" takes those of a layer instead.
@@ -43,6 +44,9 @@ class Preset:
         Where to stop, a name that `walkcut.threshold` knows.
     locality : "auto", None or float
         Width of the prior on distance; "auto" is the model's.
+    noise : str
+        How a latent model is shown a picture, see `walkcut.noise.views`. The embedded denoiser always takes noisy
+        passes: an inversion would cost it minutes on a CPU.
     reconstruction : str
         What of a published method is not public, and was filled in here.
     """
@@ -53,6 +57,7 @@ class Preset:
     subwalk: str = "restrict"
     criterion: str = "auto"
     locality: float | str | None = "auto"
+    noise: str = "forward"
     reconstruction: str = ""
 
     def __post_init__(self) -> None:
@@ -65,6 +70,8 @@ class Preset:
         number = isinstance(self.locality, Real) and not isinstance(self.locality, bool) and self.locality > 0
         if not (self.locality in ("auto", None) or number):
             raise InputError(f"The prior on distance is 'auto', None or a positive width, not {self.locality!r}.")
+        if self.noise not in NOISES:
+            raise InputError(f"There is no noise {self.noise!r}: choose from {', '.join(NOISES)}.")
         check_steps(self.steps)
 
 
@@ -78,9 +85,11 @@ PRESETS = {
             steps=2,
             criterion="gap",
             locality=None,
-            reconstruction="arXiv 2412.04678, first version: NCut directly on P, k steps, a dynamic threshold. Ours: "
-            "k = 2, the rule for the threshold (the widest gap between the tree's NCut values), one noisy pass instead "
-            "of inversion, weights of resolutions by number of patches.",
+            noise="inversion",
+            reconstruction="arXiv 2412.04678, first version: attention of 10 of 50 denoising steps after an inversion, "
+            "NCut directly on P, k steps, a dynamic threshold. Ours: which ten (every fifth), k = 2, the rule for the "
+            "threshold (the widest gap between the tree's NCut values), weights of resolutions by number of patches; "
+            "for the embedded denoiser one noisy pass instead of inversion.",
         ),
         Preset(
             "paper-v2",
@@ -88,6 +97,7 @@ PRESETS = {
             steps=2,
             criterion="gap",
             locality=None,
+            noise="inversion",
             reconstruction="arXiv 2412.04678, second version: NCut on the similarity of self-attention features, k "
             "steps, an automatic threshold. Ours: features are rows of P^k and similarity is their cosine; the rest as "
             "in paper-v1.",
@@ -103,6 +113,11 @@ def find_preset(preset: str | Preset) -> Preset:
     if preset not in PRESETS:
         raise InputError(f"There is no preset {preset!r}: choose from {', '.join(PRESETS)}.")
     return PRESETS[preset]
+
+
+def noise_for(preset: str | Preset, backbone: Backbone) -> str:
+    """How a backbone is shown a picture under a preset."""
+    return find_preset(preset).noise if backbone.vae is not None else "forward"
 
 
 def walk_for(preset: str | Preset, backbone: Backbone, attention: AttentionMaps) -> Walk:

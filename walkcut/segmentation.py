@@ -14,7 +14,7 @@ from walkcut.attention import Features, attend, features
 from walkcut.backbone import Backbone, load_backbone
 from walkcut.images import check_image
 from walkcut.pixels import connected_parts, pixel_labels, soft_membership, without_gaps
-from walkcut.presets import Preset, find_preset, graph_for, walk_for
+from walkcut.presets import Preset, find_preset, graph_for, noise_for, walk_for
 from walkcut.threshold import Pruning, blank_ncut, check_threshold, prune
 from walkcut.tree import MEMORYLESS, PartitionTree, partition
 from walkcut.walk import Walk
@@ -91,6 +91,7 @@ def segment(
     steps: int | None = None,
     grid: int = 64,
     timesteps: Sequence[int] | None = None,
+    noise: str | None = None,
     locality: float | str | None = "preset",
     seed: int = 0,
     device: str = "auto",
@@ -115,6 +116,9 @@ def segment(
         Patches along the picture's longer side.
     timesteps : sequence of int, optional
         Noise levels at which attention is read, 0 to 999. Default: the model's.
+    noise : str, optional
+        "forward", "none" or "inversion", see `walkcut.noise.views`. Default: the preset's; for the embedded denoiser
+        noisy passes.
     locality : "preset", "auto", None or float
         Width of the prior on distance (`Walk.local`); "auto" is the model's, None is no prior.
     seed : int
@@ -141,8 +145,9 @@ def segment(
     with _timed(timings, "model"):
         backbone = load_backbone(model, device) if isinstance(model, str) else model
     with _timed(timings, "attention"):
-        attention = attend(backbone, image, grid, timesteps, seed)
-        seen = features(backbone, image, grid, timesteps, seed) if chosen.graph == "features" else None
+        noise = noise_for(chosen, backbone) if noise is None else noise
+        attention = attend(backbone, image, grid, timesteps, seed, noise=noise)
+        seen = features(backbone, image, grid, timesteps, seed, noise=noise) if chosen.graph == "features" else None
     with _timed(timings, "walk"):
         walk = walk_for(chosen, backbone, attention)
     return cut_walk(image, backbone, walk, chosen, seen, timings)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from walkcut.bench.look import Looker
     from walkcut.bench.method import Method
 
-# as in walkcut.bench.roster, catalogue and ablate, which take long to import
+# as in walkcut.bench.roster, catalogue and ablate, walkcut.noise and walkcut.backbone, which take long to import
 METHODS = (
     *("walkcut", "paper-v1", "paper-v2", "diffseg", "diffcut", "diffcut-pamr", "autosc", "kmeans-features", "maskcut"),
     *("sklearn-spectral", "slic-ncut", "mean-shift", "felzenszwalb", "kmeans"),
@@ -25,6 +25,8 @@ DATASETS = (
     *("coco-stuff-27", "cityscapes-27", "ade20k-150"),
 )
 ABLATIONS = ("graph", "steps", "resolutions", "layers", "heads", "timesteps", "prior")
+NOISES = ("forward", "none", "inversion")
+DTYPES = ("auto", "float32", "float16", "bfloat16")
 RESULTS = Path("book/results")
 
 
@@ -78,6 +80,8 @@ def _add_settings(parser: argparse.ArgumentParser, grid: int) -> None:
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
     parser.add_argument("--grid", type=_count, default=grid, metavar="N", help=f"patches on the longer side; {grid}")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    parser.add_argument("--noise", choices=NOISES, default="forward", help="how a picture is shown; default: forward")
+    parser.add_argument("--dtype", choices=DTYPES, default="auto", help="of the denoiser; default: auto")
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help=f"default: {RESULTS}")
     parser.add_argument("--fresh", action="store_true", help="forget earlier rows instead of going on from them")
 
@@ -146,7 +150,7 @@ def add_bench(subparsers: argparse._SubParsersAction) -> None:
 
 
 USUAL = {"protocol": None, "partial": False, "every": 1, "only": None, "methods": METHODS, "model": "dead-leaves"}
-USUAL |= {"models": None}
+USUAL |= {"models": None, "noise": "forward", "dtype": "auto"}
 USUAL |= {"device": "auto", "seed": 0, "thresholds": None}
 
 
@@ -176,7 +180,8 @@ def _looker(arguments: argparse.Namespace) -> Looker:
     from walkcut.backbone import load_backbone
     from walkcut.bench.look import Looker
 
-    return Looker(load_backbone(arguments.model, arguments.device), arguments.grid, seed=arguments.seed)
+    backbone = load_backbone(arguments.model, arguments.device, arguments.dtype)
+    return Looker(backbone, arguments.grid, seed=arguments.seed, noise=arguments.noise)
 
 
 def _named(name: str, arguments: argparse.Namespace) -> str:
@@ -257,7 +262,8 @@ def run_models(arguments: argparse.Namespace) -> int:
     from walkcut.bench.summary import read_summary
 
     dataset = _dataset(arguments)
-    found = lookers(arguments.models.split(","), arguments.device, arguments.grid, arguments.seed)
+    settings = {name: getattr(arguments, name) for name in ("grid", "seed", "noise")}
+    found = lookers(arguments.models.split(","), arguments.device, arguments.dtype, **settings)
     methods = models(found, dataset.name.startswith("bsds"), arguments.thresholds or THRESHOLDS)
     code = _run_changes(arguments, dataset, methods, "Models", "models", arguments.name)
     path = arguments.out / f"models-{dataset.name}.json"

@@ -30,6 +30,8 @@ class Look:
         Default: the model's.
     seed : int
         Of the noise.
+    noise : str
+        "forward", "none" or "inversion", see `walkcut.noise.views`.
     seconds : float
         Of the pass, once it was taken.
     """
@@ -39,13 +41,14 @@ class Look:
     grid: int = 64
     timesteps: tuple[int, ...] | None = None
     seed: int = 0
+    noise: str = "forward"
     seconds: float = field(default=0.0, init=False)
 
     @cached_property
     def seen(self) -> tuple[AttentionMaps, Features]:
         """Attention and features, of one pass."""
         start = time.perf_counter()
-        found = observe(self.backbone, self.image, self.grid, self.timesteps, self.seed)
+        found = observe(self.backbone, self.image, self.grid, self.timesteps, self.seed, noise=self.noise)
         if self.backbone.device.type == "cuda":
             torch.cuda.synchronize()
         object.__setattr__(self, "seconds", time.perf_counter() - start)
@@ -84,9 +87,14 @@ class Looker:
     """From a picture to its `Look`; the last one is kept, since all methods look at a picture in turn."""
 
     def __init__(
-        self, backbone: Backbone, grid: int = 64, timesteps: tuple[int, ...] | None = None, seed: int = 0
+        self,
+        backbone: Backbone,
+        grid: int = 64,
+        timesteps: tuple[int, ...] | None = None,
+        seed: int = 0,
+        noise: str = "forward",
     ) -> None:
-        self.blank = Look(backbone, np.zeros((1, 1, 3), np.uint8), grid, timesteps, seed)
+        self.blank = Look(backbone, np.zeros((1, 1, 3), np.uint8), grid, timesteps, seed, noise)
         self.last: Look | None = None
 
     def __call__(self, image: np.ndarray) -> Look:
@@ -98,5 +106,5 @@ class Looker:
     def config(self) -> dict:
         """All that a look depends on, JSON-able."""
         blank = self.blank
-        settings = {"grid": blank.grid, "timesteps": blank.timesteps, "seed": blank.seed}
+        settings = {"grid": blank.grid, "timesteps": blank.timesteps, "seed": blank.seed, "noise": blank.noise}
         return {"model": model_record(blank.backbone.name), "device": blank.backbone.device.type} | settings

@@ -25,8 +25,8 @@ from walkcut.ncut import one_thread
 COUNT = 24  # eigenvalues that are kept
 
 
-def lookers(models: Sequence[str], device: str, grid: int, seed: int) -> dict[str, Looker]:
-    """One for each model, by its short name or the last part of its folder.
+def lookers(models: Sequence[str], device: str, dtype: str, **settings: object) -> dict[str, Looker]:
+    """One for each model, by its short name or the last part of its folder; settings are those of `Looker`.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def lookers(models: Sequence[str], device: str, grid: int, seed: int) -> dict[st
     if twice:
         raise InputError(f"Two models go by the name {twice!r}: rename one of the folders.")
     return {
-        name: Looker(load_backbone(model, device), grid, seed=seed) for name, model in zip(names, models, strict=True)
+        name: Looker(load_backbone(model, device, dtype), **settings) for name, model in zip(names, models, strict=True)
     }
 
 
