@@ -26,7 +26,15 @@ from walkcut.bench.architectures import NETWORKS, network_config, random_backbon
 from walkcut.errors import InputError
 from walkcut.segmentation import segment
 
-MILLIONS = {"sd-1.4": 860, "sd-2.1": 866, "ssd-1b": 1330, "vega": 745, "sdxl": 2570, "sd-3": 2030, "sd-3.5": 2240}
+MILLIONS = {
+    "sd-1.4": 860,
+    "sd-2.1": 866,
+    "ssd-1b": 1330,
+    "segmind-vega": 745,
+    "sdxl": 2570,
+    "sd-3": 2030,
+    "sd-3.5": 2240,
+}
 
 
 @pytest.fixture(scope="module")

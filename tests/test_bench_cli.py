@@ -47,6 +47,7 @@ def tiny(tiny_model: Path, tmp_path: Path) -> tuple[str, ...]:
 def test_names_are_those_of_the_modules() -> None:
     assert tuple(DATASETS) == cli.DATASETS
     assert tuple(ablate.ABLATIONS) == cli.ABLATIONS
+    assert set(cli.PROTOCOLS) == set(semantic.PROTOCOLS)
     assert cli.NOISES == noise.NOISES == walkcut.cli.NOISES
     assert cli.DTYPES == ("auto", *backbone.DTYPES) == walkcut.cli.DTYPES
 
@@ -72,7 +73,10 @@ def test_a_data_set_that_no_one_has_run_shows_published_numbers_and_commands(
     assert do("table", "cityscapes-27", "--results", str(tmp_path)) == 0
     told = capsys.readouterr().out
     assert "| DiffCut SSD-1B, no PAMR | 28.4 |" in told
-    assert "not run yet: `walkcut bench run cityscapes-27 --data DIR --model ssd-1b --methods diffcut`" in told
+    assert (
+        "not run yet: `walkcut bench run cityscapes-27 --data DIR --model ssd-1b --protocol diffcut --methods diffcut`"
+        in told
+    )
 
 
 def test_every_method_runs_with_a_real_backbone_on_named_classes(
@@ -242,6 +246,31 @@ def test_the_repeating_command_holds_no_path(tmp_path: Path) -> None:
     words = ("--data", str(tmp_path), "--model", str(tmp_path / "mine"), "--thresholds", "0.2,0.4")
     line = cli.command_line(parse("run", "bsds500-val", *words), "run", "bsds500-val")
     assert line == "walkcut bench run bsds500-val --data DIR --model mine --thresholds 0.2,0.4"
+
+
+def test_a_protocol_tells_how_the_model_is_shown_a_picture() -> None:
+    ways = {
+        (): ("forward", None),
+        ("--protocol", "diffseg"): ("none", (300,)),
+        ("--protocol", "diffcut"): ("forward", (50,)),
+        ("--protocol", "walkcut"): ("inversion", None),
+        ("--protocol", "diffseg", "--noise", "forward", "--timesteps", "10,20"): ("forward", (10, 20)),
+    }
+    names = set()
+    for words, way in ways.items():
+        arguments = parse("run", "coco-stuff-27", "--model", "sd-1.4", *words)
+        looks = cli._way_to_look(arguments)
+        assert (looks["noise"], looks["timesteps"]) == way
+        names.add(cli._named("coco-stuff-27", arguments))
+    assert len(names) == len(ways)  # no run writes over another's result
+    assert "coco-stuff-27-sd-1.4-diffseg" in names
+    assert cli._named("scenes-seeds", parse("run", "scenes-seeds")) == "scenes-seeds"
+
+
+@pytest.mark.parametrize("timesteps", ["", "x", "-1", "1000", "10,1000"])
+def test_wrong_timesteps_are_refused(timesteps: str) -> None:
+    with pytest.raises(SystemExit):
+        parse("run", "scenes-seeds", f"--timesteps={timesteps}")
 
 
 def test_help_loads_neither_torch_nor_scikit() -> None:

@@ -93,7 +93,7 @@ def test_the_two_kinds_of_matching_are_never_in_one_table() -> None:
     assert "STEGO" not in {row[0] for row in each.rows}
     assert not any("matching" in row[0] for row in each.rows + whole.rows)
     commands = reading.published_commands("coco-stuff-27")
-    assert "walkcut bench run coco-stuff-27 --data DIR --model sd-1.4 --methods paper-v1" in commands
+    assert "walkcut bench run coco-stuff-27 --data DIR --model sd-1.4 --protocol walkcut --methods paper-v1" in commands
     assert len(set(commands)) == len(commands)
     assert "not run yet" in {cell for row in each.rows for cell in row}
 

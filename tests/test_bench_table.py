@@ -13,9 +13,10 @@ from test_bench_summary import sweep
 
 from walkcut.backbone import Backbone
 from walkcut.bench import ours, roster, table
-from walkcut.bench.cli import DATASETS, METHODS
+from walkcut.bench.cli import DATASETS, METHODS, PROTOCOLS
 from walkcut.bench.look import Looker
 from walkcut.bench.summary import against_first, bench, read_summary
+from walkcut.models import MODELS
 
 
 def test_the_markdown_table_shows_the_numbers_of_the_summary(tmp_path: Path) -> None:
@@ -56,7 +57,7 @@ def test_published_rows_stand_with_their_command_until_they_are_run(tmp_path: Pa
     data = toy_classes()
     rows = {row[0]: row for row in table.beside_published(data.name, []).rows}
     assert rows["Diffusing, Walking and Cutting"][1] == "see the paper"
-    command = "`walkcut bench run coco-stuff-27 --data DIR --model ssd-1b --methods diffcut`"
+    command = "`walkcut bench run coco-stuff-27 --data DIR --model ssd-1b --protocol diffcut --methods diffcut`"
     assert rows["DiffCut SSD-1B, no PAMR"][3] == f"not run yet: {command}"
     assert rows["DiffCut SSD-1B, no PAMR"][1] == "46.1"
     assert rows["STEGO (one matching for the data set)"][3] == ""
@@ -65,13 +66,16 @@ def test_published_rows_stand_with_their_command_until_they_are_run(tmp_path: Pa
     renamed = replace(
         method, run=lambda item: (r._replace(setting=s) for r, s in zip(run(item), method.settings, strict=True))
     )
-    summary = bench(data, [replace(renamed, config={"model": {"name": "ssd-1b"}})], tmp_path, "walkcut bench toy")
+    words = "walkcut bench toy --protocol diffcut"
+    summary = bench(data, [replace(renamed, config={"model": {"name": "ssd-1b"}})], tmp_path, words)
     rows = {row[0]: row for row in table.beside_published(data.name, [summary]).rows}
     assert rows["DiffCut SSD-1B, no PAMR"][1] == "46.1 (ours 100.0 [100.0, 100.0]; outside)"
     assert rows["DiffCut SSD-1B, no PAMR"][3] == "DiffCut, tau=0.5"
-    other = bench(data, [replace(renamed, config={"model": {"name": "sd-1.4"}})], tmp_path, "walkcut bench toy")
-    rows = {row[0]: row for row in table.beside_published(data.name, [other]).rows}
-    assert rows["DiffCut SSD-1B, no PAMR"][3].startswith("not run yet")  # another model's numbers are not these
+    other = bench(data, [replace(renamed, config={"model": {"name": "sd-1.4"}})], tmp_path, words)
+    otherwise = bench(data, [replace(renamed, config={"model": {"name": "ssd-1b"}})], tmp_path, "walkcut bench toy")
+    for wrong in (other, otherwise):  # numbers of another model, or under another protocol, are not these
+        rows = {row[0]: row for row in table.beside_published(data.name, [wrong]).rows}
+        assert rows["DiffCut SSD-1B, no PAMR"][3].startswith("not run yet")
 
 
 def test_a_published_value_inside_the_interval_is_told() -> None:
@@ -89,6 +93,8 @@ def test_every_published_row_has_a_source_and_a_command_that_exists() -> None:
         assert set(row["values"]) <= set(DATASETS)
         if "run" in row:
             assert row["run"]["methods"] in METHODS
+            assert row["run"].get("protocol", "diffseg") in PROTOCOLS
+            assert not row["run"]["model"] or row["run"]["model"] in MODELS
     assert not re.search(
         r"\d",
         json.dumps([r["values"] for r in told["rows"] if r["source"] == "walkcut"])

@@ -98,8 +98,8 @@ def test_fetching_names_what_went_wrong(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 def test_the_table_tells_what_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_model: Path) -> None:
-    shutil.copytree(tiny_model, tmp_path / "vega")
+    shutil.copytree(tiny_model, tmp_path / "segmind-vega")
     monkeypatch.setenv(models.HOME, str(tmp_path))
     rows = {line.split()[0]: line for line in models.table().splitlines()[1:]}
-    assert {name for name, line in rows.items() if " not here" not in line} == {"dead-leaves", "vega"}
+    assert {name for name, line in rows.items() if " not here" not in line} == {"dead-leaves", "segmind-vega"}
     assert "768 px" in rows["sd-2.1"]

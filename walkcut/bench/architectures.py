@@ -63,7 +63,7 @@ SD3 = {
     "pos_embed_max_size": 192,
 }
 SD35 = SD3 | {"qk_norm": "rms_norm", "dual_attention_layers": tuple(range(13)), "pos_embed_max_size": 384}
-NETWORKS = {"sd-1.4": SD1, "sd-1.5": SD1, "sd-2.1": SD2, "ssd-1b": SSD, "vega": VEGA, "sdxl": SDXL}
+NETWORKS = {"sd-1.4": SD1, "sd-1.5": SD1, "sd-2.1": SD2, "ssd-1b": SSD, "segmind-vega": VEGA, "sdxl": SDXL}
 NETWORKS |= {"sd-3": SD3, "sd-3.5": SD35}
 
 VAE = {

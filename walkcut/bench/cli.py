@@ -27,6 +27,8 @@ DATASETS = (
 ABLATIONS = ("graph", "steps", "resolutions", "layers", "heads", "timesteps", "prior")
 NOISES = ("forward", "none", "inversion")
 DTYPES = ("auto", "float32", "float16", "bfloat16")
+# How each paper shows a picture to its model, beside the sides that walkcut.bench.semantic knows
+PROTOCOLS = {"diffseg": ("none", (300,)), "diffcut": ("forward", (50,)), "walkcut": ("inversion", None)}
 RESULTS = Path("book/results")
 
 
@@ -49,6 +51,16 @@ def _thresholds(text: str) -> tuple[float, ...]:
         raise argparse.ArgumentTypeError(
             f"{text} is no list of thresholds: give numbers in (0, 2] such as 0.2,0.4,0.6."
         )
+    return values
+
+
+def _timesteps(text: str) -> tuple[int, ...]:
+    try:
+        values = tuple(int(word) for word in text.split(","))
+    except ValueError:
+        values = ()
+    if not values or min(values) < 0 or max(values) > 999:
+        raise argparse.ArgumentTypeError(f"{text} will not do: list whole numbers from 0 to 999, as in 10,100.")
     return values
 
 
@@ -80,7 +92,10 @@ def _add_settings(parser: argparse.ArgumentParser, grid: int) -> None:
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
     parser.add_argument("--grid", type=_count, default=grid, metavar="N", help=f"patches on the longer side; {grid}")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
-    parser.add_argument("--noise", choices=NOISES, default="forward", help="how a picture is shown; default: forward")
+    parser.add_argument("--noise", choices=NOISES, help="how a picture is shown; default: the protocol's, or forward")
+    parser.add_argument(
+        "--timesteps", type=_timesteps, metavar="LIST", help="how noisy, 0 to 999; default: the model's"
+    )
     parser.add_argument("--dtype", choices=DTYPES, default="auto", help="of the denoiser; default: auto")
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help=f"default: {RESULTS}")
     parser.add_argument("--fresh", action="store_true", help="forget earlier rows instead of going on from them")
@@ -90,7 +105,8 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", choices=DATASETS, metavar="NAME", help=f"of {', '.join(DATASETS)}")
     parser.add_argument("--data", type=Path, metavar="DIR", help="the data set's folder; scenes need none")
     parser.add_argument("--every", type=_count, default=1, metavar="N", help="one picture of N; default: all")
-    parser.add_argument("--protocol", choices=("diffseg", "diffcut"), help="sides of picture and truth, for classes")
+    wanted = "whose protocol, for classes: sides of picture and truth, noise and timesteps; default: diffseg's sides"
+    parser.add_argument("--protocol", choices=PROTOCOLS, help=wanted)
     parser.add_argument("--partial", action="store_true", help="let through a folder that lacks pictures")
 
 
@@ -150,7 +166,7 @@ def add_bench(subparsers: argparse._SubParsersAction) -> None:
 
 
 USUAL = {"protocol": None, "partial": False, "every": 1, "only": None, "methods": METHODS, "model": "dead-leaves"}
-USUAL |= {"models": None, "noise": "forward", "dtype": "auto"}
+USUAL |= {"models": None, "noise": None, "timesteps": None, "dtype": "auto"}
 USUAL |= {"device": "auto", "seed": 0, "thresholds": None}
 
 
@@ -181,12 +197,22 @@ def _looker(arguments: argparse.Namespace) -> Looker:
     from walkcut.bench.look import Looker
 
     backbone = load_backbone(arguments.model, arguments.device, arguments.dtype)
-    return Looker(backbone, arguments.grid, seed=arguments.seed, noise=arguments.noise)
+    return Looker(backbone, **_way_to_look(arguments))
+
+
+def _way_to_look(arguments: argparse.Namespace) -> dict:
+    """Settings of a `Looker`: those asked for, or those of the protocol's paper."""
+    noise, timesteps = PROTOCOLS.get(getattr(arguments, "protocol", None), ("forward", None))
+    found = {"noise": arguments.noise or noise, "timesteps": arguments.timesteps or timesteps}
+    return found | {"grid": arguments.grid, "seed": arguments.seed}
 
 
 def _named(name: str, arguments: argparse.Namespace) -> str:
-    """A result's name: the model is told unless it is the embedded one."""
-    return name if arguments.model == USUAL["model"] else f"{name}-{Path(arguments.model).name}"
+    """A result's name: the model and how it looked are told, unless they are the usual ones."""
+    parts = [name, "" if arguments.model == USUAL["model"] else Path(arguments.model).name]
+    parts += [arguments.protocol or "", arguments.noise or "", "t" * bool(arguments.timesteps)]
+    parts[-1] += "-".join(map(str, arguments.timesteps or ()))
+    return "-".join(part for part in parts if part)
 
 
 def run_methods(arguments: argparse.Namespace) -> int:
@@ -262,8 +288,7 @@ def run_models(arguments: argparse.Namespace) -> int:
     from walkcut.bench.summary import read_summary
 
     dataset = _dataset(arguments)
-    settings = {name: getattr(arguments, name) for name in ("grid", "seed", "noise")}
-    found = lookers(arguments.models.split(","), arguments.device, arguments.dtype, **settings)
+    found = lookers(arguments.models.split(","), arguments.device, arguments.dtype, **_way_to_look(arguments))
     methods = models(found, dataset.name.startswith("bsds"), arguments.thresholds or THRESHOLDS)
     code = _run_changes(arguments, dataset, methods, "Models", "models", arguments.name)
     path = arguments.out / f"models-{dataset.name}.json"

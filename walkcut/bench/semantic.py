@@ -28,7 +28,8 @@ from walkcut.errors import InputError
 from walkcut.images import resize_image
 from walkcut.pixels import nearest
 
-PROTOCOLS = {"diffseg": (512, 512), "diffcut": (1024, 128)}  # side of the picture, side of the truth
+# Side of the picture, side of the truth. Those of the walk's own paper were not at hand: DiffSeg's are taken.
+PROTOCOLS = {"diffseg": (512, 512), "diffcut": (1024, 128), "walkcut": (512, 512)}
 LABELS = Path(__file__).parent / "labels"
 NOT_LABELLED, UNKNOWN = -1, -2
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)

@@ -210,7 +210,8 @@ def _repeated(row: dict, name: str, summaries: Sequence[dict]) -> dict[str, dict
     wanted = row.get("run")
     for summary in summaries if wanted else ():
         models = {config.get("model", {}).get("name", "") for config in summary["methods"].values()}
-        if not wanted["model"] or wanted["model"] in models:
+        alike = not wanted.get("protocol") or f"--protocol {wanted['protocol']}" in summary["command"]
+        if alike and (not wanted["model"] or wanted["model"] in models):
             line = repeating(row, name)
             found = {r["measure"]: r for r in summary["table"] if r["method"] == line}
             if found:
@@ -253,6 +254,7 @@ def command(name: str, wanted: dict) -> str:
     words = ["walkcut", "bench", "run", name]
     words += [] if name.startswith("scenes") else ["--data", "DIR"]
     words += ["--model", wanted["model"]] if wanted["model"] else []
+    words += ["--protocol", wanted["protocol"]] if "protocol" in wanted else []
     return " ".join([*words, "--methods", wanted["methods"]])
 
 
