@@ -388,6 +388,26 @@ def test_snapshots_are_the_models_of_their_moments(whole: Path, tmp_path: Path) 
     assert load_backbone(str(tmp_path / "step-2"), "cpu").ceiling > 0
 
 
+def test_a_start_with_fewer_layers_grows_and_computes_as_before(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    latent, steps = torch.randn(1, 12, 8, 8), torch.tensor([100])
+    captions = torch.tensor([[1, 2, 0]])
+    before = training._State.new(TINY, torch.device("cpu"), whole / "model").denoiser.eval()
+    more = training.UNET_CONFIG["transformer_layers_per_block"][0] + 2
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "UNET_CONFIG", training.UNET_CONFIG | {"transformer_layers_per_block": (more, 2)})
+        grown = training._State.new(TINY, torch.device("cpu"), whole / "model").denoiser.eval()
+    assert sum(p.numel() for p in grown.parameters()) > sum(p.numel() for p in before.parameters())
+    torch.testing.assert_close(grown(latent, steps, captions), before(latent, steps, captions))
+    new = grown.unet.down_blocks[0].attentions[0].transformer_blocks[more - 1].attn1
+    old = before.unet.down_blocks[0].attentions[0].transformer_blocks[-1].attn1
+    assert torch.equal(new.to_q.weight, old.to_q.weight)  # looks as the last layer did; what it sees is not added yet
+    assert not new.to_out[0].weight.any()
+    said = load_file(whole / "model" / "vocabulary.safetensors")["striped"]
+    assert torch.equal(grown.words.weight[1 + WORDS.index("striped")], said.float())
+
+
 @pytest.mark.parametrize("damage", ["nowhere", "another shape"])
 def test_a_start_that_is_no_model_is_refused(tmp_path: Path, damage: str) -> None:
     start = tmp_path / "start"

@@ -10,6 +10,7 @@ killed and resumed draws the same curve as one that was not.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from dataclasses import asdict, dataclass, replace
@@ -41,7 +42,8 @@ UNET_CONFIG = dict(
     up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
     mid_block_type=None,
     layers_per_block=1,
-    transformer_layers_per_block=(2, 2),
+    # the deeper a layer of the fine level, the more its attention says of regions; the coarse level's says little
+    transformer_layers_per_block=(4, 2),
     reverse_transformer_layers_per_block=(1, 1),
     attention_head_dim=2,  # diffusers' name for the number of heads: heads of 48 and 64 dimensions
     cross_attention_dim=32,
@@ -252,16 +254,33 @@ class _State:
 
 
 def _read_start(denoiser: Denoiser, folder: Path) -> dict:
-    """Take over the weights of a finished model of the same shape; what it lacks stays as drawn. Return its record."""
+    """Take over the weights of a finished model; return its record. Its words are taken over where it has any.
+
+    Where it has fewer transformer layers in a block, the others begin as copies of its last that add nothing yet.
+    """
     try:
         weights = load_file(folder / "unet" / "diffusion_pytorch_model.safetensors")
+        for name in [name for name in denoiser.unet.state_dict() if name not in weights]:
+            weights[name] = _grown(name, weights)
         denoiser.unet.load_state_dict({name: weight.float() for name, weight in weights.items()})
+        if (folder / VOCABULARY).is_file():
+            known = load_file(folder / VOCABULARY)
+            for place, word in enumerate(WORDS, start=1):
+                if word in known:
+                    denoiser.words.weight.data[place] = known[word].float()
         return json.loads((folder / "training.json").read_text())
-    except (OSError, RuntimeError, SafetensorError, ValueError) as error:
+    except (OSError, RuntimeError, SafetensorError, ValueError, AttributeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(
             f"Training cannot start from {folder} ({reason}): it takes a folder that training wrote."
         ) from error
+
+
+def _grown(name: str, weights: dict[str, torch.Tensor]) -> torch.Tensor:
+    """A weight of a transformer layer that a model lacks: as in its last layer, but zero where results are added."""
+    block, number, rest = re.fullmatch(r"(.*\.transformer_blocks)\.(\d+)\.(.*)", name).groups()
+    last = weights[f"{block}.{max(k for k in range(int(number)) if f'{block}.{k}.{rest}' in weights)}.{rest}"]
+    return torch.zeros_like(last) if re.match(r"attn[12]\.to_out|ff\.net\.2", rest) else last.clone()
 
 
 def train(
