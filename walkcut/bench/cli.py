@@ -150,7 +150,15 @@ def add_bench(subparsers: argparse._SubParsersAction) -> None:
     _add_model(tried, 64)
     tried.set_defaults(run=run_criteria)
 
-    fast = parts.add_parser("speed", help="time of the cut beside other libraries, on one affinity")
+    fast = parts.add_parser("speed", help="time of the cut beside other libraries; or of the whole method on a model")
+    fast.add_argument("--whole", action="store_true", help="the whole method: pictures a second, stages, memory")
+    fast.add_argument(
+        "--random-weights", action="store_true", help="the same, the model's architecture without its weights"
+    )
+    fast.add_argument("--pictures", type=_count, default=10, metavar="N", help="for the whole method; default: 10")
+    fast.add_argument("--grid", type=_count, default=64, metavar="N", help="for the whole method; default: 64")
+    fast.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
+    fast.add_argument("--dtype", choices=DTYPES, default="auto", help="of the denoiser; default: auto")
     fast.add_argument("--sizes", type=_sizes, default=(1024, 4096), metavar="LIST", help="default: 1024,4096")
     fast.add_argument("--model", default="dead-leaves", metavar="NAME", help="whose attention is cut")
     fast.add_argument("--curve", action="store_true", help="only time and memory against n, anew in the file")
@@ -339,10 +347,40 @@ def run_table(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _run_throughput(arguments: argparse.Namespace) -> int:
+    import torch
+
+    from walkcut.backbone import DTYPES, find_device, load_backbone
+    from walkcut.bench.record import as_text, write_atomically
+    from walkcut.bench.throughput import text, throughput
+
+    device = find_device(arguments.device)
+    words = ["walkcut", "bench", "speed", "--model", Path(arguments.model).name, "--whole"]
+    if arguments.random_weights:
+        from walkcut.bench.architectures import random_backbone
+
+        words[-1] = "--random-weights"
+        usual = "float16" if device.type == "cuda" else "float32"
+        dtype = DTYPES[usual if arguments.dtype == "auto" else arguments.dtype]
+        backbone = random_backbone(arguments.model, str(device), dtype)
+    else:
+        backbone = load_backbone(arguments.model, str(device), arguments.dtype)
+    words += ["--dtype", arguments.dtype] * (arguments.dtype != "auto") + ["--grid", str(arguments.grid)]
+    record = throughput(backbone, " ".join(words), arguments.pictures, arguments.grid)
+    record |= {"threads": torch.get_num_threads()}
+    default = RESULTS / "speed.json"
+    out = arguments.out if arguments.out != default else RESULTS / f"speed-{Path(arguments.model).name}.json"
+    write_atomically(out, as_text(record))
+    print(text(record))
+    return 0
+
+
 def run_speed(arguments: argparse.Namespace) -> int:
     """`walkcut bench speed`"""
     from walkcut.bench.speed import markdown, measure_curve, speed
 
+    if arguments.whole or arguments.random_weights:
+        return _run_throughput(arguments)
     if arguments.curve:
         if not arguments.out.is_file():
             raise InputError(f"{arguments.out} does not exist: run walkcut bench speed first.")

@@ -1,0 +1,68 @@
+"""Pictures a second of the whole method: the stages add up, and the command writes what it says."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from walkcut.backbone import Backbone
+from walkcut.bench import architectures, cli, throughput
+from walkcut.segmentation import segment
+
+
+def test_the_stages_make_the_same_segments_as_the_whole(tiny: Backbone, two_halves: np.ndarray) -> None:
+    clock = throughput._Clock(torch.device("cpu"))
+    count = throughput.one_picture(tiny, two_halves, 16, clock)
+    assert count == segment(two_halves, tiny, grid=16).count
+    assert all(value > 0 for value in clock.seconds.values())
+
+
+def test_the_bare_pass_is_not_counted(tiny: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = dict(zip(throughput.STAGES, (0.1, 0.2, 0.25, 0.05, 0.4, 0.1), strict=True))
+
+    def one(backbone: Backbone, image: np.ndarray, grid: int, clock: throughput._Clock) -> int:
+        assert image.shape == (32, 32, 3)  # 16 patches of 2 pixels
+        for name, value in times.items():
+            clock.seconds[name] += value
+        return 1
+
+    monkeypatch.setattr(throughput, "one_picture", one)
+    record = throughput.throughput(tiny, "walkcut bench speed", pictures=3, grid=16)
+    assert record["seconds"] == pytest.approx(times)
+    assert record["pictures_per_second"] == pytest.approx(1 / 0.9, abs=1e-3)
+    said = throughput.text(record)
+    assert "1.11 pictures a second" in said
+    assert "25% longer" in said
+
+
+def test_the_command_runs_an_architecture_without_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    draw = architectures.random_backbone
+    monkeypatch.setattr(architectures, "random_backbone", lambda *given: draw(*given, small=True))
+    parser = argparse.ArgumentParser()
+    cli.add_bench(parser.add_subparsers())
+    words = ["--random-weights", "--model", "sd-1.4", "--pictures", "2", "--grid", "16", "--device", "cpu"]
+    arguments = parser.parse_args(["bench", "speed", *words, "--out", str(tmp_path / "speed.json")])
+    assert arguments.run(arguments) == 0
+    record = json.loads((tmp_path / "speed.json").read_text())
+    assert record["command"] == "walkcut bench speed --model sd-1.4 --random-weights --grid 16"
+    assert (record["pixels"], record["pictures"], record["dtype"]) == (128, 2, "float32")
+    assert set(record["seconds"]) == set(throughput.STAGES)
+    assert record["peak_gb"] > 0
+    assert "pictures a second" in capsys.readouterr().out
+
+
+@pytest.mark.gpu
+def test_the_whole_method_runs_on_a_gpu() -> None:
+    """Stable Diffusion 1.4 in half precision at 512 px; how fast is printed, not asserted."""
+    backbone = architectures.random_backbone("sd-1.4", "cuda", torch.float16)
+    record = throughput.throughput(backbone, "a test", pictures=10, grid=64)
+    print(throughput.text(record))
+    assert record["device"] == "cuda"
+    assert record["seconds"]["capture"] > 0

@@ -1,0 +1,128 @@
+"""How many pictures a second does the whole method take, and where do time and memory go?"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from walkcut.attention import _Means, listening, self_attention_layers
+from walkcut.backbone import Backbone
+from walkcut.bench.record import provenance
+from walkcut.noise import views
+from walkcut.presets import find_preset, walk_for
+from walkcut.segmentation import cut_walk
+
+STAGES = ("VAE", "denoiser", "capture", "walk", "cut", "pixels")
+
+
+class _Clock:
+    """Seconds by stage; a GPU is waited for."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.seconds = dict.fromkeys(STAGES, 0.0)
+
+    def now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = self.now()
+        yield
+        self.seconds[name] += self.now() - start
+
+
+def one_picture(backbone: Backbone, image: np.ndarray, grid: int, clock: _Clock) -> int:
+    """Segment a picture stage by stage; the pass of the denoiser is taken twice, bare and listened to.
+
+    Returns the number of segments.
+    """
+    with clock.stage("VAE"):
+        latent = backbone.encode(image, grid)
+    ((noisy, timestep),) = views(backbone, latent, backbone.timesteps[:1])
+    with clock.stage("denoiser"):
+        backbone.denoise(noisy, timestep)
+    layers = self_attention_layers(backbone)
+    heads = backbone.heads or {name: (1.0,) * layer.heads for name, layer in layers.items()}
+    means = _Means(backbone.grids(latent))
+    with clock.stage("capture"), listening(backbone, means, heads):
+        backbone.denoise(noisy, timestep)
+    with clock.stage("walk"), torch.inference_mode():
+        walk = walk_for(find_preset("walkcut"), backbone, means.maps())
+    timings: dict[str, float] = {}
+    found = cut_walk(image, backbone, walk, timings=timings)
+    clock.seconds["cut"] += timings["cut"]
+    clock.seconds["pixels"] += timings["pixels"]
+    return found.count
+
+
+def throughput(backbone: Backbone, command: str, pictures: int = 10, grid: int = 64) -> dict:
+    """Time and memory of the whole method on pictures of noise, the first of which is not counted.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    command : str
+        That repeats the measurement.
+    pictures : int
+    grid : int
+        Patches of the finest attention along a side; pictures are square, of the size that this asks for.
+
+    Returns
+    -------
+    dict
+        Provenance; "pictures_per_second" of encoding, one pass that is listened to, and all that follows; "seconds" of
+        a picture by stage, "denoiser" being the same pass with nobody listening; "peak_gb", of the GPU if there is one,
+        else of the process.
+    """
+    side = backbone.patch * grid
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (pictures + 1, side, side, 3), dtype=np.uint8)
+    one_picture(backbone, images[0], grid, _Clock(backbone.device))
+    on_gpu = backbone.device.type == "cuda"
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats(backbone.device)
+    clock = _Clock(backbone.device)
+    for image in images[1:]:
+        one_picture(backbone, image, grid, clock)
+    seconds = {name: total / pictures for name, total in clock.seconds.items()}
+    peak = torch.cuda.max_memory_allocated(backbone.device) if on_gpu else 1024 * _peak_kilobytes()
+    return provenance(command) | {
+        "model": backbone.name,
+        "dtype": str(backbone.denoiser.dtype).removeprefix("torch."),
+        "device": backbone.device.type,
+        "pixels": side,
+        "grid": grid,
+        "pictures": pictures,
+        "seconds": {name: round(value, 5) for name, value in seconds.items()},
+        "pictures_per_second": round(1 / (sum(seconds.values()) - seconds["denoiser"]), 3),
+        "peak_gb": round(peak / 1e9, 2),
+    }
+
+
+def _peak_kilobytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def text(record: dict) -> str:
+    """The measurement in words, a stage a line."""
+    seconds = record["seconds"]
+    listening_adds = seconds["capture"] / seconds["denoiser"] - 1
+    lines = [
+        f"{record['model']} in {record['dtype']}, {record['pixels']} px, {record['grid']} patches a side, on "
+        f"{record['gpu'] if record['device'] == 'cuda' else record['processor']}:",
+        f"{record['pictures_per_second']:.2f} pictures a second, at most {record['peak_gb']:.2f} GB.",
+    ]
+    whole = sum(seconds.values()) - seconds["denoiser"]
+    for name, value in seconds.items():
+        if name != "denoiser":
+            what = "denoiser, listened to" if name == "capture" else name
+            lines.append(f"  {what:22} {1000 * value:9.1f} ms {100 * value / whole:5.1f}%")
+    return "\n".join([*lines, f"Listening makes the pass {100 * listening_adds:.0f}% longer."])
