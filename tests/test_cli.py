@@ -77,6 +77,7 @@ def test_json_tells_how_the_picture_was_cut(loads: list, folder: Path) -> None:
     main(["segment", str(folder / "a.png"), "--steps", "3", "--threshold", "0.7", "--grid", "32", "--seed", "5"])
     assert json.loads((folder / "a.tree.json").read_text()) == {
         "picture": "a.png",
+        "walkcut": walkcut.__version__,
         "model": "dead-leaves",
         "prompt": "",
         "dtype": "auto",
@@ -115,7 +116,34 @@ def test_a_folder_twice_segments_its_pictures_and_never_its_own_outputs(loads: l
     for _ in range(2):
         assert main(["segment", str(folder)]) == 0
         assert outputs(folder) == {f"{stem}.{kind}" for stem in ("a", "B") for kind in KINDS}
-    assert len(loads) == 2, "the model is loaded once per command"
+    assert len(loads) == 1, "the model is loaded once, and not at all where nothing is left to do"
+
+
+def test_what_is_finished_is_kept_and_the_rest_is_done(
+    loads: list, folder: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = []
+    monkeypatch.setattr(walkcut.segmentation, "segment", lambda image, *a, **k: done.append(1) or quarters(image, None))
+    command = ["segment", str(folder)]
+    main(command)
+    assert len(done) == 2
+    (folder / "B.tree.json").unlink()  # killed before the last of its files
+    main(command)
+    assert len(done) == 3
+    assert "1 of 2 were finished earlier" in capsys.readouterr().out
+    main([*command, "--seed", "4"])  # other settings
+    assert len(done) == 5
+    later = (folder / "a.tree.json").stat().st_mtime + 10
+    os.utime(folder / "a.png", (later, later))  # another picture by the same name
+    main([*command, "--seed", "4"])
+    assert len(done) == 6
+    (folder / "B.tree.json").write_text("[]")
+    main([*command, "--seed", "4"])
+    assert len(done) == 8  # a.png is still newer than its outputs
+    main([*command, "--seed", "4", "--fresh"])
+    assert len(done) == 10
+    main(["segment", str(folder / "B.JPG"), "--seed", "4"])  # one picture that was asked for is always done
+    assert len(done) == 11
 
 
 def test_a_batch_shows_its_progress(loads: list, folder: Path, capsys: pytest.CaptureFixture) -> None:

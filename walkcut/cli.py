@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 from PIL import Image
 
+import walkcut
 from walkcut.errors import InputError
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def _add_segment(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("paths", nargs="*", metavar="PATH", help="a picture, or a folder whose pictures are taken")
     parser.add_argument("--sample", action="append", default=[], metavar="NAME", help="one of `walkcut samples`")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write; default: beside each picture")
+    parser.add_argument("--fresh", action="store_true", help="of several pictures, do those again that are finished")
     wanted = f"largest NCut of a cut that is kept, above 0 and at most 2; or one of {', '.join(CRITERIA)}; "
     wanted += "default: the preset's"
     parser.add_argument("--threshold", type=_threshold, metavar="FLOAT|NAME", help=wanted)
@@ -307,16 +309,26 @@ def _segment_all(jobs: list[_Job], arguments: argparse.Namespace, failures: list
     from walkcut.presets import find_preset
     from walkcut.segmentation import segment
 
-    backbone = load_backbone(arguments.model, arguments.device, arguments.dtype, arguments.prompt)
     options = {name: getattr(arguments, name) for name in ("preset", "threshold", "steps", "grid", "seed", "noise")}
     preset = find_preset(arguments.preset)
     options |= {"threshold": options["threshold"] or preset.criterion, "steps": options["steps"] or preset.steps}
+    settings = {"walkcut": walkcut.__version__, "model": arguments.model, "prompt": arguments.prompt}
+    settings |= {"dtype": arguments.dtype, **options, "noise": arguments.noise or "the preset's"}
+    if progress and not arguments.fresh:
+        waiting = [job for job in jobs if not _finished(job, settings)]
+        if len(waiting) < len(jobs):
+            done = len(jobs) - len(waiting)
+            print(
+                f"{done} of {len(jobs)} were finished earlier with these settings (--fresh does them anew)."
+            )
+        jobs = waiting
+    if not jobs:
+        return
+    backbone = load_backbone(arguments.model, arguments.device, arguments.dtype, arguments.prompt)
     with tqdm(jobs, desc="segmenting", unit="picture", disable=not progress) as bar:
         for job in bar:
             try:
                 result = segment(read_image(job.path), backbone, **options, device=arguments.device)
-                told = {"model": arguments.model, "prompt": arguments.prompt, "dtype": arguments.dtype}
-                settings = told | options | {"noise": arguments.noise or "the preset's"}
                 contents = _encode(result, image_size(job.path), {"picture": job.path.name, **settings})
                 for output, content in zip(job.outputs, contents, strict=True):
                     _write(output, content)
@@ -325,6 +337,17 @@ def _segment_all(jobs: list[_Job], arguments: argparse.Namespace, failures: list
             else:
                 count = result.count
                 bar.write(f"{job.path}: {count} segment{'s' * (count > 1)} -> {job.outputs[0]}")
+
+
+def _finished(job: _Job, settings: dict) -> bool:
+    """Whether an earlier run wrote all outputs of this very picture; the tree, written last, holds the settings."""
+    try:
+        written = min(output.stat().st_mtime for output in job.outputs)
+        record = json.loads(job.outputs[-1].read_text())
+    except (OSError, ValueError):
+        return False
+    wanted = {"picture": job.path.name, **settings}
+    return written >= job.path.stat().st_mtime and isinstance(record, dict) and wanted.items() <= record.items()
 
 
 def _encode(result: Segmentation, size: tuple[int, int], settings: dict) -> tuple[bytes, bytes, bytes]:
