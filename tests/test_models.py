@@ -93,8 +93,18 @@ def test_fetching_names_what_went_wrong(monkeypatch: pytest.MonkeyPatch, tmp_pat
         InputError, match=r"CompVis/stable-diffusion-v1-4 could not be fetched .We couldn't connect.: check"
     ):
         fetch("sd-1.4")
-    monkeypatch.setattr(DiffusionPipeline, "download", lambda repository, **named: str(tmp_path))
-    assert fetch("sd-1.4") == tmp_path
+    asked = []
+
+    def whole_files_only(repository: str, **named: object) -> str:
+        asked.append(named)
+        if "variant" in named:
+            raise ValueError("no such variant")
+        return str(tmp_path)
+
+    monkeypatch.setattr(DiffusionPipeline, "download", whole_files_only)
+    assert fetch("sd-3.5") == tmp_path
+    assert len(asked) == 2
+    assert all(named["text_encoder_3"] is None for named in asked)
 
 
 def test_the_table_tells_what_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_model: Path) -> None:

@@ -29,7 +29,7 @@ from torch.nn import functional
 
 from walkcut.errors import InputError
 from walkcut.images import check_image, resize_image
-from walkcut.models import model_folder
+from walkcut.models import LEFT_OUT, model_folder
 
 DEFAULT_TIMESTEPS = (100,)
 VOCABULARY = "vocabulary.safetensors"  # a vector for each word that the embedded denoiser knows
@@ -261,17 +261,14 @@ def _readout(folder: Path) -> dict:
 def _read_pipeline(name: str, folder: Path, device: torch.device, dtype: torch.dtype, prompt: str) -> Backbone:
     """A Stable Diffusion, its prompt encoded once and the text encoders let go; damage raises whatever it raises."""
     half = any(folder.rglob("*.fp16.safetensors"))
-    left_out = dict.fromkeys(("safety_checker", "feature_extractor", "image_encoder"))
-    # Stable Diffusion 3 was trained to do without its third and largest text encoder, which then says zeros
     index = json.loads((folder / "model_index.json").read_text())
-    left_out |= dict.fromkeys(("text_encoder_3", "tokenizer_3"))
     pipeline = DiffusionPipeline.from_pretrained(
         folder,
         torch_dtype=dtype,
         variant="fp16" if half else None,
         local_files_only=True,
         use_safetensors=True,
-        **{part: None for part in left_out if part in index},
+        **{part: None for part in LEFT_OUT if part in index},
     )
     network = pipeline.transformer if "transformer" in index else pipeline.unet
     context, pooled = _encoded(pipeline.to(device), prompt)

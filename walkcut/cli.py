@@ -318,9 +318,7 @@ def _segment_all(jobs: list[_Job], arguments: argparse.Namespace, failures: list
         waiting = [job for job in jobs if not _finished(job, settings)]
         if len(waiting) < len(jobs):
             done = len(jobs) - len(waiting)
-            print(
-                f"{done} of {len(jobs)} were finished earlier with these settings (--fresh does them anew)."
-            )
+            print(f"{done} of {len(jobs)} were finished earlier with these settings (--fresh does them anew).")
         jobs = waiting
     if not jobs:
         return

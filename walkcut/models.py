@@ -12,6 +12,9 @@ from pathlib import Path
 from walkcut.errors import InputError
 
 HOME = "WALKCUT_MODELS"  # environment variable: a folder that holds one folder per short name
+# Parts of a pipeline that are neither fetched nor read. Stable Diffusion 3 was trained to do without its third and
+# largest text encoder, which then says zeros (Esser et al. 2024, section 5.3.3).
+LEFT_OUT = ("safety_checker", "feature_extractor", "image_encoder", "text_encoder_3", "tokenizer_3")
 PARTS = ("unet", "transformer")  # the denoiser's own folder, in diffusers format
 
 
@@ -123,8 +126,12 @@ def fetch(model: str) -> Path:
         named = ", ".join(name for name, row in MODELS.items() if row.repository)
         raise InputError(f"There is nothing to get for {model!r}: choose from {named}.")
     repository = MODELS[model].repository
+    left_out = dict.fromkeys(LEFT_OUT)
     try:
-        return Path(DiffusionPipeline.download(repository, use_safetensors=True, variant="fp16"))
+        try:
+            return Path(DiffusionPipeline.download(repository, use_safetensors=True, variant="fp16", **left_out))
+        except ValueError:  # there are no files in half precision by that name
+            return Path(DiffusionPipeline.download(repository, use_safetensors=True, **left_out))
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(
