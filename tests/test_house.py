@@ -36,7 +36,7 @@ ORDER = [
         "affinity",
         "presets",
     ),
-    *("ncut", "tree", "threshold", "pixels"),
+    *("ncut", "tree", "threshold", "pixels", "words"),
     *("segmentation", "bench", "train", "plots", "widgets", "cli"),
 ]
 OUTER = {"bench", "train", "plots", "widgets", "cli"}  # rooms that the package's front door does not open

@@ -1,4 +1,4 @@
-"""From one noisy pass to the mean self-attention of each grid. The only file that knows attention processors.
+"""From noisy passes to the mean self-attention of each grid. Attention processors: only here, and in `walkcut.words`.
 
 A head of a self-attention layer turns its n = h * w patches into queries Q and keys K, both (n, d), and looks with
 

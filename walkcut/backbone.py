@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -30,6 +31,9 @@ from torch.nn import functional
 from walkcut.errors import InputError
 from walkcut.images import check_image, resize_image
 from walkcut.models import LEFT_OUT, model_folder
+
+if TYPE_CHECKING:
+    from transformers import CLIPTokenizer
 
 DEFAULT_TIMESTEPS = (100,)
 VOCABULARY = "vocabulary.safetensors"  # a vector for each word that the embedded denoiser knows
@@ -66,6 +70,8 @@ class Backbone:
         memory would give; the automatic threshold stays below it.
     vocabulary : dict of str to Tensor (channels,)
         The embedded denoiser's words; empty for a model with a text encoder.
+    spans : dict of str to tuple of int
+        Words of the prompt, each with the places of its tokens in the context.
     """
 
     name: str
@@ -80,6 +86,7 @@ class Backbone:
     sharpness: float = 1.0
     ceiling: float = 1.0
     vocabulary: dict[str, torch.Tensor] = field(default_factory=dict)
+    spans: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def device(self) -> torch.device:
@@ -132,7 +139,8 @@ class Backbone:
                 raise InputError(f"The model {self.name} does not know the word {word!r}: it knows {known}.")
         empty = self.context.new_zeros(1, 1, self.context.shape[2])
         tokens = [self.vocabulary[word].to(empty).view(1, 1, -1) for word in words]
-        return replace(self, context=torch.cat([*tokens, empty], 1))
+        spans = {word: (place,) for place, word in enumerate(words)}
+        return replace(self, context=torch.cat([*tokens, empty], 1), spans=spans)
 
     @torch.inference_mode()
     def encode(self, image: np.ndarray, grid: int = 64) -> torch.Tensor:
@@ -280,8 +288,20 @@ def _read_pipeline(name: str, folder: Path, device: torch.device, dtype: torch.d
         vae=_settled(pipeline.vae.float(), device),
         context=context.to(dtype),
         pooled=None if pooled is None else pooled.to(dtype),
+        spans=_spans(pipeline.tokenizer, prompt),
         **_readout(folder),
     )
+
+
+def _spans(tokenizer: CLIPTokenizer, prompt: str) -> dict[str, tuple[int, ...]]:
+    """Words of a prompt, each with the places of its tokens; of a word that comes twice, all places."""
+    found: dict[str, tuple[int, ...]] = {}
+    place = 1  # after the token that starts the prompt
+    for word in prompt.split():
+        end = min(place + len(tokenizer(word, add_special_tokens=False).input_ids), tokenizer.model_max_length - 1)
+        found[word] = (*found.get(word, ()), *range(place, end))
+        place = end
+    return {word: places for word, places in found.items() if places}
 
 
 @torch.inference_mode()
