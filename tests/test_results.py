@@ -135,3 +135,43 @@ def test_the_leads_on_dead_leaves_are_more_than_luck() -> None:
         gaps = result("scenes-seeds", baseline)[1]
         assert gaps["walkcut, parts", "instances", "miou", "ods"]["high"] < 0
     assert result("scenes-seeds", "mean shift")[1]["walkcut, parts", "instances", "covering", "ods"]["high"] < 0
+
+
+TRUTHS = {"scenes-seeds": "materials", "bsds500-val": "human"}
+
+
+def gain(what: str, name: str, method: str) -> dict:
+    """Difference in covering of a changed method, or a rung of the ladder, from the usual one, with its interval."""
+    summary = read_summary(ROOT / "book" / "results" / f"{what}-{name}.json")
+    wanted = {"method": method, "truth": TRUTHS[name], "measure": "covering", "choice": "ods"}
+    (row,) = [row for row in summary["differences"] if wanted.items() <= row.items()]
+    return row
+
+
+@pytest.mark.parametrize("name", TRUTHS)
+def test_the_page_says_what_the_ablations_say(name: str) -> None:
+    finer = [gain("ablate-resolutions", name, f"48 patches{end}") for end in ("", f", {AUTO}")]
+    assert all(row["low"] > 0 for row in finer)
+    for k in range(3, 9):
+        best, auto = (gain("ablate-steps", name, f"k={k}{end}") for end in ("", f", {AUTO}"))
+        assert best["high"] < 0
+        assert auto["difference"] < best["difference"]
+    losses = [gain("ablate-timesteps", name, f"t={t}")["difference"] for t in (100, 200, 400, 700)]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[0] < 0
+    fine = gain("ablate-layers", name, "down_blocks.0.attentions.0, 1")
+    assert fine["low"] > (0 if name == "scenes-seeds" else -0.01)
+    for layer in ("down_blocks.1.attentions.0, 0", "down_blocks.1.attentions.0, 1", "up_blocks.0.attentions.0, 0"):
+        assert gain("ablate-layers", name, layer)["high"] < -0.08
+    assert gain("ablate-graph", name, "features")["high"] < -0.08
+
+
+@pytest.mark.parametrize("name", TRUTHS)
+def test_the_page_says_what_the_ladder_says(name: str) -> None:
+    told = {stage: gain("ladder", name, f"true {stage}") for stage in ("affinity", "pixels", "threshold")}
+    for stage in ("pixels", "threshold"):
+        assert told[stage]["low"] > 0
+        assert told["affinity"]["difference"] > 2 * told[stage]["difference"]
+    if name == "bsds500-val":
+        both = gain("ladder", name, "true threshold and pixels")
+        assert both["difference"] > told["pixels"]["difference"] + told["threshold"]["difference"]
