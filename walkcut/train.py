@@ -78,7 +78,7 @@ class TrainConfig:
     warmup: int = 100
     decay: float = 0.25  # the last share of the steps, in which the rate falls linearly to 2%
     ema: float = 0.998
-    timestep_shift: float = -0.3  # timesteps are 1000 * logistic(normal + shift)
+    timestep_shift: float = -0.8  # timesteps are 1000 * logistic(normal + shift); attention is read at little noise
 
 
 def to_latent(image: torch.Tensor) -> torch.Tensor:
