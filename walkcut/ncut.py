@@ -318,7 +318,9 @@ def _small_cut(graph: Graph) -> Split:
     residual = float(np.linalg.norm(matrix @ x - values[-1] * x))
     gap = float(values[-1] - values[-2]) if len(W) > 2 else float("inf")
     y = x / root
-    y *= np.sign(y[np.argmax(np.abs(y) >= (1 - SAME) * np.abs(y).max())])
+    largest = np.abs(y).max()
+    y = largest * np.round(y / largest, 9)  # nodes that are alike are equal, and keep their order on every machine
+    y *= np.sign(y[np.argmax(np.abs(y) >= (1 - SAME) * largest)])
     pair = Eigenpair(float(max(2 - values[-1], 0.0)), torch.from_numpy(y).to(graph.W.device), gap, residual, 0)
 
     order = np.argsort(y, kind="stable")
