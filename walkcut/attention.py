@@ -111,6 +111,12 @@ def self_attention_layers(backbone: Backbone) -> dict[str, Attention]:
     return dict(sorted(found.items(), key=lambda item: order.index(item[0].split(".")[0])))
 
 
+def by_head(attn: Attention, projected: torch.Tensor, norm: torch.nn.Module | None) -> torch.Tensor:
+    """What a layer projects (1, n, heads * d), head by head (heads, n, d), normalised where the layer does so."""
+    heads = projected[0].unflatten(-1, (attn.heads, -1)).transpose(0, 1)
+    return heads if norm is None else norm(heads)
+
+
 def queries_and_keys(
     attn: Attention, hidden: torch.Tensor, sharpness: float = 1.0
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -118,10 +124,8 @@ def queries_and_keys(
 
     A = softmax(Q K^T). With a sharpness of 1 this is what the layer itself uses; scores are multiplied by any other.
     """
-    query = attn.to_q(hidden)[0].unflatten(-1, (attn.heads, -1)).transpose(0, 1)  # (heads, n, d)
-    key = attn.to_k(hidden)[0].unflatten(-1, (attn.heads, -1)).transpose(0, 1)
-    query = query if attn.norm_q is None else attn.norm_q(query)
-    key = key if attn.norm_k is None else attn.norm_k(key)
+    query = by_head(attn, attn.to_q(hidden), attn.norm_q)
+    key = by_head(attn, attn.to_k(hidden), attn.norm_k)
     for q, k in zip(query, key, strict=True):
         yield q.float() * (attn.scale * sharpness), k.float()
 
@@ -188,14 +192,22 @@ def listening(backbone: Backbone, ear: _Means | _Kept, heads: Heads) -> Iterator
             raise InputError(f"There is no self-attention layer {name!r}: see walkcut.attention.self_attention_layers.")
         if len(weights) != layers[name].heads or min(weights) < 0:
             raise InputError(f"{name} needs {layers[name].heads} weights of at least 0, not {list(weights)}.")
-    before = {name: layers[name].processor for name in heads}
+    ears = {layers[n]: _Listener(ear, w, backbone.sharpness, layers[n].processor) for n, w in heads.items()}
+    with replaced(ears):
+        yield
+
+
+@contextmanager
+def replaced(processors: Mapping[Attention, object]) -> Iterator[None]:
+    """Other processors for some layers inside the block; their own come back, also when an error is raised."""
+    before = {layer: layer.processor for layer in processors}
     try:
-        for name, weights in heads.items():
-            layers[name].processor = _Listener(ear, weights, backbone.sharpness, before[name])
+        for layer, processor in processors.items():
+            layer.processor = processor
         yield
     finally:
-        for name, processor in before.items():
-            layers[name].processor = processor
+        for layer, processor in before.items():
+            layer.processor = processor
 
 
 @torch.inference_mode()

@@ -145,7 +145,8 @@ def table() -> str:
     lines = [f"{'model':14}{'picture':>8}{'size':>9}  {'weights':9}licence, repository"]
     for model in MODELS.values():
         try:
-            here = "here" if model_folder(model.name) else ""
+            model_folder(model.name)
+            here = "here"
         except InputError:
             here = "not here"
         source = model.repository or "comes with walkcut"

@@ -16,7 +16,7 @@ import torch
 from diffusers.models.attention_processor import Attention
 from torch.nn import functional
 
-from walkcut.attention import Grid
+from walkcut.attention import Grid, by_head, replaced
 from walkcut.backbone import Backbone
 from walkcut.errors import InputError
 from walkcut.noise import views
@@ -63,11 +63,11 @@ class _Reader:
 def _looks(attn: Attention, patches: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
     """Mean over heads of softmax(Q K^T) from patches (1, n, d) to tokens (1, tokens, d'): float32 (n, tokens)."""
     joint = attn.add_k_proj is not None
-    query = attn.to_q(patches)[0].unflatten(-1, (attn.heads, -1)).transpose(0, 1)  # (heads, n, d)
-    key = (attn.add_k_proj if joint else attn.to_k)(words)[0].unflatten(-1, (attn.heads, -1)).transpose(0, 1)
-    query = query if attn.norm_q is None else attn.norm_q(query)
-    norm = attn.norm_added_k if joint else attn.norm_k
-    key = key if norm is None else norm(key)
+    query = by_head(attn, attn.to_q(patches), attn.norm_q)
+    if joint:
+        key = by_head(attn, attn.add_k_proj(words), attn.norm_added_k)
+    else:
+        key = by_head(attn, attn.to_k(words), attn.norm_k)
     return torch.softmax(query.float() @ key.float().transpose(1, 2) * attn.scale, 2).mean(0)
 
 
@@ -102,16 +102,10 @@ def attend_words(
         raise InputError("There are no words to look for: load the model with a prompt, or use Backbone.prompted.")
     seen = views(backbone, latent := backbone.encode(image, grid), timesteps, seed, noise)
     layers = cross_attention_layers(backbone)
-    before = {name: layer.processor for name, layer in layers.items()}
     sums: dict[int, torch.Tensor] = {}
-    try:
-        for name, layer in layers.items():
-            layer.processor = _Reader(sums, before[name])
+    with replaced({layer: _Reader(sums, layer.processor) for layer in layers.values()}):
         for noisy, timestep in seen:
             backbone.denoise(noisy, timestep)
-    finally:
-        for name, layer in layers.items():
-            layer.processor = before[name]
     return _gathered(backbone, sums, backbone.grids(latent))
 
 
