@@ -19,7 +19,7 @@ from walkcut.bench.datasets import Item
 from walkcut.bench.look import Looker
 from walkcut.bench.method import Method
 from walkcut.bench.metrics import score
-from walkcut.bench.peers import PEERS, autosc, clusters, common, diffcut, diffseg, maskcut, pamr
+from walkcut.bench.peers import PEERS, autosc, clusters, common, diffcut, diffseg, maskcut
 from walkcut.errors import InputError
 from walkcut.walk import Walk
 
@@ -165,7 +165,7 @@ def test_diffseg_finds_planted_blocks_and_merges_all_at_a_large_threshold() -> N
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# DiffCut and PAMR
+# DiffCut
 
 
 @pytest.mark.parametrize("rescale", [True, False])
@@ -183,46 +183,6 @@ def test_pixels_go_to_the_closest_mean_feature_as_if_features_were_up_sampled() 
     means = torch.stack([unit[flat == k].mean(0) for k in range(4)])
     slow = torch.cosine_similarity(pixels[:, None], means[None], dim=2).argmax(1).view(12, 18)
     assert covering(diffcut.assigned(unit, labels, (12, 18)), slow.numpy()) == 1
-
-
-def test_pamr_is_what_it_is_said_to_be_pixel_by_pixel() -> None:
-    rng = np.random.default_rng(4)
-    image, masks, dilations = rng.integers(0, 255, (5, 6, 3)).astype(np.uint8), rng.random((2, 5, 6)), (1, 2)
-
-    def at(array: np.ndarray, y: int, x: int) -> np.ndarray:
-        return array[np.clip(y, 0, 4), np.clip(x, 0, 5)]
-
-    steps = [(d * y, d * x) for d in dilations for y in (-1, 0, 1) for x in (-1, 0, 1)]
-    expected, colours = np.zeros((2, 5, 6)), image / 255
-    for y in range(5):
-        for x in range(6):
-            sigma = np.std([at(colours, y + a, x + b) for a, b in steps], axis=0, ddof=1)
-            around = [(a, b) for a, b in steps if (a, b) != (0, 0)]
-            likeness = [
-                -(np.abs(colours[y, x] - at(colours, y + a, x + b)) / (1e-8 + 0.1 * sigma)).mean() for a, b in around
-            ]
-            weights = np.exp(likeness) / np.exp(likeness).sum()
-            for (a, b), weight in zip(around, weights, strict=True):
-                expected[:, y, x] += weight * at(masks.transpose(1, 2, 0), y + a, x + b)
-    refined = pamr.refine(image, torch.from_numpy(masks).float(), 1, dilations)
-    assert refined.numpy() == pytest.approx(expected, abs=1e-5)
-
-
-def test_pamr_moves_a_boundary_to_the_edge_and_shares_stay_shares() -> None:
-    image = np.zeros((20, 30, 3), np.uint8)
-    image[:, 15:] = 200
-    right = np.zeros((20, 30))
-    right[:, 12:] = 1  # three pixels too far to the left
-    refined = pamr.refine(image, torch.from_numpy(np.stack([1 - right, right])).float())
-    assert torch.allclose(refined.sum(0), torch.ones(20, 30), atol=1e-5)
-    assert np.array_equal(refined.argmax(0).numpy(), (image[..., 0] > 0) * 1)
-
-
-def test_pamr_refuses_what_does_not_fit() -> None:
-    with pytest.raises(InputError, match=r"\(4, 4\)"):
-        pamr.refine(np.zeros((4, 4, 3), np.uint8), torch.zeros(2, 4, 5))
-    with pytest.raises(InputError, match="0"):
-        pamr.refine(np.zeros((4, 4, 3), np.uint8), torch.zeros(2, 4, 4), iterations=0)
 
 
 def test_diffcut_with_pamr_sees_the_picture() -> None:

@@ -85,6 +85,7 @@ def test_json_tells_how_the_picture_was_cut(loads: list, folder: Path) -> None:
         "preset": "walkcut",
         "threshold": 0.7,
         "steps": 3,
+        "pixels": "bilinear",
         "grid": 32,
         "seed": 5,
         "size": [20, 30],
@@ -100,15 +101,31 @@ def test_options_reach_the_method(monkeypatch: pytest.MonkeyPatch, loads: list, 
     seen = []
     monkeypatch.setattr(walkcut.segmentation, "segment", lambda *a, **k: seen.append(k) or quarters(*a, **k))
     main(["segment", str(folder / "a.png"), "--threshold", "0.7", "--steps", "2", "--seed", "9", "--device", "cpu"])
-    options = {"threshold": 0.7, "steps": 2, "grid": 64, "seed": 9, "noise": None, "device": "cpu"}
+    options = {
+        "threshold": 0.7,
+        "steps": 2,
+        "pixels": "bilinear",
+        "grid": 64,
+        "seed": 9,
+        "noise": None,
+        "device": "cpu",
+    }
     assert seen == [{"preset": "walkcut", **options}]
     main(["segment", str(folder / "a.png"), "--preset", "paper-v2", "--device", "cpu"])
-    options = {"threshold": "gap", "steps": 2, "grid": 64, "seed": 0, "noise": None, "device": "cpu"}
+    options = {
+        "threshold": "gap",
+        "steps": 2,
+        "pixels": "bilinear",
+        "grid": 64,
+        "seed": 0,
+        "noise": None,
+        "device": "cpu",
+    }
     assert seen[1:] == [{"preset": "paper-v2", **options}]
     assert loads == [("dead-leaves", "cpu", "auto", "")] * 2
-    words = ["--noise", "none", "--prompt", "a dog", "--dtype", "bfloat16", "--device", "cpu"]
+    words = ["--pixels", "pamr", "--noise", "none", "--prompt", "a dog", "--dtype", "bfloat16", "--device", "cpu"]
     main(["segment", str(folder / "a.png"), *words])
-    assert seen[-1]["noise"] == "none"
+    assert (seen[-1]["noise"], seen[-1]["pixels"]) == ("none", "pamr")
     assert loads[-1] == ("dead-leaves", "cpu", "bfloat16", "a dog")
 
 
@@ -353,7 +370,8 @@ def test_the_real_command_twice_gives_the_same_files(tmp_path: Path) -> None:
 
 
 def test_the_commands_names_are_those_of_the_criteria() -> None:
-    from walkcut import cli, presets, threshold
+    from walkcut import cli, presets, refine, threshold
 
     assert (*threshold.CRITERIA, "auto") == cli.CRITERIA
     assert tuple(presets.PRESETS) == cli.PRESETS
+    assert refine.PIXELS == cli.PIXELS

@@ -34,9 +34,11 @@ ORDER = [
         "walk",
         "stream",
         "affinity",
+        "pixels",
+        "refine",
         "presets",
     ),
-    *("ncut", "tree", "threshold", "pixels", "words"),
+    *("ncut", "tree", "threshold", "words"),
     *("segmentation", "bench", "train", "plots", "widgets", "cli"),
 ]
 OUTER = {"bench", "train", "plots", "widgets", "cli"}  # rooms that the package's front door does not open

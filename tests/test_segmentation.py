@@ -12,6 +12,7 @@ import torch
 from walkcut.affinity import from_features
 from walkcut.attention import attend, features
 from walkcut.backbone import Backbone, load_backbone
+from walkcut.bench.metrics import contingency, covering
 from walkcut.errors import InputError
 from walkcut.presets import PRESETS, Preset, graph_for
 from walkcut.segmentation import Segmentation, segment
@@ -189,6 +190,19 @@ def test_the_embedded_model_tells_two_halves_apart(embedded: Backbone) -> None:
     assert len(np.intersect1d(labels[:, :28], labels[:, 36:])) == 0  # no segment lies on both sides
 
 
+@pytest.mark.parametrize("how", ["pamr", "random-walker"])
+def test_refined_borders_lie_closer_to_the_edge(embedded: Backbone, how: str) -> None:
+    image = np.zeros((96, 128, 3), np.uint8)
+    image[:, :51], image[:, 51:] = (40, 60, 150), (220, 170, 60)  # no border of patches is at 51 of 128
+    truth = (np.arange(128) >= 51) * np.ones((96, 1), int)
+    rough = segment(image, embedded, grid=16, threshold=0.5)
+    fine = segment(image, embedded, grid=16, threshold=0.5, pixels=how)
+    assert np.array_equal(rough.patch_labels, fine.patch_labels)
+    ours = [covering(contingency(truth, found.labels)) for found in (rough, fine)]
+    assert ours[0] < ours[1]
+    assert fine.at(0.9).pixels == how
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Bad input
 
@@ -196,6 +210,7 @@ def test_the_embedded_model_tells_two_halves_apart(embedded: Backbone) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        ({"pixels": "magic"}, "'magic': choose from bilinear"),
         ({"threshold": 0}, "'auto' or a number above 0 and at most 2, not 0"),
         ({"threshold": 2.5}, "not 2.5"),
         ({"threshold": "high"}, "not 'high'"),

@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from walkcut.segmentation import Segmentation
 
 MAX_GRID = 128  # patches along the longer side: the walk of a square picture then fills 1 GB
-# as in walkcut.threshold, walkcut.presets, walkcut.noise and walkcut.backbone, which take long to import
+# as in walkcut.threshold, .presets, .noise, .refine and .backbone, which take long to import
 PRESETS = ("walkcut", "paper-v1", "paper-v2")
 CRITERIA = ("half-life", "gap", "eigengap", "stability", "map-equation", "region-map", "auto")
 NOISES = ("forward", "none", "inversion")
+PIXELS = ("bilinear", "pamr", "random-walker")
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 OUTPUTS = (".labels.png", ".overlay.png", ".tree.json")
 
@@ -114,6 +115,8 @@ def _add_segment(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--grid", type=partial(_whole, low=2, high=MAX_GRID), default=64, metavar="N", help=wanted)
     wanted = "how a picture is shown to the denoiser: under noise, without, or on its inversion's path"
     parser.add_argument("--noise", choices=NOISES, help=f"{wanted}; default: the preset's")
+    wanted = "how patches become pixels; default: the preset's"
+    parser.add_argument("--pixels", choices=PIXELS, help=wanted)
     parser.add_argument("--prompt", default="", metavar="WORDS", help="what the denoiser is told to see")
     parser.add_argument("--dtype", choices=DTYPES, default="auto", help="of the denoiser; default: auto")
     _add_device_and_seed(parser)
@@ -309,9 +312,11 @@ def _segment_all(jobs: list[_Job], arguments: argparse.Namespace, failures: list
     from walkcut.presets import find_preset
     from walkcut.segmentation import segment
 
-    options = {name: getattr(arguments, name) for name in ("preset", "threshold", "steps", "grid", "seed", "noise")}
+    wanted = ("preset", "threshold", "steps", "pixels", "grid", "seed", "noise")
+    options = {name: getattr(arguments, name) for name in wanted}
     preset = find_preset(arguments.preset)
-    options |= {"threshold": options["threshold"] or preset.criterion, "steps": options["steps"] or preset.steps}
+    usual = {"threshold": preset.criterion, "steps": preset.steps, "pixels": preset.pixels}
+    options |= {name: options[name] or value for name, value in usual.items()}
     settings = {"walkcut": walkcut.__version__, "model": arguments.model, "prompt": arguments.prompt}
     settings |= {"dtype": arguments.dtype, **options, "noise": arguments.noise or "the preset's"}
     if progress and not arguments.fresh:

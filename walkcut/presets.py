@@ -1,4 +1,4 @@
-"""Named settings: which walk, which graph, which sub-walk, and where to stop."""
+"""Named settings: which walk, which graph, which sub-walk, where to stop, and how patches become pixels."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from walkcut.backbone import Backbone
 from walkcut.errors import InputError
 from walkcut.graph import Affinity
 from walkcut.noise import NOISES
+from walkcut.refine import PIXELS
 from walkcut.walk import Walk, aggregate, check_steps
 
 # What is cut, made from a walk; "features" takes those of a layer instead.
@@ -44,6 +45,9 @@ class Preset:
         Where to stop, a name that `walkcut.threshold` knows.
     locality : "auto", None or float
         Width of the prior on distance; "auto" is the model's.
+    pixels : str
+        How segments of patches become segments of pixels, one of `walkcut.refine.PIXELS`: "bilinear", or with borders
+        moved to the picture's own edges.
     noise : str
         How a latent model is shown a picture, see `walkcut.noise.views`. The embedded denoiser always takes noisy
         passes: an inversion would cost it minutes on a CPU.
@@ -57,6 +61,7 @@ class Preset:
     subwalk: str = "restrict"
     criterion: str = "auto"
     locality: float | str | None = "auto"
+    pixels: str = "bilinear"
     noise: str = "forward"
     reconstruction: str = ""
 
@@ -70,6 +75,8 @@ class Preset:
         number = isinstance(self.locality, Real) and not isinstance(self.locality, bool) and self.locality > 0
         if not (self.locality in ("auto", None) or number):
             raise InputError(f"The prior on distance is 'auto', None or a positive width, not {self.locality!r}.")
+        if self.pixels not in PIXELS:
+            raise InputError(f"Patches do not become pixels by {self.pixels!r}: choose from {', '.join(PIXELS)}.")
         if self.noise not in NOISES:
             raise InputError(f"There is no noise {self.noise!r}: choose from {', '.join(NOISES)}.")
         check_steps(self.steps)

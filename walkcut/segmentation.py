@@ -13,8 +13,9 @@ import torch
 from walkcut.attention import Features, attend, features
 from walkcut.backbone import Backbone, load_backbone
 from walkcut.images import check_image
-from walkcut.pixels import connected_parts, pixel_labels, soft_membership, without_gaps
+from walkcut.pixels import connected_parts, soft_membership, without_gaps
 from walkcut.presets import Preset, find_preset, graph_for, noise_for, walk_for
+from walkcut.refine import refined_labels
 from walkcut.threshold import Pruning, blank_ncut, check_threshold, prune
 from walkcut.tree import MEMORYLESS, PartitionTree, partition
 from walkcut.walk import Walk
@@ -43,6 +44,8 @@ class Segmentation:
         Splits of this NCut or more are taken by no criterion, see `walkcut.threshold.prune`.
     criterion : str
         That chose where to stop: "constant", or one of `walkcut.threshold.CRITERIA`.
+    pixels : str
+        How segments of patches become segments of pixels, see `walkcut.presets.Preset`.
     """
 
     image: np.ndarray
@@ -54,6 +57,7 @@ class Segmentation:
     timings: dict[str, float]
     ceiling: float = MEMORYLESS
     criterion: str = "constant"
+    pixels: str = "bilinear"
 
     @property
     def count(self) -> int:
@@ -67,7 +71,7 @@ class Segmentation:
     def pruned(self, pruning: Pruning) -> Segmentation:
         """The segments of a pruning of the tree."""
         patch_labels = self.tree.labels(leaves=pruning.leaves)
-        labels = pixel_labels(soft_membership(self.walk, patch_labels), self.walk.grid, self.image.shape[:2])
+        labels = refined_labels(soft_membership(self.walk, patch_labels), self.walk.grid, self.image, self.pixels)
         # a segment may lose every pixel to its neighbours: number those that are left
         labels = without_gaps(labels)
         chosen = {"threshold": pruning.threshold, "criterion": pruning.criterion}
@@ -93,6 +97,7 @@ def segment(
     timesteps: Sequence[int] | None = None,
     noise: str | None = None,
     locality: float | str | None = "preset",
+    pixels: str | None = None,
     seed: int = 0,
     device: str = "auto",
 ) -> Segmentation:
@@ -121,6 +126,8 @@ def segment(
         noisy passes.
     locality : "preset", "auto", None or float
         Width of the prior on distance (`Walk.local`); "auto" is the model's, None is no prior.
+    pixels : str, optional
+        "bilinear", "pamr" or "random-walker": how patches become pixels, see `walkcut.refine`.
     seed : int
         Of the noise.
     device : str
@@ -135,7 +142,7 @@ def segment(
     InputError
         For a picture or an argument out of range, told in one sentence.
     """
-    given = {"criterion": threshold, "steps": steps}
+    given = {"criterion": threshold, "steps": steps, "pixels": pixels}
     given = {name: value for name, value in given.items() if value is not None}
     given |= {} if locality == "preset" else {"locality": locality}
     chosen = replace(find_preset(preset), **given)
@@ -183,7 +190,8 @@ def cut_walk(
         tree = partition(graph_for(chosen, walk, features), walk.grid)
     blank = np.zeros(image.shape[:2], np.int32)
     ceiling = _ceiling(chosen, backbone, walk.grid)
-    found = Segmentation(image, blank, np.zeros(walk.grid, np.int32), tree, walk, 0.0, timings, ceiling)
+    patches = np.zeros(walk.grid, np.int32)
+    found = Segmentation(image, blank, patches, tree, walk, 0.0, timings, ceiling, pixels=chosen.pixels)
     with _timed(timings, "pixels"):
         return found.at(stop)
 

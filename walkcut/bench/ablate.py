@@ -1,5 +1,6 @@
 """Ablations, one setting at a time, everything else as usual: which graph, how many steps, which resolutions, layers,
-heads and timesteps, how strong a prior. The first method of each list is the usual one, with which all are compared.
+heads and timesteps, how strong a prior, how patches become pixels. The first method of each list is the usual one, with
+which all are compared.
 
 Thresholds need no run of their own: every method's row of constants is its whole curve, beside its dynamic threshold.
 """
@@ -14,9 +15,10 @@ import numpy as np
 from walkcut.attention import Grid, attend, self_attention_layers
 from walkcut.bench.look import Look, Looker
 from walkcut.bench.method import Method
-from walkcut.bench.ours import AUTO, tree_method
+from walkcut.bench.ours import AUTO, OURS, tree_method
 from walkcut.errors import InputError
-from walkcut.presets import GRAPHS, Preset
+from walkcut.presets import GRAPHS, Preset, find_preset
+from walkcut.refine import PIXELS
 from walkcut.segmentation import Segmentation, cut_walk
 from walkcut.walk import Walk, aggregate, lift
 
@@ -110,6 +112,15 @@ def priors(looker: Looker) -> dict[str, Cut]:
     return {f"sigma={s}" if s else "no prior": cut(Preset("prior", locality=s)) for s in PRIORS}
 
 
+def pixels(looker: Looker) -> dict[str, Cut]:
+    """How segments of patches become segments of pixels."""
+
+    def cut(chosen: Preset) -> Cut:
+        return lambda look: cut_walk(look.image, look.backbone, look.walk(chosen), chosen)
+
+    return {way: cut(Preset("pixels", pixels=way)) for way in PIXELS if way != find_preset(OURS).pixels}
+
+
 ABLATIONS: dict[str, Callable[[Looker], dict[str, Cut]]] = {
     "graph": graphs,
     "steps": steps,
@@ -118,6 +129,7 @@ ABLATIONS: dict[str, Callable[[Looker], dict[str, Cut]]] = {
     "heads": heads,
     "timesteps": timesteps,
     "prior": priors,
+    "pixels": pixels,
 }
 
 

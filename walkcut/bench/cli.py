@@ -24,7 +24,7 @@ DATASETS = (
     *("scenes-seeds", "scenes-families", "bsds500-train", "bsds500-val", "bsds500-test"),
     *("coco-stuff-27", "cityscapes-27", "ade20k-150"),
 )
-ABLATIONS = ("graph", "steps", "resolutions", "layers", "heads", "timesteps", "prior")
+ABLATIONS = ("graph", "steps", "resolutions", "layers", "heads", "timesteps", "prior", "pixels")
 NOISES = ("forward", "none", "inversion")
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 # How each paper shows a picture to its model, beside the sides that walkcut.bench.semantic knows

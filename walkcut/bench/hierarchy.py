@@ -20,7 +20,8 @@ import numpy as np
 
 from walkcut.bench.metrics import compact
 from walkcut.errors import InputError
-from walkcut.pixels import pixel_labels, soft_membership
+from walkcut.pixels import soft_membership
+from walkcut.refine import refined_labels
 from walkcut.tree import PartitionTree
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def leaf_pixels(segmentation: Segmentation) -> np.ndarray:
     for number, leaf in enumerate(leaves):
         patches[tree.order[tree.start[leaf] : tree.stop[leaf]]] = number
     membership = soft_membership(walk, patches.reshape(tree.grid))
-    return leaves[pixel_labels(membership, walk.grid, segmentation.image.shape[:2])]
+    return leaves[refined_labels(membership, walk.grid, segmentation.image, segmentation.pixels)]
 
 
 def node_table(tree: PartitionTree, pixels: np.ndarray, regions: np.ndarray) -> np.ndarray:

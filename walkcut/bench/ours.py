@@ -23,7 +23,20 @@ THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(1, 20))  # 0.05 to 0.95; fr
 AUTO = criteria.AUTO  # the default criterion
 OTHERS = tuple(name for name in criteria.CRITERIA if name != AUTO)
 CORE = (
-    *("images", "backbone", "attention", "walk", "graph", "affinity", "presets", "ncut", "tree", "threshold", "pixels"),
+    *(
+        "images",
+        "backbone",
+        "attention",
+        "walk",
+        "graph",
+        "affinity",
+        "presets",
+        "ncut",
+        "tree",
+        "threshold",
+        "pixels",
+        "refine",
+    ),
     *("segmentation", "bench/look", "bench/ours", "bench/hierarchy"),
 )
 
@@ -123,7 +136,9 @@ def preset_methods(
     first = AUTO if chosen.criterion == "auto" else chosen.criterion
     others = tuple(name for name in criteria.CRITERIA if name != first) if chosen.name == OURS else ()
     segmenter = cutter(looker, replace(chosen, criterion=first))
-    config = looker.config | {name: getattr(chosen, name) for name in ("graph", "steps", "subwalk", "locality")}
+    config = looker.config | {
+        name: getattr(chosen, name) for name in ("graph", "steps", "subwalk", "locality", "pixels")
+    }
     shared = {"variants": variants, "looker": looker, "code": ("bench/criteria",) if variants else ()}
     return [
         tree_method(chosen.name + end, segmenter, thresholds, config, first, others, connected, **shared)

@@ -9,12 +9,12 @@ import torch
 from scipy.ndimage import median_filter
 from torch.nn import functional
 
+from walkcut import refine
 from walkcut.bench.datasets import Item
 from walkcut.bench.inputs import in_range
 from walkcut.bench.look import Looker
 from walkcut.bench.method import Method, Result
 from walkcut.bench.peers.common import LOOK, from_patches, needed, rescaled_cosines, unit
-from walkcut.bench.peers.pamr import DILATIONS, ITERATIONS, SHARPNESS, refine
 from walkcut.errors import InputError
 from walkcut.graph import Graph
 from walkcut.images import resize_image
@@ -72,7 +72,7 @@ def polished(
     small = tuple(max(1, round(length * scale)) for length in labels.shape)
     members = functional.one_hot(torch.from_numpy(labels.astype(np.int64))).permute(2, 0, 1).float()
     members = functional.interpolate(members[None], size=small, mode="area")[0]
-    refined = refine(resize_image(image, small), members, iterations, dilations).argmax(0)
+    refined = refine.pamr(resize_image(image, small), members, iterations, dilations).argmax(0)
     return from_patches(median_filter(refined.numpy(), 3), labels.shape)
 
 
@@ -118,7 +118,7 @@ def diffcut_method(
 
     def pixels(features: torch.Tensor, labels: np.ndarray, image: np.ndarray) -> np.ndarray:
         found = assigned(features, labels, image.shape[:2])
-        return polished(found, image, side, ITERATIONS, DILATIONS) if pamr else found
+        return polished(found, image, side, refine.ITERATIONS, refine.DILATIONS) if pamr else found
 
     def run(item: Item) -> Iterator[Result]:
         seen = looker(item.image).features
@@ -128,12 +128,13 @@ def diffcut_method(
 
     settings = tuple(f"tau={threshold:g}" for threshold in thresholds)
     config = {"look": looker.config, "alpha": alpha, "rescale": rescale, "ceiling": max(thresholds)}
-    refinement = {"side": side, "iterations": ITERATIONS, "dilations": DILATIONS, "sharpness": SHARPNESS, "median": 3}
+    refinement = {"side": side, "iterations": refine.ITERATIONS, "dilations": refine.DILATIONS, "median": 3}
+    refinement["sharpness"] = refine.SHARPNESS
     return Method(
         "DiffCut" + ", PAMR" * pamr,
         settings,
         config | {"pixels": "closest mean feature, bilinear"} | ({"pamr": refinement} if pamr else {}),
-        ("bench/peers/diffcut.py", "bench/peers/pamr.py", "graph.py", "ncut.py", "tree.py", *LOOK),
+        ("bench/peers/diffcut.py", "refine.py", "graph.py", "ncut.py", "tree.py", *LOOK),
         run,
         alone=tuple(f"tau={tau:g}" for tau in published if tau in thresholds),
         swept=settings,

@@ -1,0 +1,144 @@
+"""Segments at the picture's own edges, against PAMR pixel by pixel and a random walker's linear system."""
+
+import numpy as np
+import pytest
+import torch
+from skimage.color import rgb2lab
+
+from walkcut.bench.metrics import contingency, covering
+from walkcut.errors import InputError
+from walkcut.pixels import pixel_labels
+from walkcut.presets import Preset
+from walkcut.refine import BETA, REFINERS, pamr, refined_labels, walked
+
+
+def test_pamr_is_what_it_is_said_to_be_pixel_by_pixel() -> None:
+    rng = np.random.default_rng(4)
+    image, masks, dilations = rng.integers(0, 255, (5, 6, 3)).astype(np.uint8), rng.random((2, 5, 6)), (1, 2)
+
+    def at(array: np.ndarray, y: int, x: int) -> np.ndarray:
+        return array[np.clip(y, 0, 4), np.clip(x, 0, 5)]
+
+    steps = [(d * y, d * x) for d in dilations for y in (-1, 0, 1) for x in (-1, 0, 1)]
+    expected, colours = np.zeros((2, 5, 6)), image / 255
+    for y in range(5):
+        for x in range(6):
+            sigma = np.std([at(colours, y + a, x + b) for a, b in steps], axis=0, ddof=1)
+            around = [(a, b) for a, b in steps if (a, b) != (0, 0)]
+            likeness = [
+                -(np.abs(colours[y, x] - at(colours, y + a, x + b)) / (1e-8 + 0.1 * sigma)).mean() for a, b in around
+            ]
+            weights = np.exp(likeness) / np.exp(likeness).sum()
+            for (a, b), weight in zip(around, weights, strict=True):
+                expected[:, y, x] += weight * at(masks.transpose(1, 2, 0), y + a, x + b)
+    refined = pamr(image, torch.from_numpy(masks).float(), 1, dilations)
+    assert refined.numpy() == pytest.approx(expected, abs=1e-5)
+
+
+def test_pamr_moves_a_boundary_to_the_edge_and_shares_stay_shares() -> None:
+    image = np.zeros((20, 30, 3), np.uint8)
+    image[:, 15:] = 200
+    right = np.zeros((20, 30))
+    right[:, 12:] = 1  # three pixels too far to the left
+    refined = pamr(image, torch.from_numpy(np.stack([1 - right, right])).float())
+    assert torch.allclose(refined.sum(0), torch.ones(20, 30), atol=1e-5)
+    assert np.array_equal(refined.argmax(0).numpy(), (image[..., 0] > 0) * 1)
+
+
+def test_pamr_refuses_what_does_not_fit() -> None:
+    with pytest.raises(InputError, match=r"\(4, 4\)"):
+        pamr(np.zeros((4, 4, 3), np.uint8), torch.zeros(2, 4, 5))
+    with pytest.raises(InputError, match="0"):
+        pamr(np.zeros((4, 4, 3), np.uint8), torch.zeros(2, 4, 4), iterations=0)
+
+
+def two_tone(height: int = 20, width: int = 30, edge: int = 15) -> np.ndarray:
+    image = np.full((height, width, 3), 30, np.uint8)
+    image[:, edge:] = 200
+    return image
+
+
+def test_the_random_walker_is_the_one_of_its_linear_system() -> None:
+    """Between the seeds, each pixel's probability is the mean of its neighbours', weighed by exp(-beta g^2)."""
+    rng = np.random.default_rng(3)
+    image = rng.integers(0, 255, (4, 5, 3)).astype(np.uint8)
+    masks = torch.from_numpy(rng.dirichlet(np.ones(3), 20).T.reshape(3, 4, 5)).float()
+    found = walked(image, masks, beta=2.0).double().numpy().reshape(3, 20)
+    own, top = masks.argmax(0).numpy(), masks.amax(0).numpy()
+    sure = np.array([top[i] >= np.median(top[own == own[i]]) for i in np.ndindex(4, 5)])
+    colours = rgb2lab(image)
+    scale = 2.0 / (10 * colours.std() * np.sqrt(3))
+    places = list(np.ndindex(4, 5))
+    W = np.zeros((20, 20))
+    for i, p in enumerate(places):
+        for j, q in enumerate(places):
+            if abs(p[0] - q[0]) + abs(p[1] - q[1]) == 1:
+                W[i, j] = np.exp(-scale * ((colours[p] - colours[q]) ** 2).sum()) + 1e-10
+    P = W / W.sum(1, keepdims=True)
+    hot = np.eye(3)[own.ravel()]
+    expected = hot.copy()
+    expected[~sure] = np.linalg.solve(np.eye((~sure).sum()) - P[~sure][:, ~sure], P[~sure][:, sure] @ hot[sure])
+    np.testing.assert_allclose(found.T, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("how", REFINERS)
+def test_a_border_three_pixels_off_is_moved_to_the_edge(how: str) -> None:
+    image = two_tone()
+    right = (np.arange(30) >= 12) * np.ones((20, 1))
+    near = np.clip((np.arange(30) - 6) / 12, 0, 1) * np.ones((20, 1)) if how == "random-walker" else right
+    refined = REFINERS[how](image, torch.from_numpy(np.stack([1 - near, near])).float())
+    assert np.array_equal(refined.argmax(0).numpy(), (image[..., 0] > 100) * 1)
+
+
+@pytest.mark.parametrize("how", REFINERS)
+def test_patches_refined_are_closer_to_the_truth_than_patches_upsampled(how: str) -> None:
+    image = two_tone(64, 96, 43)  # the edge runs through a column of patches of 8 pixels
+    truth = (image[..., 0] > 100).astype(int)
+    membership = torch.eye(2)[torch.from_numpy((np.arange(12) >= 5) * np.ones((8, 1), int)).long().ravel()]
+    rough = refined_labels(membership, (8, 12), image, "bilinear")
+    fine = refined_labels(membership, (8, 12), image, how)
+    assert fine.dtype == np.int32
+    assert fine.shape == (64, 96)
+    assert covering(contingency(truth, rough)) < covering(contingency(truth, fine))
+    assert np.array_equal(rough, pixel_labels(membership, (8, 12), (64, 96)))
+
+
+@pytest.mark.parametrize("how", REFINERS)
+@pytest.mark.parametrize("masks", [torch.ones(1, 6, 7), torch.eye(2)[[0, 0, 0, 1, 1, 1]].T[:, :, None].repeat(1, 1, 7)])
+def test_in_a_blank_picture_halves_stay_halves_and_one_segment_one(how: str, masks: torch.Tensor) -> None:
+    refined = REFINERS[how](np.full((6, 7, 3), 90, np.uint8), masks)
+    assert torch.equal(refined.argmax(0), masks.argmax(0))
+    assert torch.isfinite(refined).all()
+
+
+@pytest.mark.parametrize("how", REFINERS)
+def test_one_row_of_pixels_is_a_picture(how: str) -> None:
+    image = two_tone(1, 9, 4)
+    membership = torch.tensor([[1.0, 0.0], [0.6, 0.4], [0.0, 1.0]])
+    assert set(refined_labels(membership, (1, 3), image, how).ravel().tolist()) == {0, 1}
+
+
+@pytest.mark.parametrize("how", REFINERS)
+def test_a_segment_that_no_pixel_prefers_gets_none(how: str) -> None:
+    masks = torch.tensor([0.5, 0.1, 0.4])[:, None, None] * torch.ones(3, 8, 8)
+    masks[:, :, 5:] = torch.tensor([0.1, 0.2, 0.7])[:, None, None]
+    refined = REFINERS[how](two_tone(8, 8, 4), masks)
+    assert refined.shape == masks.shape
+    assert 1 not in refined.argmax(0)
+
+
+@pytest.mark.parametrize("beta", [0.0, -1.0, float("nan")])
+def test_the_walker_needs_a_positive_beta(beta: float) -> None:
+    with pytest.raises(InputError, match="positive beta"):
+        walked(two_tone(), torch.rand(2, 20, 30), beta)
+
+
+def test_the_walker_needs_masks_of_its_picture() -> None:
+    with pytest.raises(InputError, match=r"\(20, 30\)"):
+        walked(two_tone(), torch.rand(2, 20, 31), BETA)
+
+
+def test_a_preset_knows_how_pixels_are_made() -> None:
+    assert Preset("ok", pixels="pamr").pixels == "pamr"
+    with pytest.raises(InputError, match="by 'magic': choose from bilinear, pamr, random-walker"):
+        Preset("odd", pixels="magic")
