@@ -20,7 +20,7 @@ from diffusers import (
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from walkcut import attention
-from walkcut.attention import attend, attend_heads, features, listening, self_attention_layers
+from walkcut.attention import attend, attend_batch, attend_heads, features, listening, self_attention_layers
 from walkcut.backbone import Backbone, load_backbone
 from walkcut.bench.architectures import NETWORKS, network_config, random_backbone, vae_config
 from walkcut.errors import InputError
@@ -66,6 +66,13 @@ def test_rows_sum_to_one_on_every_grid(backbone: Backbone, picture: np.ndarray) 
     assert all(torch.equal(again.maps[grid], found.maps[grid]) for grid in found.maps)
 
 
+def test_a_batch_sees_what_each_picture_shows_alone(backbone: Backbone, picture: np.ndarray) -> None:
+    images = [picture, 255 - picture]
+    for image, together in zip(images, attend_batch(backbone, images, 8, [100]), strict=True):
+        for grid, matrix in attend(backbone, image, 8, [100]).maps.items():
+            torch.testing.assert_close(together.maps[grid], matrix, rtol=1e-3, atol=1e-6)
+
+
 def test_patches_have_the_size_that_the_finest_attention_sees(backbone: Backbone) -> None:
     assert backbone.patch == (8 if backbone.name in ("sd-1.4", "sd-1.5", "sd-2.1") else 16)
 
@@ -74,7 +81,7 @@ def test_listening_leaves_what_is_computed_as_it_is(backbone: Backbone, picture:
     latent = backbone.encode(picture, 8)
     before = backbone.denoise(latent, 100)
     heads = {name: (1.0,) * layer.heads for name, layer in self_attention_layers(backbone).items()}
-    with listening(backbone, attention._Means(backbone.grids(latent)), heads):
+    with listening(backbone, [attention._Means(backbone.grids(latent))], heads):
         heard = backbone.denoise(latent, 100)
     assert torch.equal(heard, before)
     assert torch.equal(backbone.denoise(latent, 100), before)

@@ -15,6 +15,7 @@ from walkcut.attention import (
     Features,
     _Means,
     attend,
+    attend_batch,
     attend_heads,
     features,
     head_attention,
@@ -246,6 +247,30 @@ def test_features_resized() -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# Several pictures at once
+
+
+@pytest.mark.parametrize("timesteps", [(0,), (100, 600)])
+def test_a_batch_sees_what_each_picture_shows_alone(
+    tiny: Backbone, two_halves: np.ndarray, timesteps: tuple[int, ...]
+) -> None:
+    others = [np.flipud(two_halves), np.kron(255 - two_halves, np.ones((2, 2, 1), np.uint8))]  # one twice as large
+    images = [two_halves, *others]
+    found = attend_batch(tiny, images, GRID, timesteps, seed=3)
+    for image, maps in zip(images, found, strict=True):
+        alone = attend(tiny, image, GRID, timesteps, seed=3)
+        assert maps.maps.keys() == alone.maps.keys()
+        for grid, matrix in alone.maps.items():
+            torch.testing.assert_close(maps.maps[grid], matrix, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("images", [[(24, 32), (32, 24)], []])
+def test_a_batch_needs_one_grid(tiny: Backbone, images: list) -> None:
+    with pytest.raises(InputError, match="one grid of patches"):
+        attend_batch(tiny, [np.zeros((*shape, 3), np.uint8) for shape in images], GRID)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # The model is left as it was
 
 
@@ -257,7 +282,7 @@ def test_listening_does_not_change_what_the_model_says(tiny: Backbone, two_halve
     latent = tiny.encode(two_halves, GRID)
     means = _Means({192: (12, 16), 48: (6, 8)})
     alone = tiny.denoise(latent, 100)
-    with listening(tiny, means, all_heads(tiny)):
+    with listening(tiny, [means], all_heads(tiny)):
         heard = tiny.denoise(latent, 100)
     assert torch.equal(alone, heard)
     assert means.sums.keys() == {(12, 16), (6, 8)}
@@ -275,7 +300,7 @@ def test_processors_come_back_after_an_error(tiny: Backbone, two_halves: np.ndar
     """The error is raised inside the UNet, while the listeners sit in it: a layer knows no grid of so many patches."""
     before = dict(tiny.denoiser.attn_processors)
     latent = tiny.encode(two_halves, GRID)
-    with pytest.raises(KeyError), listening(tiny, _Means({}), all_heads(tiny)):
+    with pytest.raises(KeyError), listening(tiny, [_Means({})], all_heads(tiny)):
         tiny.denoise(latent, 100)
     assert all(before[name] is processor for name, processor in tiny.denoiser.attn_processors.items())
 

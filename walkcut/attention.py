@@ -169,22 +169,26 @@ class _Kept:
         self.heads.append(Head(self.grids[len(query)], query.contiguous(), key.contiguous(), float(weight)))
 
 
+Ears = Sequence[_Means | _Kept]  # one for each picture of a batch
+
+
 class _Listener:
     """A processor that notes where the layer looks, then lets the layer's own processor compute as ever."""
 
-    def __init__(self, ear: _Means | _Kept, weights: Sequence[float], sharpness: float, inner: object) -> None:
-        self.ear, self.weights, self.sharpness, self.inner = ear, weights, sharpness, inner
+    def __init__(self, ears: Ears, weights: Sequence[float], sharpness: float, inner: object) -> None:
+        self.ears, self.weights, self.sharpness, self.inner = ears, weights, sharpness, inner
 
     def __call__(self, attn: Attention, hidden_states: torch.Tensor, *args: object, **kwargs: object) -> torch.Tensor:
-        pairs = queries_and_keys(attn, hidden_states, self.sharpness)
-        for (query, key), weight in zip(pairs, self.weights, strict=True):
-            if weight > 0:
-                self.ear.hear(query, key, weight)
+        for ear, hidden in zip(self.ears, hidden_states.split(1), strict=True):
+            pairs = queries_and_keys(attn, hidden, self.sharpness)
+            for (query, key), weight in zip(pairs, self.weights, strict=True):
+                if weight > 0:
+                    ear.hear(query, key, weight)
         return self.inner(attn, hidden_states, *args, **kwargs)
 
 
 @contextmanager
-def listening(backbone: Backbone, ear: _Means | _Kept, heads: Heads) -> Iterator[None]:
+def listening(backbone: Backbone, ears: Ears, heads: Heads) -> Iterator[None]:
     """Listen to self-attention inside the block; the model is left as it was, also when an error is raised."""
     layers = self_attention_layers(backbone)
     for name, weights in heads.items():
@@ -192,8 +196,8 @@ def listening(backbone: Backbone, ear: _Means | _Kept, heads: Heads) -> Iterator
             raise InputError(f"There is no self-attention layer {name!r}: see walkcut.attention.self_attention_layers.")
         if len(weights) != layers[name].heads or min(weights) < 0:
             raise InputError(f"{name} needs {layers[name].heads} weights of at least 0, not {list(weights)}.")
-    ears = {layers[n]: _Listener(ear, w, backbone.sharpness, layers[n].processor) for n, w in heads.items()}
-    with replaced(ears):
+    listeners = {layers[n]: _Listener(ears, w, backbone.sharpness, layers[n].processor) for n, w in heads.items()}
+    with replaced(listeners):
         yield
 
 
@@ -248,11 +252,33 @@ def attend(
     InputError
         For a timestep out of range, an unknown layer, or a picture that is none.
     """
-    seen = views(backbone, latent := backbone.encode(image, grid), timesteps, seed, noise)
-    means = _Means(backbone.grids(latent))
+    return attend_batch(backbone, [image], grid, timesteps, seed, heads, noise)[0]
+
+
+@torch.inference_mode()
+def attend_batch(
+    backbone: Backbone,
+    images: Sequence[np.ndarray],
+    grid: int = 64,
+    timesteps: Sequence[int] | None = None,
+    seed: int = 0,
+    heads: Heads | None = None,
+    noise: str = "forward",
+) -> list[AttentionMaps]:
+    """`attend` for several pictures at once, all under the same noise; a GPU that is fed so has less idle time.
+
+    The pictures may differ in size, but not in their grid of patches (`Backbone.grid`). Other parameters and errors are
+    those of `attend`, and so is the result for each picture, but for rounding.
+    """
+    shapes = {backbone.grid(image, grid) for image in images}
+    if len(shapes) != 1:
+        raise InputError(f"The pictures of a batch need one grid of patches, not {sorted(shapes)}: look one by one.")
+    latent = torch.cat([backbone.encode(image, grid) for image in images])
+    seen = views(backbone, latent, timesteps, seed, noise)
+    means = [_Means(backbone.grids(latent)) for _ in images]
     with listening(backbone, means, _heads(backbone, heads)):
         _look(backbone, seen)
-    return means.maps()
+    return [mean.maps() for mean in means]
 
 
 @torch.inference_mode()
@@ -271,7 +297,7 @@ def attend_heads(
     """
     seen = views(backbone, latent := backbone.encode(image, grid), timesteps, seed, noise)
     kept = _Kept(backbone.grids(latent))
-    with listening(backbone, kept, _heads(backbone, heads)):
+    with listening(backbone, [kept], _heads(backbone, heads)):
         _look(backbone, seen)
     if not kept.heads:
         raise InputError("No self-attention was captured: name at least one layer with a positive weight.")
@@ -323,7 +349,7 @@ def observe(
     """What `attend` and `features` return, from one and the same pass."""
     seen = views(backbone, latent := backbone.encode(image, grid), timesteps, seed, noise)
     means = _Means(backbone.grids(latent))
-    with listening(backbone, means, _heads(backbone, heads)), _hearing(backbone, layer) as heard:
+    with listening(backbone, [means], _heads(backbone, heads)), _hearing(backbone, layer) as heard:
         _look(backbone, seen)
     return means.maps(), _mean_features(heard, means.grids, layer)
 

@@ -167,25 +167,31 @@ class Backbone:
 
     @torch.inference_mode()
     def add_noise(self, latent: torch.Tensor, timestep: int, generator: torch.Generator) -> torch.Tensor:
-        """The latent after `timestep` of 1000 steps of forward noise, drawn on the CPU so that devices agree."""
-        noise = torch.randn(latent.shape, generator=generator).to(latent)
+        """The latent after `timestep` of 1000 steps of forward noise, drawn on the CPU so that devices agree.
+
+        Latents of several pictures (b, channels, H, W) get the same noise, so that none depends on the others.
+        """
+        noise = torch.randn((1, *latent.shape[1:]), generator=generator).to(latent)
         if self.flow:
             return torch.lerp(latent, noise, timestep / 1000)
+        noise = noise.expand_as(latent)
         return self.scheduler.add_noise(latent, noise, torch.tensor([timestep], device=latent.device))
 
     @torch.inference_mode()
     def denoise(self, latent: torch.Tensor, timestep: float) -> torch.Tensor:
-        """One pass of the denoiser; `walkcut.attention` listens in."""
-        steps = torch.tensor([timestep], device=latent.device)
+        """One pass of the denoiser over latents (b, channels, H, W); `walkcut.attention` listens in."""
+        count = len(latent)
+        steps = torch.full((count,), timestep, device=latent.device)
+        context = self.context.expand(count, -1, -1)
+        pooled = None if self.pooled is None else self.pooled.expand(count, -1)
         if self.flow:
-            given = {"encoder_hidden_states": self.context, "pooled_projections": self.pooled}
-            return self.denoiser(latent, timestep=steps, **given).sample
+            return self.denoiser(latent, context, pooled, steps).sample
         added = None
-        if self.pooled is not None:  # Stable Diffusion XL is told the size of the picture, and where it was cropped
+        if pooled is not None:  # Stable Diffusion XL is told the size of the picture, and where it was cropped
             h, w = (side * self.patch // self.shrinks[0] for side in latent.shape[-2:])
             sizes = torch.tensor([[h, w, 0, 0, h, w]], device=latent.device, dtype=latent.dtype)
-            added = {"text_embeds": self.pooled, "time_ids": sizes}
-        return self.denoiser(latent, steps, encoder_hidden_states=self.context, added_cond_kwargs=added).sample
+            added = {"text_embeds": pooled, "time_ids": sizes.expand(count, -1)}
+        return self.denoiser(latent, steps, encoder_hidden_states=context, added_cond_kwargs=added).sample
 
 
 def find_device(device: str = "auto") -> torch.device:

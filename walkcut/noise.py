@@ -21,7 +21,7 @@ NOISES = ("forward", "none", "inversion")
 STEPS = 50  # of an inversion, and of the way back
 CHOSEN = 10  # of them are looked at unless told otherwise, as in arXiv 2412.04678; evenly spaced here
 
-View = tuple[torch.Tensor, float]  # a noisy latent (1, channels, H, W), and its timestep
+View = tuple[torch.Tensor, float]  # noisy latents (pictures, channels, H, W), and their timestep
 
 
 def views(
@@ -32,11 +32,11 @@ def views(
     Parameters
     ----------
     backbone : Backbone
-    latent : Tensor (1, channels, H, W)
+    latent : Tensor (pictures, channels, H, W)
     timesteps : sequence of int, optional
         How noisy, 0 to 999. Default: what suits the backbone; for an inversion, `CHOSEN` of its `STEPS`.
     seed : int
-        Of forward noise.
+        Of forward noise, which is the same for all pictures.
     noise : str
         "forward"; "none", the clean latent with the timestep told all the same (DiffSeg, Tian et al. 2024); or
         "inversion", where the step nearest to each timestep is taken.

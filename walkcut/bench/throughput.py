@@ -52,7 +52,7 @@ def one_picture(backbone: Backbone, image: np.ndarray, grid: int, clock: _Clock)
     layers = self_attention_layers(backbone)
     heads = backbone.heads or {name: (1.0,) * layer.heads for name, layer in layers.items()}
     means = _Means(backbone.grids(latent))
-    with clock.stage("capture"), listening(backbone, means, heads):
+    with clock.stage("capture"), listening(backbone, [means], heads):
         backbone.denoise(noisy, timestep)
     with clock.stage("walk"), torch.inference_mode():
         walk = walk_for(find_preset("walkcut"), backbone, means.maps())
