@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,17 +12,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import walkcut.backbone
-import walkcut.segmentation
+import walkcut.many
 import walkcut.train
-from walkcut.cli import main, overlay, palette
+from walkcut.cli import main
 from walkcut.errors import InputError
+from walkcut.files import overlay, palette
 from walkcut.images import sample_names
+from walkcut.presets import PRESETS
 
 KINDS = ("labels.png", "overlay.png", "tree.json")
 
 
-def quarters(image: np.ndarray, model: object, **options: object) -> SimpleNamespace:
+def quarters(image: np.ndarray) -> SimpleNamespace:
     """The stand-in: four quarters, whatever the picture."""
     height, width = image.shape[:2]
     labels = 2 * (np.arange(height)[:, None] >= height // 2) + (np.arange(width) >= width // 2)
@@ -41,8 +43,10 @@ def quarters(image: np.ndarray, model: object, **options: object) -> SimpleNames
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
     """Replace the method by the stand-in; the calls of `load_backbone` are noted here."""
     calls: list[tuple] = []
-    monkeypatch.setattr(walkcut.backbone, "load_backbone", lambda *arguments: calls.append(arguments))
-    monkeypatch.setattr(walkcut.segmentation, "segment", quarters)
+    monkeypatch.setattr(walkcut.many, "load_backbone", lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr(walkcut.many, "_look", lambda pictures, backbone, settings: pictures)
+    monkeypatch.setattr(walkcut.many, "_unpacked", lambda picture, preset: picture.image)
+    monkeypatch.setattr(walkcut.many, "cut", quarters)
     return calls
 
 
@@ -65,7 +69,7 @@ def test_writes_three_files_beside_the_picture(loads: list, folder: Path, capsys
     assert outputs(folder) == {"a.labels.png", "a.overlay.png", "a.tree.json"}
     labels = Image.open(folder / "a.labels.png")
     assert labels.mode == "P"
-    np.testing.assert_array_equal(np.asarray(labels), quarters(np.zeros((20, 30, 3)), None).labels)
+    np.testing.assert_array_equal(np.asarray(labels), quarters(np.zeros((20, 30, 3))).labels)
     with Image.open(folder / "a.overlay.png") as shown:
         assert (shown.mode, shown.size) == ("RGB", (30, 20))
     out, err = capsys.readouterr()
@@ -99,33 +103,21 @@ def test_json_tells_how_the_picture_was_cut(loads: list, folder: Path) -> None:
 
 def test_options_reach_the_method(monkeypatch: pytest.MonkeyPatch, loads: list, folder: Path) -> None:
     seen = []
-    monkeypatch.setattr(walkcut.segmentation, "segment", lambda *a, **k: seen.append(k) or quarters(*a, **k))
-    main(["segment", str(folder / "a.png"), "--threshold", "0.7", "--steps", "2", "--seed", "9", "--device", "cpu"])
-    options = {
-        "threshold": 0.7,
-        "steps": 2,
-        "pixels": "bilinear",
-        "grid": 64,
-        "seed": 9,
-        "noise": None,
-        "device": "cpu",
-    }
-    assert seen == [{"preset": "walkcut", **options}]
-    main(["segment", str(folder / "a.png"), "--preset", "paper-v2", "--device", "cpu"])
-    options = {
-        "threshold": "gap",
-        "steps": 2,
-        "pixels": "bilinear",
-        "grid": 64,
-        "seed": 0,
-        "noise": None,
-        "device": "cpu",
-    }
-    assert seen[1:] == [{"preset": "paper-v2", **options}]
-    assert loads == [("dead-leaves", "cpu", "auto", "")] * 2
-    words = ["--pixels", "pamr", "--noise", "none", "--prompt", "a dog", "--dtype", "bfloat16", "--device", "cpu"]
-    main(["segment", str(folder / "a.png"), *words])
-    assert (seen[-1]["noise"], seen[-1]["pixels"]) == ("none", "pamr")
+    monkeypatch.setattr(walkcut.many, "_look", lambda pictures, backbone, settings: seen.append(settings) or pictures)
+
+    def settings(*words: str) -> walkcut.many.Settings:
+        assert main(["segment", str(folder / "a.png"), "--device", "cpu", *words]) == 0
+        return seen[-1]
+
+    usual = PRESETS["walkcut"]
+    assert settings() == walkcut.many.Settings(usual, device="cpu")
+    found = settings("--threshold", "0.7", "--steps", "2", "--seed", "9", "--grid", "32", "--pixels", "random-walker")
+    preset = replace(usual, criterion=0.7, steps=2, pixels="random-walker")
+    assert found == walkcut.many.Settings(preset, device="cpu", seed=9, grid=32)
+    assert settings("--preset", "paper-v2") == walkcut.many.Settings(PRESETS["paper-v2"], device="cpu")
+    assert settings("--noise", "none").noise == "none"
+    assert loads == [("dead-leaves", "cpu", "auto", "")] * 4
+    settings("--prompt", "a dog", "--dtype", "bfloat16")
     assert loads[-1] == ("dead-leaves", "cpu", "bfloat16", "a dog")
 
 
@@ -140,7 +132,7 @@ def test_what_is_finished_is_kept_and_the_rest_is_done(
     loads: list, folder: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = []
-    monkeypatch.setattr(walkcut.segmentation, "segment", lambda image, *a, **k: done.append(1) or quarters(image, None))
+    monkeypatch.setattr(walkcut.many, "cut", lambda image: done.append(1) or quarters(image))
     command = ["segment", str(folder)]
     main(command)
     assert len(done) == 2
@@ -227,10 +219,10 @@ def test_a_batch_that_fails_altogether_loads_no_model(loads: list, tmp_path: Pat
 def test_a_failure_inside_the_method_names_the_picture(
     loads: list, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    def refuse(*arguments: object, **options: object) -> None:
+    def refuse(image: np.ndarray) -> None:
         raise InputError("A grid of 2 patches is too coarse: choose at least 4.")
 
-    monkeypatch.setattr(walkcut.segmentation, "segment", refuse)
+    monkeypatch.setattr(walkcut.many, "cut", refuse)
     assert main(["segment", str(folder / "a.png")]) == 2
     told = f"walkcut: {folder / 'a.png'}: A grid of 2 patches is too coarse: choose at least 4.\n"
     assert capsys.readouterr().err == told
@@ -242,12 +234,12 @@ def test_labels_are_exact_beyond_what_a_palette_holds(
 ) -> None:
     labels = (np.arange(20 * 30).reshape(20, 30) % segments).astype(np.int32)
 
-    def many(image: np.ndarray, model: object, **options: object) -> SimpleNamespace:
-        result = quarters(image, model)
+    def many(image: np.ndarray) -> SimpleNamespace:
+        result = quarters(image)
         result.labels, result.count = labels, segments
         return result
 
-    monkeypatch.setattr(walkcut.segmentation, "segment", many)
+    monkeypatch.setattr(walkcut.many, "cut", many)
     Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
     assert main(["segment", str(tmp_path / "a.png")]) == 0
     with Image.open(tmp_path / "a.labels.png") as written:
@@ -370,8 +362,9 @@ def test_the_real_command_twice_gives_the_same_files(tmp_path: Path) -> None:
 
 
 def test_the_commands_names_are_those_of_the_criteria() -> None:
-    from walkcut import cli, presets, refine, threshold
+    from walkcut import cli, engine, presets, refine, threshold
 
     assert (*threshold.CRITERIA, "auto") == cli.CRITERIA
     assert tuple(presets.PRESETS) == cli.PRESETS
     assert refine.PIXELS == cli.PIXELS
+    assert engine.ENGINES == cli.ENGINES

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ORDER = [
     *(
         "errors",
+        "engine",
         "images",
         "textures",
         "scenes",
@@ -39,7 +40,7 @@ ORDER = [
         "presets",
     ),
     *("ncut", "tree", "threshold", "words"),
-    *("segmentation", "bench", "train", "plots", "widgets", "cli"),
+    *("segmentation", "files", "many", "bench", "train", "plots", "widgets", "cli"),
 ]
 OUTER = {"bench", "train", "plots", "widgets", "cli"}  # rooms that the package's front door does not open
 SKIPPED = {"_build", "build", "dist", "__pycache__", "mathjax", "weights", "samples"}

@@ -7,34 +7,27 @@ sentence; 130 interrupted. Torch is imported inside the commands that need it, s
 from __future__ import annotations
 
 import argparse
-import io
-import json
 import math
-import os
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-import numpy as np
-from PIL import Image
-
-import walkcut
 from walkcut.errors import InputError
 
 if TYPE_CHECKING:
-    from walkcut.segmentation import Segmentation
+    from walkcut.files import Job
 
 MAX_GRID = 128  # patches along the longer side: the walk of a square picture then fills 1 GB
-# as in walkcut.threshold, .presets, .noise, .refine and .backbone, which take long to import
+# as in walkcut.threshold, .presets, .noise, .refine, .backbone and .engine, which take long to import
 PRESETS = ("walkcut", "paper-v1", "paper-v2")
 CRITERIA = ("half-life", "gap", "eigengap", "stability", "map-equation", "region-map", "auto")
 NOISES = ("forward", "none", "inversion")
 PIXELS = ("bilinear", "pamr", "random-walker")
 DTYPES = ("auto", "float32", "float16", "bfloat16")
-OUTPUTS = (".labels.png", ".overlay.png", ".tree.json")
+ENGINES = ("local", "ray")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -119,6 +112,11 @@ def _add_segment(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--pixels", choices=PIXELS, help=wanted)
     parser.add_argument("--prompt", default="", metavar="WORDS", help="what the denoiser is told to see")
     parser.add_argument("--dtype", choices=DTYPES, default="auto", help="of the denoiser; default: auto")
+    wanted = "pictures for one pass of the denoiser, looked at together where they are of one size; default: 1"
+    parser.add_argument("--batch", type=partial(_whole, low=1), default=1, metavar="N", help=wanted)
+    wanted = "processes that cut while the denoiser looks; default: half the cores beside a GPU, else none"
+    parser.add_argument("--workers", type=partial(_whole, low=0), metavar="N", help=wanted)
+    parser.add_argument("--engine", choices=ENGINES, default="local", help="default: local; ray spreads over a cluster")
     _add_device_and_seed(parser)
     parser.set_defaults(run=run_segment)
 
@@ -190,7 +188,9 @@ def run_samples(arguments: argparse.Namespace) -> None:
 
 def run_train(arguments: argparse.Namespace) -> None:
     """`walkcut train`"""
-    _check_writable(arguments.out)
+    from walkcut.files import check_writable
+
+    check_writable(arguments.out)
     from walkcut.backbone import find_device
     from walkcut.train import TrainConfig, train
 
@@ -203,30 +203,19 @@ def run_train(arguments: argparse.Namespace) -> None:
     print(f"trained: {model}")
 
 
-@dataclass(frozen=True)
-class _Job:
-    """One picture to segment: where it lies, and the common part of the names of its three outputs."""
-
-    path: Path
-    target: Path
-
-    @property
-    def outputs(self) -> tuple[Path, ...]:
-        return tuple(self.target.with_name(self.target.name + ending) for ending in OUTPUTS)
-
-
 def run_segment(arguments: argparse.Namespace) -> int:
     """`walkcut segment`"""
+    from walkcut.files import plan
     from walkcut.images import sample_path
 
     if not arguments.paths and not arguments.sample:
         raise InputError("There is nothing to segment: name a picture, a folder or --sample NAME.")
     samples = [sample_path(name) for name in arguments.sample]
     failures: list[str] = []
-    jobs = _plan(arguments.paths, samples, arguments.out, failures)
+    jobs = plan(arguments.paths, samples, arguments.out, failures)
     total = len(jobs) + len(failures)
     if jobs:
-        _segment_all(jobs, arguments, failures, progress=total > 1)
+        failures += _segment_all(jobs, arguments, progress=total > 1)
     if failures and total == 1:
         raise InputError(failures[0])
     if failures:
@@ -234,195 +223,34 @@ def run_segment(arguments: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def _plan(paths: list[str], samples: list[Path], out: Path | None, failures: list[str]) -> list[_Job]:
-    """One job per picture whose header can be read and whose outputs can be written; the others go to `failures`."""
-    from walkcut.images import image_size
-
-    pictures: dict[Path, tuple[Path, Path]] = {}  # real path -> path as given, folder of the outputs
-    for path in map(Path, paths):
-        try:
-            for picture in _pictures_in(path) if path.is_dir() else [path]:
-                pictures.setdefault(picture.resolve(), (picture, out or picture.parent))
-        except InputError as error:
-            failures.append(str(error))
-        except OSError as error:
-            failures.append(f"{path} cannot be read ({error.strerror}): check its name and permissions.")
-    for path in samples:
-        pictures.setdefault(path.resolve(), (path, out or Path()))
-    taken = dict.fromkeys(pictures)  # a file that no job may write -> the picture it belongs to
-    jobs = []
-    for picture, folder in pictures.values():
-        job = _Job(picture, folder / picture.stem)
-        try:
-            image_size(picture)
-            _check_writable(folder)
-            _claim(job, taken)
-        except InputError as error:
-            failures.append(str(error))
-        else:
-            jobs.append(job)
-    return jobs
-
-
-def _pictures_in(folder: Path) -> list[Path]:
-    """The pictures directly in a folder, by name, without what an earlier run wrote there."""
-    from walkcut.images import SUFFIXES
-
-    try:
-        names = sorted(folder.iterdir())
-    except OSError as error:
-        raise InputError(f"The folder {folder} may not be read ({error.strerror}): change its permissions.") from error
-    found = [p for p in names if p.suffix.lower() in SUFFIXES and not p.name.endswith(OUTPUTS) and p.is_file()]
-    if not found:
-        raise InputError(f"The folder {folder} holds no pictures: name one with {', '.join(SUFFIXES)} files.")
-    return found
-
-
-def _claim(job: _Job, taken: dict[Path, Path | None]) -> None:
-    """Reserve a job's outputs; InputError where they would overwrite a picture or another picture's outputs."""
-    for output in job.outputs:
-        real = output.resolve()
-        if output.is_dir():
-            raise InputError(f"{output} is a folder where the result of {job.path} should go: move it or give --out.")
-        if real in taken:
-            owner = taken[real]
-            what = f"the result of {owner}" if owner else "a picture that is to be read"
-            raise InputError(f"{job.path} would overwrite {output}, {what}: rename it or run it with another --out.")
-    taken.update((output.resolve(), job.path) for output in job.outputs)
-
-
-def _check_writable(folder: Path) -> None:
-    """Create a folder where it is missing, and see that a file can be made there."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".walkcut-{os.getpid()}.tmp"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        reason = error.strerror
-        raise InputError(f"The folder {folder} cannot be written to ({reason}): choose another --out.") from error
-
-
-def _segment_all(jobs: list[_Job], arguments: argparse.Namespace, failures: list[str], progress: bool) -> None:
-    """Load the model once, segment each picture, write the results; bad pictures go to `failures`."""
+def _segment_all(jobs: list[Job], arguments: argparse.Namespace, progress: bool) -> list[str]:
+    """Segment each picture that is not finished; a sentence for each that could not be."""
     from tqdm import tqdm
 
-    from walkcut.backbone import load_backbone
-    from walkcut.images import image_size, read_image
+    from walkcut.files import finished
+    from walkcut.many import Settings, segment_files
     from walkcut.presets import find_preset
-    from walkcut.segmentation import segment
 
-    wanted = ("preset", "threshold", "steps", "pixels", "grid", "seed", "noise")
-    options = {name: getattr(arguments, name) for name in wanted}
-    preset = find_preset(arguments.preset)
-    usual = {"threshold": preset.criterion, "steps": preset.steps, "pixels": preset.pixels}
-    options |= {name: options[name] or value for name, value in usual.items()}
-    settings = {"walkcut": walkcut.__version__, "model": arguments.model, "prompt": arguments.prompt}
-    settings |= {"dtype": arguments.dtype, **options, "noise": arguments.noise or "the preset's"}
+    given = {"criterion": arguments.threshold, "steps": arguments.steps, "pixels": arguments.pixels}
+    preset = replace(find_preset(arguments.preset), **{name: value for name, value in given.items() if value})
+    shared = ("model", "device", "dtype", "prompt", "grid", "seed", "noise")
+    settings = Settings(preset, **{name: getattr(arguments, name) for name in shared})
     if progress and not arguments.fresh:
-        waiting = [job for job in jobs if not _finished(job, settings)]
+        waiting = [job for job in jobs if not finished(job, settings.record())]
         if len(waiting) < len(jobs):
             done = len(jobs) - len(waiting)
             print(f"{done} of {len(jobs)} were finished earlier with these settings (--fresh does them anew).")
         jobs = waiting
-    if not jobs:
-        return
-    backbone = load_backbone(arguments.model, arguments.device, arguments.dtype, arguments.prompt)
-    with tqdm(jobs, desc="segmenting", unit="picture", disable=not progress) as bar:
-        for job in bar:
-            try:
-                result = segment(read_image(job.path), backbone, **options, device=arguments.device)
-                contents = _encode(result, image_size(job.path), {"picture": job.path.name, **settings})
-                for output, content in zip(job.outputs, contents, strict=True):
-                    _write(output, content)
-            except InputError as error:
-                failures.append(str(error) if str(job.path) in str(error) else f"{job.path}: {error}")
+    failures = []
+    with tqdm(total=len(jobs), desc="segmenting", unit="picture", disable=not (progress and jobs)) as bar:
+        for report in segment_files(jobs, settings, arguments.engine, arguments.workers, arguments.batch):
+            if report.failure:
+                failures.append(report.failure)
             else:
-                count = result.count
-                bar.write(f"{job.path}: {count} segment{'s' * (count > 1)} -> {job.outputs[0]}")
-
-
-def _finished(job: _Job, settings: dict) -> bool:
-    """Whether an earlier run wrote all outputs of this very picture; the tree, written last, holds the settings."""
-    try:
-        written = min(output.stat().st_mtime for output in job.outputs)
-        record = json.loads(job.outputs[-1].read_text())
-    except (OSError, ValueError):
-        return False
-    wanted = {"picture": job.path.name, **settings}
-    return written >= job.path.stat().st_mtime and isinstance(record, dict) and wanted.items() <= record.items()
-
-
-def _encode(result: Segmentation, size: tuple[int, int], settings: dict) -> tuple[bytes, bytes, bytes]:
-    """Contents of the three output files. The labels have the size of the picture in its file, even a large one's."""
-    labels = result.labels.astype(np.uint8 if result.count <= 256 else np.uint16)
-    rows, columns = (np.arange(n) * m // n for n, m in zip(size, labels.shape, strict=True))
-    picture = Image.fromarray(labels[np.ix_(rows, columns)])
-    if result.count <= 256:
-        picture.putpalette(palette(result.count).tobytes())
-    h, w = result.patch_labels.shape
-    record = {
-        **settings,
-        "size": list(size),
-        "patches": [h, w],
-        "segments": result.count,
-        "criterion": result.criterion,
-        "threshold_used": result.threshold,
-        "tree": result.tree.to_dict(),
-    }
-    text = json.dumps(record, allow_nan=False)
-    return _png(picture), _png(Image.fromarray(overlay(result.image, result.labels))), text.encode() + b"\n"
-
-
-def _png(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    part = path.with_name(f".walkcut-{os.getpid()}.tmp")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}): make room or choose another --out.") from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def palette(count: int) -> np.ndarray:
-    """Colours of labels, uint8 (count, 3): golden-angle hues at three lightnesses of CIELAB, so neighbours differ."""
-    from skimage.color import lab2rgb
-
-    index = np.arange(count)
-    hue = index * np.pi * (3 - np.sqrt(5))
-    lightness = np.array([62, 44, 78])[index % 3] + index % 7
-    lab = np.stack([lightness, 42 * np.cos(hue), 42 * np.sin(hue)], axis=-1)
-    return np.rint(lab2rgb(lab[None])[0] * 255).astype(np.uint8)
-
-
-def overlay(image: np.ndarray, labels: np.ndarray, opacity: float = 0.45) -> np.ndarray:
-    """The picture tinted by its segments, their boundaries in white on black.
-
-    Parameters
-    ----------
-    image : uint8 (H, W, 3)
-    labels : int (H, W), 0 to n - 1
-    opacity : float
-        Of the tint, 0 to 1.
-
-    Returns
-    -------
-    uint8 (H, W, 3)
-    """
-    from skimage.segmentation import mark_boundaries
-
-    tint = palette(int(labels.max()) + 1)[labels]
-    mixed = (1 - opacity) * image + opacity * tint
-    marked = mark_boundaries(mixed / 255, labels, color=(1, 1, 1), outline_color=(0, 0, 0), mode="inner")
-    return np.rint(marked * 255).astype(np.uint8)
+                plural = "s" * (report.count > 1)
+                bar.write(f"{report.job.path}: {report.count} segment{plural} -> {report.job.outputs[0]}")
+            bar.update()
+    return failures
 
 
 if __name__ == "__main__":

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
-from walkcut.attention import Features, attend, features
+from walkcut.attention import Features, attend_batch, features
 from walkcut.backbone import Backbone, load_backbone
 from walkcut.images import check_image
 from walkcut.pixels import connected_parts, soft_membership, without_gaps
@@ -151,13 +151,81 @@ def segment(
     timings: dict[str, float] = {}
     with _timed(timings, "model"):
         backbone = load_backbone(model, device) if isinstance(model, str) else model
+    (seen,) = look([image], backbone, chosen, grid, timesteps, seed, noise)
+    return cut(replace(seen, timings=timings | seen.timings))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A picture, and all that a cut needs of what a denoiser saw in it.
+
+    Attributes
+    ----------
+    image : uint8 (H, W, 3)
+    walk : Walk
+        Its steps are taken already.
+    preset : Preset
+    ceiling : float
+        Splits of this NCut or more are no splits.
+    features : Features or None
+        For the graph "features" alone.
+    timings : dict of str to float
+        Seconds per stage so far.
+    """
+
+    image: np.ndarray
+    walk: Walk
+    preset: Preset
+    ceiling: float
+    features: Features | None = None
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+def look(
+    images: Sequence[np.ndarray],
+    backbone: Backbone,
+    preset: str | Preset = "walkcut",
+    grid: int = 64,
+    timesteps: Sequence[int] | None = None,
+    seed: int = 0,
+    noise: str | None = None,
+) -> list[Seen]:
+    """The first half of `segment`: one pass of the denoiser for all pictures, which must share one grid of patches.
+
+    Parameters
+    ----------
+    images : sequence of uint8 (H, W, 3)
+    backbone : Backbone
+    preset : str or Preset
+    grid, timesteps, seed, noise
+        As for `segment`.
+    """
+    chosen, timings = find_preset(preset), {}
+    noise = noise_for(chosen, backbone) if noise is None else noise
+    options = {"grid": grid, "timesteps": timesteps, "seed": seed, "noise": noise}
     with _timed(timings, "attention"):
-        noise = noise_for(chosen, backbone) if noise is None else noise
-        attention = attend(backbone, image, grid, timesteps, seed, noise=noise)
-        seen = features(backbone, image, grid, timesteps, seed, noise=noise) if chosen.graph == "features" else None
+        attention = attend_batch(backbone, images, **options)
+        with_features = chosen.graph == "features"
+        said = [features(backbone, image, **options) if with_features else None for image in images]
     with _timed(timings, "walk"):
-        walk = walk_for(chosen, backbone, attention)
-    return cut_walk(image, backbone, walk, chosen, seen, timings)
+        walks = [walk_for(chosen, backbone, maps) for maps in attention]
+    timings = {stage: seconds / len(images) for stage, seconds in timings.items()}
+    return [
+        Seen(image, walk, chosen, _ceiling(chosen, backbone, walk.grid), values, timings)
+        for image, walk, values in zip(images, walks, said, strict=True)
+    ]
+
+
+def cut(seen: Seen) -> Segmentation:
+    """The second half of `segment`: no denoiser is needed any more."""
+    timings, walk = dict(seen.timings), seen.walk
+    with _timed(timings, "cut"):
+        tree = partition(graph_for(seen.preset, walk, seen.features), walk.grid)
+    blank, patches = np.zeros(seen.image.shape[:2], np.int32), np.zeros(walk.grid, np.int32)
+    settings = {"ceiling": seen.ceiling, "pixels": seen.preset.pixels}
+    found = Segmentation(seen.image, blank, patches, tree, walk, 0.0, timings, **settings)
+    with _timed(timings, "pixels"):
+        return found.at(check_threshold(seen.preset.criterion))
 
 
 def cut_walk(
@@ -168,7 +236,7 @@ def cut_walk(
     features: Features | None = None,
     timings: dict[str, float] | None = None,
 ) -> Segmentation:
-    """What `segment` does once there is a walk: several settings can share one look, and a walk be made in any way.
+    """`cut` for a walk that was made in any way; several settings can share one look.
 
     Parameters
     ----------
@@ -181,19 +249,11 @@ def cut_walk(
     features : Features, optional
         For the graph "features" alone.
     timings : dict, optional
-        Seconds of the stages before; those of cut and pixels are added.
+        Seconds of the stages before.
     """
     chosen = find_preset(preset)
-    stop = check_threshold(chosen.criterion)
-    timings = {} if timings is None else timings
-    with _timed(timings, "cut"):
-        tree = partition(graph_for(chosen, walk, features), walk.grid)
-    blank = np.zeros(image.shape[:2], np.int32)
     ceiling = _ceiling(chosen, backbone, walk.grid)
-    patches = np.zeros(walk.grid, np.int32)
-    found = Segmentation(image, blank, patches, tree, walk, 0.0, timings, ceiling, pixels=chosen.pixels)
-    with _timed(timings, "pixels"):
-        return found.at(stop)
+    return cut(Seen(image, walk, chosen, ceiling, features, timings or {}))
 
 
 def _ceiling(preset: Preset, backbone: Backbone, grid: tuple[int, int]) -> float:

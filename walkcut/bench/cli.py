@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +17,9 @@ if TYPE_CHECKING:
     from walkcut.bench.datasets import Dataset
     from walkcut.bench.look import Looker
     from walkcut.bench.method import Method
+    from walkcut.engine import Function
+
+    Build = Callable[[argparse.Namespace], tuple[Dataset, list[Method]]]
 
 # as in walkcut.bench.roster, catalogue and ablate, walkcut.noise and walkcut.backbone, which take long to import
 METHODS = (
@@ -27,6 +33,7 @@ DATASETS = (
 ABLATIONS = ("graph", "steps", "resolutions", "layers", "heads", "timesteps", "prior", "pixels")
 NOISES = ("forward", "none", "inversion")
 DTYPES = ("auto", "float32", "float16", "bfloat16")
+ENGINES = ("local", "ray")
 # How each paper shows a picture to its model, beside the sides that walkcut.bench.semantic knows
 PROTOCOLS = {"diffseg": ("none", (300,)), "diffcut": ("forward", (50,)), "walkcut": ("inversion", None)}
 RESULTS = Path("book/results")
@@ -40,6 +47,10 @@ def _count(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} will not do: choose a whole number of at least 1.")
     return value
+
+
+def _whole(text: str) -> int:
+    return 0 if text == "0" else _count(text)
 
 
 def _thresholds(text: str) -> tuple[float, ...]:
@@ -101,6 +112,12 @@ def _add_settings(parser: argparse.ArgumentParser, grid: int) -> None:
     parser.add_argument("--fresh", action="store_true", help="forget earlier rows instead of going on from them")
 
 
+def _add_crew(parser: argparse.ArgumentParser) -> None:
+    wanted = "processes that share the pictures, each with a model of its own; default: none beside this one"
+    parser.add_argument("--workers", type=_whole, default=0, metavar="N", help=wanted)
+    parser.add_argument("--engine", choices=ENGINES, default="local", help="default: local; ray spreads over a cluster")
+
+
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", choices=DATASETS, metavar="NAME", help=f"of {', '.join(DATASETS)}")
     parser.add_argument("--data", type=Path, metavar="DIR", help="the data set's folder; scenes need none")
@@ -119,6 +136,7 @@ def add_bench(subparsers: argparse._SubParsersAction) -> None:
     _add_data(every)
     every.add_argument("--methods", type=_methods, default=METHODS, metavar="LIST", help="all (default), or a list")
     _add_model(every, 64)
+    _add_crew(every)
     every.set_defaults(run=run_methods)
 
     check = parts.add_parser("check", help="are the files of a data set all there and whole?")
@@ -130,17 +148,20 @@ def add_bench(subparsers: argparse._SubParsersAction) -> None:
     ablate.add_argument("what", choices=ABLATIONS, metavar="WHAT", help=f"of {', '.join(ABLATIONS)}")
     _add_data(ablate)
     _add_model(ablate, 32)
+    _add_crew(ablate)
     ablate.set_defaults(run=run_ablation)
 
     ladder = parts.add_parser("ladder", help="tell one stage after another the truth")
     _add_data(ladder)
     _add_model(ladder, 32)
+    _add_crew(ladder)
     ladder.set_defaults(run=run_ladder)
 
     beside = parts.add_parser("models", help="models side by side, and the spectra of their walks")
     _add_data(beside)
     beside.add_argument("--models", required=True, metavar="LIST", help="names or folders; the first is compared with")
     _add_settings(beside, 64)
+    _add_crew(beside)
     beside.set_defaults(run=run_models)
 
     tried = parts.add_parser("criteria", help="where to stop: every criterion, on pictures set aside for choosing")
@@ -223,18 +244,48 @@ def _named(name: str, arguments: argparse.Namespace) -> str:
     return "-".join(part for part in parts if part)
 
 
-def run_methods(arguments: argparse.Namespace) -> int:
-    """`walkcut bench run`"""
+def _crew(build: Build, arguments: argparse.Namespace) -> dict:
+    """Who runs the methods that `build` makes: this process, or workers that make them for themselves."""
+    from walkcut.engine import Stage
+
+    if arguments.engine == "local" and not arguments.workers:
+        return {}
+    from walkcut.backbone import find_device
+
+    workers = max(arguments.workers, 1)
+    gpus = float(find_device(arguments.device).type == "cuda")
+    return {"stage": Stage(partial(_worker, build, arguments), workers, gpus=gpus), "engine": arguments.engine}
+
+
+def _worker(build: Build, arguments: argparse.Namespace) -> Function:
+    """In a worker: what it does with a picture, its rows all at once."""
+    import torch
+
+    from walkcut.bench.run import scorer
+
+    torch.set_num_threads(max((os.cpu_count() or 1) // max(arguments.workers, 1), 1))
+    score = scorer(*build(arguments))
+    return lambda item: list(score(item))
+
+
+def _methods_of_run(arguments: argparse.Namespace) -> tuple[Dataset, list[Method]]:
     from walkcut.bench.roster import needs_model, roster
-    from walkcut.bench.summary import bench
-    from walkcut.bench.table import markdown
 
     dataset = _dataset(arguments)
     looker = _looker(arguments) if needs_model(arguments.methods) else None
     methods = roster(arguments.methods, dataset, looker, arguments.thresholds, arguments.seed)
+    return replace(dataset, name=_named(dataset.name, arguments) if looker else dataset.name), methods
+
+
+def run_methods(arguments: argparse.Namespace) -> int:
+    """`walkcut bench run`"""
+    from walkcut.bench.summary import bench
+    from walkcut.bench.table import markdown
+
+    dataset, methods = _methods_of_run(arguments)
     words = command_line(arguments, "run", arguments.name)
-    named = replace(dataset, name=_named(dataset.name, arguments) if looker else dataset.name)
-    summary = bench(named, methods, arguments.out, words, arguments.fresh)
+    crew = _crew(_methods_of_run, arguments)
+    summary = bench(dataset, methods, arguments.out, words, arguments.fresh, **crew)
     print(markdown(summary))
     return int(bool(summary["failed"]))
 
@@ -248,57 +299,78 @@ def run_check(arguments: argparse.Namespace) -> int:
     return report.code
 
 
-def _run_changes(
-    arguments: argparse.Namespace, dataset: Dataset, methods: list[Method], title: str, *words: str
-) -> int:
+def _run_changes(arguments: argparse.Namespace, build: Build, *words: str) -> int:
     """An ablation or a ladder: every method against the first."""
     from walkcut.bench.summary import against_first, bench
     from walkcut.bench.table import changes
 
-    name = "-".join((*words[:-1], dataset.name))
-    name = _named(name, arguments) if "model" in arguments else name
-    dataset = replace(dataset, name=name, title=f"{title}, {dataset.title}", borders=False)
-    line = command_line(arguments, *words, grid=32)
-    summary = bench(dataset, methods, arguments.out, line, arguments.fresh, against_first)
+    dataset, methods = build(arguments)
+    line = command_line(arguments, *words, arguments.name, grid=32)
+    crew = _crew(build, arguments)
+    summary = bench(dataset, methods, arguments.out, line, arguments.fresh, against_first, **crew)
     print(changes(summary).markdown())
     return int(bool(summary["failed"]))
 
 
-def run_ablation(arguments: argparse.Namespace) -> int:
-    """`walkcut bench ablate`"""
+def _retold(dataset: Dataset, arguments: argparse.Namespace, title: str, *words: str) -> Dataset:
+    """A data set under the name of what is done with it, scored without borders, which take long."""
+    name = "-".join((*words, dataset.name))
+    name = _named(name, arguments) if "model" in arguments else name
+    return replace(dataset, name=name, title=f"{title}, {dataset.title}", borders=False)
+
+
+def _methods_of_ablation(arguments: argparse.Namespace) -> tuple[Dataset, list[Method]]:
     from walkcut.bench.ablate import THRESHOLDS, ablation
 
-    dataset = _dataset(arguments)
+    dataset, what = _dataset(arguments), arguments.what
     connected = dataset.name.startswith("bsds")  # humans part things that look alike
-    methods = ablation(arguments.what, _looker(arguments), connected, arguments.thresholds or THRESHOLDS)
-    return _run_changes(
-        arguments, dataset, methods, f"Ablation: {arguments.what}", "ablate", arguments.what, arguments.name
-    )
+    methods = ablation(what, _looker(arguments), connected, arguments.thresholds or THRESHOLDS)
+    return _retold(dataset, arguments, f"Ablation: {what}", "ablate", what), methods
 
 
-def run_ladder(arguments: argparse.Namespace) -> int:
-    """`walkcut bench ladder`"""
+def run_ablation(arguments: argparse.Namespace) -> int:
+    """`walkcut bench ablate`"""
+    return _run_changes(arguments, _methods_of_ablation, "ablate", arguments.what)
+
+
+def _methods_of_ladder(arguments: argparse.Namespace) -> tuple[Dataset, list[Method]]:
     from walkcut.bench.ladder import ladder, one_truth
 
     dataset = _dataset(arguments)
     if dataset.classes:
         raise InputError(f"{dataset.name} has no ladder: its truth leaves pixels out; choose scenes or BSDS500.")
-    connected = dataset.name.startswith("bsds")
-    methods = ladder(_looker(arguments), connected)
-    return _run_changes(arguments, one_truth(dataset), methods, "Oracle ladder", "ladder", arguments.name)
+    methods = ladder(_looker(arguments), connected=dataset.name.startswith("bsds"))
+    return _retold(one_truth(dataset), arguments, "Oracle ladder", "ladder"), methods
+
+
+def run_ladder(arguments: argparse.Namespace) -> int:
+    """`walkcut bench ladder`"""
+    return _run_changes(arguments, _methods_of_ladder, "ladder")
+
+
+def _lookers(arguments: argparse.Namespace) -> dict[str, Looker]:
+    from walkcut.bench.models import lookers
+
+    return lookers(arguments.models.split(","), arguments.device, arguments.dtype, **_way_to_look(arguments))
+
+
+def _methods_of_models(arguments: argparse.Namespace) -> tuple[Dataset, list[Method]]:
+    from walkcut.bench.ablate import THRESHOLDS
+    from walkcut.bench.models import models
+
+    dataset = _dataset(arguments)
+    methods = models(_lookers(arguments), dataset.name.startswith("bsds"), arguments.thresholds or THRESHOLDS)
+    return _retold(dataset, arguments, "Models", "models"), methods
 
 
 def run_models(arguments: argparse.Namespace) -> int:
     """`walkcut bench models`"""
-    from walkcut.bench.ablate import THRESHOLDS
-    from walkcut.bench.models import lookers, models, spectra
+    from walkcut.bench.models import spectra
     from walkcut.bench.record import as_text, write_atomically
     from walkcut.bench.summary import read_summary
 
-    dataset = _dataset(arguments)
-    found = lookers(arguments.models.split(","), arguments.device, arguments.dtype, **_way_to_look(arguments))
-    methods = models(found, dataset.name.startswith("bsds"), arguments.thresholds or THRESHOLDS)
-    code = _run_changes(arguments, dataset, methods, "Models", "models", arguments.name)
+    code = _run_changes(arguments, _methods_of_models, "models")
+    dataset, found = _dataset(arguments), _lookers(arguments)
     path = arguments.out / f"models-{dataset.name}.json"
     summary = read_summary(path) | {"spectra": {name: spectra(looker, dataset) for name, looker in found.items()}}
     write_atomically(path, as_text(summary))

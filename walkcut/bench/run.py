@@ -1,8 +1,8 @@
 """Run methods over a data set, one row per (picture, method, setting).
 
-Rows go to a JSONL file, one picture and method at a time, and are on disk before the next begins; a run that was
-killed goes on where it stopped. Each row carries a fingerprint of all that it depends on (settings, weights, the code
-of the method and of the measures), so that a row made under other conditions is made again and never mixed in.
+Rows go to a JSONL file as soon as a picture and method are done; a run that was killed goes on where it stopped. Each
+row carries a fingerprint of all that it depends on (settings, weights, the code of the method and of the measures), so
+that a row made under other conditions is made again and never mixed in.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
-from scipy.sparse.linalg import ArpackError
 from tqdm import tqdm
 
 from walkcut.bench.boundaries import HumanBoundaries
@@ -25,14 +23,14 @@ from walkcut.bench.matching import class_table
 from walkcut.bench.method import Method
 from walkcut.bench.metrics import score
 from walkcut.bench.record import PACKAGE, write_atomically
+from walkcut.engine import Function, Stage, stream
 from walkcut.errors import InputError
+from walkcut.many import BROKEN
 
 MEASURING = (
     *("scenes.py", "pixels.py"),
     *(f"bench/{name}.py" for name in ("datasets", "semantic", "metrics", "matching", "boundaries")),
 )
-# What one picture may do to a method without stopping the others; anything else is a fault of the code.
-BROKEN = (InputError, ArpackError, np.linalg.LinAlgError, MemoryError, torch.OutOfMemoryError)
 
 
 def fingerprint(dataset: Dataset, method: Method) -> str:
@@ -148,7 +146,21 @@ def score_picture(item: Item, method: Method, mark: str, scorer: Scorer) -> list
     ]
 
 
-def run(dataset: Dataset, methods: Sequence[Method], path: Path, fresh: bool = False) -> tuple[list[dict], dict]:
+def scorer(dataset: Dataset, methods: Sequence[Method]) -> Function:
+    """From a picture's name and the names of methods to `score_methods`: what a worker of a run does."""
+    marks = {method.name: fingerprint(dataset, method) for method in methods}
+    known = {method.name: method for method in methods}
+    return lambda item: score_methods(dataset, item[0], [known[name] for name in item[1]], marks)
+
+
+def run(
+    dataset: Dataset,
+    methods: Sequence[Method],
+    path: Path,
+    fresh: bool = False,
+    stage: Stage | None = None,
+    engine: str = "local",
+) -> tuple[list[dict], dict]:
     """Score all pictures with all methods, going on from the rows in `path`.
 
     Parameters
@@ -159,6 +171,11 @@ def run(dataset: Dataset, methods: Sequence[Method], path: Path, fresh: bool = F
         The JSONL file; its folder is created.
     fresh : bool
         Forget the rows in `path` first.
+    stage : Stage, optional
+        Workers, each of which makes the function that `scorer` returns, for one picture at a time. Default: this
+        process, which writes after each method.
+    engine : str
+        See `walkcut.engine.stream`.
 
     Returns
     -------
@@ -170,15 +187,15 @@ def run(dataset: Dataset, methods: Sequence[Method], path: Path, fresh: bool = F
     write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows))
     if dropped:
         tqdm.write(f"{path}: {dropped} rows were incomplete or made under other conditions, and are made again.")
-    marks = {method.name: fingerprint(dataset, method) for method in methods}
     done = {(row["picture"], row["method"]) for row in rows}
-    todo = [name for name in dataset.names if any((name, method.name) not in done for method in methods)]
+    left = {name: [m.name for m in methods if (name, m.name) not in done] for name in dataset.names}
+    todo = [(name, wanted) for name, wanted in left.items() if wanted]
     failed: dict[str, str] = {}
     before = len(dataset.names) - len(todo)
+    results = stream(todo, [stage or Stage(lambda: scorer(dataset, methods))], engine)
     with tqdm(total=len(dataset.names), initial=before, desc=dataset.name, unit="picture") as bar:
-        for name in todo:
-            left = [method for method in methods if (name, method.name) not in done]
-            for new, reason in score_methods(dataset, name, left, marks):
+        for (name, _), scored in zip(todo, results, strict=True):
+            for new, reason in scored:
                 append_rows(path, new)
                 rows += new
                 if reason:

@@ -15,6 +15,7 @@ from walkcut.bench.ours import OURS
 from walkcut.bench.record import as_text, provenance, write_atomically
 from walkcut.bench.run import run
 from walkcut.bench.scores import Scores, scores_of
+from walkcut.engine import Stage
 from walkcut.errors import InputError
 
 COMPLEXITY = (0, 5, 10, 20, 40)  # true regions: a bin begins at each
@@ -223,9 +224,11 @@ def bench(
     command: str,
     fresh: bool = False,
     pairs: Callable[[Sequence[Line]], list[tuple[Line, Line]]] = pairs_of,
+    stage: Stage | None = None,
+    engine: str = "local",
 ) -> dict:
     """Run, summarise, and write `DATASET.rows.jsonl` and `DATASET.json` into `folder`."""
-    rows, failed = run(dataset, methods, folder / f"{dataset.name}.rows.jsonl", fresh)
+    rows, failed = run(dataset, methods, folder / f"{dataset.name}.rows.jsonl", fresh, stage, engine)
     summary = summarise(dataset, methods, rows, failed, command, pairs)
     write_atomically(folder / f"{dataset.name}.json", as_text(summary))
     return summary

@@ -56,10 +56,9 @@ def one_picture(backbone: Backbone, image: np.ndarray, grid: int, clock: _Clock)
         backbone.denoise(noisy, timestep)
     with clock.stage("walk"), torch.inference_mode():
         walk = walk_for(find_preset("walkcut"), backbone, means.maps())
-    timings: dict[str, float] = {}
-    found = cut_walk(image, backbone, walk, timings=timings)
-    clock.seconds["cut"] += timings["cut"]
-    clock.seconds["pixels"] += timings["pixels"]
+    found = cut_walk(image, backbone, walk)
+    for stage in ("cut", "pixels"):
+        clock.seconds[stage] += found.timings[stage]
     return found.count
 
 

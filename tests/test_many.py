@@ -1,0 +1,175 @@
+"""Many pictures, from files to files: the same bytes whoever works, and one broken picture harms no other."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from walkcut import many
+from walkcut.backbone import load_backbone
+from walkcut.cli import main
+from walkcut.files import Job
+from walkcut.many import Settings, segment_files
+from walkcut.presets import PRESETS, Preset
+from walkcut.segmentation import segment
+
+SIZES = {"a": (40, 60), "b": (60, 40), "c": (40, 60), "d": (40, 60), "e": (33, 33)}
+GRID = 16
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five pictures of two colours and some noise."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for name, (height, width) in SIZES.items():
+        image = rng.integers(0, 30, (height, width, 3), dtype=np.uint8)
+        image[:, : width // 2] += np.array(rng.integers(60, 220, 3), np.uint8)
+        Image.fromarray(image).save(folder / f"{name}.png")
+    return folder
+
+
+def jobs(folder: Path, out: Path) -> list[Job]:
+    out.mkdir(exist_ok=True)
+    return [Job(path, out / path.stem) for path in sorted(folder.glob("*.png"))]
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(out.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def settings() -> Settings:
+    return Settings(PRESETS["walkcut"], device="cpu", grid=GRID)
+
+
+@pytest.fixture(scope="module")
+def alone(folder: Path, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Outputs of a run without workers."""
+    out = tmp_path_factory.mktemp("alone")
+    reports = list(segment_files(jobs(folder, out), settings, workers=0))
+    assert [(report.job.path.stem, report.failure) for report in reports] == [(name, "") for name in SIZES]
+    return contents(out)
+
+
+def test_files_hold_what_segment_finds(folder: Path, alone: dict[str, bytes], tmp_path: Path) -> None:
+    assert len(alone) == 15
+    (tmp_path / "a.png").write_bytes(alone["a.labels.png"])
+    with Image.open(folder / "a.png") as picture, Image.open(tmp_path / "a.png") as labels:
+        expected = segment(np.asarray(picture), load_backbone("dead-leaves", "cpu"), grid=GRID)
+        assert np.array_equal(np.asarray(labels), expected.labels)
+    assert json.loads(alone["a.tree.json"])["segments"] == expected.count == 2
+
+
+def test_processes_write_the_same_bytes(
+    folder: Path, settings: Settings, alone: dict[str, bytes], tmp_path: Path
+) -> None:
+    reports = list(segment_files(jobs(folder, tmp_path), settings, workers=2))
+    assert [report.job.path.stem for report in reports] == list(SIZES)
+    assert contents(tmp_path) == alone
+
+
+def test_a_batch_finds_the_same_segments(
+    folder: Path, settings: Settings, alone: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together, look = [], many.look
+    monkeypatch.setattr(many, "look", lambda images, *a, **k: together.append(len(images)) or look(images, *a, **k))
+    list(segment_files(jobs(folder, tmp_path), settings, workers=0, batch=4))
+    assert together == [3, 1, 1]
+    found = contents(tmp_path)
+    assert {n: b for n, b in found.items() if "tree" not in n} == {n: b for n, b in alone.items() if "tree" not in n}
+
+
+@pytest.mark.parametrize("graph", ["features", "direct"])
+def test_other_graphs_come_through_processes(folder: Path, tmp_path: Path, graph: str) -> None:
+    settings = Settings(Preset("other", graph=graph, criterion=0.9), device="cpu", grid=8)
+    for workers in (0, 1):
+        some = jobs(folder, tmp_path / str(workers))[:2]
+        assert [r.failure for r in segment_files(some, settings, workers=workers)] == ["", ""]
+    assert contents(tmp_path / "0") == contents(tmp_path / "1")
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_broken_picture_harms_no_other(
+    folder: Path, settings: Settings, alone: dict[str, bytes], tmp_path: Path, batch: int
+) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes((folder / "c.png").read_bytes()[:60])
+    work = jobs(folder, tmp_path / "out")
+    work.insert(1, Job(broken, tmp_path / "out" / "broken"))
+    reports = list(segment_files(work, settings, workers=0, batch=batch))
+    assert [bool(report.failure) for report in reports] == [False, True, *[False] * 4]
+    assert str(broken) in reports[1].failure
+    assert contents(tmp_path / "out").keys() == alone.keys()
+
+
+def test_a_picture_on_which_a_pass_fails_is_found_out(
+    folder: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = many.look
+
+    def short_of_memory(images: list, *given: object, **named: object) -> list:
+        if any(np.array_equal(image, bad) for image in images):
+            raise MemoryError
+        return look(images, *given, **named)
+
+    with Image.open(folder / "c.png") as picture:
+        bad = np.asarray(picture)
+    monkeypatch.setattr(many, "look", short_of_memory)
+    reports = list(segment_files(jobs(folder, tmp_path), settings, workers=0, batch=5))
+    assert [report.failure for report in reports] == ["", "", f"{folder / 'c.png'}: MemoryError", "", ""]
+
+
+def test_the_command_takes_workers_and_batches(
+    folder: Path, alone: dict[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    words = ["segment", str(folder), "--out", str(tmp_path), "--grid", str(GRID), "--device", "cpu"]
+    assert main([*words, "--workers", "1"]) == 0
+    assert contents(tmp_path) == alone
+    assert main([*words, "--batch", "3"]) == 0
+    assert "5 of 5 were finished earlier" in capsys.readouterr().out
+
+
+def test_ray_writes_the_same_bytes_also_when_a_worker_is_killed(
+    folder: Path, alone: dict[str, bytes], tmp_path: Path
+) -> None:
+    """Two workers cut; one is killed while it writes its first picture, before the last of the three files."""
+    code = f"""
+import os, signal, sys
+from functools import partial
+from pathlib import Path
+from test_many import GRID, jobs
+from walkcut import files, many
+from walkcut.presets import PRESETS
+
+def make(settings):
+    cut = many._cutter(settings)
+    def cut_or_die(pictures):
+        mark = Path({str(tmp_path / "mark")!r})
+        if pictures[0].job.path.stem == "c" and not mark.exists():
+            write = files._write
+            def last(path, content):
+                if path.name.endswith(".tree.json"):
+                    mark.touch()
+                    os.kill(os.getpid(), signal.SIGKILL)
+                write(path, content)
+            files._write = last
+        return cut(pictures)
+    return cut_or_die
+
+settings = many.Settings(PRESETS["walkcut"], device="cpu", grid=GRID)
+stages = [many.Stage(many._reader, 2, threads=True), many.Stage(partial(many._looker, settings)),
+          many.Stage(partial(make, settings), 2)]
+work = jobs(Path({str(folder)!r}), Path({str(tmp_path / "out")!r}))
+reports = [one for group in many.stream([[job] for job in work], stages, "ray") for one in group]
+print([report.failure for report in reports])
+"""
+    here = Path(__file__).parent
+    done = subprocess.run([sys.executable, "-c", code], cwd=here, capture_output=True, text=True, timeout=400)
+    assert done.stdout.splitlines()[-1:] == ["['', '', '', '', '']"], done.stderr[-2000:]
+    assert (tmp_path / "mark").exists(), "nobody was killed"
+    assert contents(tmp_path / "out") == alone

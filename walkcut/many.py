@@ -1,0 +1,215 @@
+"""Many pictures, from files to files: read, looked at and cut side by side, see `walkcut.engine`.
+
+Whatever the engine and the number of workers, the outputs are the same to the last byte: each picture is cut by one
+thread, and all pictures that share a pass of the denoiser are chosen beforehand.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import numpy as np
+import torch
+from scipy.sparse.linalg import ArpackError
+
+from walkcut import __version__
+from walkcut.attention import Features
+from walkcut.backbone import Backbone, find_device, load_backbone
+from walkcut.engine import Function, Stage, stream
+from walkcut.errors import InputError
+from walkcut.files import Job, save
+from walkcut.images import read_image
+from walkcut.ncut import one_thread
+from walkcut.presets import Preset
+from walkcut.segmentation import Seen, cut, look
+from walkcut.walk import Walk
+
+READERS = 2  # threads that read ahead
+# What one picture may do wrong without stopping the others; anything else is a fault of the code.
+BROKEN = (InputError, ArpackError, np.linalg.LinAlgError, MemoryError, torch.OutOfMemoryError)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every picture of a run shares; the arguments of `load_backbone` and `segment`."""
+
+    preset: Preset
+    model: str = "dead-leaves"
+    device: str = "auto"
+    dtype: str = "auto"
+    prompt: str = ""
+    grid: int = 64
+    seed: int = 0
+    noise: str | None = None
+    threads: int = field(
+        default_factory=torch.get_num_threads
+    )  # of the denoiser on a CPU; they can change a last digit
+
+    def record(self) -> dict:
+        """What the results depend on, as it is written beside them."""
+        return {
+            "walkcut": __version__,
+            "model": self.model,
+            "prompt": self.prompt,
+            "dtype": self.dtype,
+            "preset": self.preset.name,
+            "threshold": self.preset.criterion,
+            "steps": self.preset.steps,
+            "pixels": self.preset.pixels,
+            "grid": self.grid,
+            "seed": self.seed,
+            "noise": self.noise or "the preset's",
+        }
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a picture fared: the number of its segments, or one sentence on why there are none."""
+
+    job: Job
+    count: int = 0
+    failure: str = ""
+
+
+def segment_files(
+    jobs: Sequence[Job], settings: Settings, engine: str = "local", workers: int | None = None, batch: int = 1
+) -> Iterator[Report]:
+    """Segment pictures and write the results, see `walkcut.files`; reports come in the order of the jobs.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+    settings : Settings
+    engine : str
+        "local" or "ray".
+    workers : int, optional
+        Processes that cut while the denoiser looks; 0 cuts between two looks. Default: half of the processor's cores
+        beside a GPU; 0 where the denoiser itself needs the processor; with Ray, as many as this machine has cores.
+    batch : int
+        Pictures for one pass of the denoiser; of these, those of one size are looked at together.
+    """
+    on_gpu = find_device(settings.device).type == "cuda"
+    cores = os.cpu_count() or 1
+    if workers is None:
+        workers = cores if engine == "ray" else cores // 2 * on_gpu
+    stages = [
+        Stage(_reader, READERS, threads=True),
+        Stage(partial(_looker, settings), gpus=float(on_gpu)),
+        Stage(partial(_cutter, settings), workers),
+    ]
+    for reports in stream([jobs[i : i + batch] for i in range(0, len(jobs), batch)], stages, engine):
+        yield from reports
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The three stages: each takes a group of pictures from the one before
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """What a picture has become so far; with a failure, nothing becomes of it any more.
+
+    The walk's matrix travels as an array: tensors would take memory that processes share, and containers have little.
+    """
+
+    job: Job
+    image: np.ndarray | None = None
+    matrix: np.ndarray | None = None
+    grid: tuple[int, int] = (0, 0)
+    features: np.ndarray | None = None
+    features_grid: tuple[int, int] = (0, 0)
+    ceiling: float = 0.0
+    failure: str = ""
+
+    def failed(self, error: BaseException) -> _Picture:
+        path, reason = str(self.job.path), str(error) or type(error).__name__
+        return _Picture(self.job, failure=reason if path in reason else f"{path}: {reason}")
+
+
+def _reader() -> Function:
+    return lambda jobs: [_read(_Picture(job)) for job in jobs]
+
+
+def _read(picture: _Picture) -> _Picture:
+    try:
+        return replace(picture, image=read_image(picture.job.path))
+    except BROKEN as error:
+        return picture.failed(error)
+
+
+def _looker(settings: Settings) -> Function:
+    torch.set_num_threads(settings.threads)
+    backbone = load_backbone(settings.model, settings.device, settings.dtype, settings.prompt)
+
+    def look_at(pictures: Sequence[_Picture]) -> list[_Picture]:
+        found = {picture.job: picture for picture in pictures}
+        sizes: dict[tuple, list[_Picture]] = {}
+        for picture in pictures:
+            if not picture.failure:
+                sizes.setdefault(picture.image.shape, []).append(picture)
+        for alike in sizes.values():
+            found |= {picture.job: picture for picture in _look(alike, backbone, settings)}
+        return list(found.values())
+
+    return look_at
+
+
+def _look(pictures: Sequence[_Picture], backbone: Backbone, settings: Settings) -> list[_Picture]:
+    """One pass over pictures of one size; where that fails, one pass for each, to know which of them is to blame."""
+    options = {"preset": settings.preset, "grid": settings.grid, "seed": settings.seed, "noise": settings.noise}
+    try:
+        seen = look([picture.image for picture in pictures], backbone, **options)
+    except BROKEN as error:
+        if len(pictures) > 1:
+            return [one for picture in pictures for one in _look([picture], backbone, settings)]
+        return [pictures[0].failed(error)]
+    return [_packed(picture, one) for picture, one in zip(pictures, seen, strict=True)]
+
+
+def _packed(picture: _Picture, seen: Seen) -> _Picture:
+    found = replace(picture, matrix=seen.walk.P.cpu().numpy(), grid=seen.walk.grid, ceiling=seen.ceiling)
+    if seen.features is None:
+        return found
+    return replace(found, features=seen.features.values.cpu().numpy(), features_grid=seen.features.grid)
+
+
+def _unpacked(picture: _Picture, preset: Preset) -> Seen:
+    walk, said = Walk(torch.from_numpy(picture.matrix), picture.grid), None
+    if picture.features is not None:
+        said = Features(torch.from_numpy(picture.features), picture.features_grid)
+    return Seen(picture.image, walk, preset, picture.ceiling, said)
+
+
+def _cutter(settings: Settings) -> Function:
+    def cut_all(pictures: Sequence[_Picture]) -> list[Report]:
+        with _one_thread():
+            return [_cut(picture, settings) for picture in pictures]
+
+    return cut_all
+
+
+def _cut(picture: _Picture, settings: Settings) -> Report:
+    if picture.failure:
+        return Report(picture.job, failure=picture.failure)
+    try:
+        result = cut(_unpacked(picture, settings.preset))
+        save(picture.job, result, settings.record())
+    except BROKEN as error:
+        return Report(picture.job, failure=picture.failed(error).failure)
+    return Report(picture.job, result.count)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """So that sums are taken in one order, whoever takes them; and so that workers do not wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with one_thread():
+            yield
+    finally:
+        torch.set_num_threads(before)
