@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
+from walkcut.attention import attend
 from walkcut.backbone import Backbone, find_device, load_backbone
 from walkcut.errors import InputError
 
@@ -145,6 +146,46 @@ def test_a_backbone_computes_in_the_precision_asked_for(stable_model: Path, two_
     assert 0 < difference.abs().max() < 0.1
     with pytest.raises(InputError, match="no dtype 'int8': choose auto, float32"):
         load_backbone(str(stable_model), "cpu", dtype="int8")
+
+
+def test_offloaded_weights_say_the_same(stable_model: Path, two_halves: np.ndarray) -> None:
+    """Here the weights come from main memory to main memory; the hooks that bring them are those of a GPU."""
+    there, offloaded = (load_backbone(str(stable_model), "cpu", offload=offload) for offload in (False, True))
+    latent = there.encode(two_halves, 8)
+    assert torch.equal(offloaded.encode(two_halves, 8), latent)
+    assert torch.equal(offloaded.denoise(latent, 100), there.denoise(latent, 100))
+    expected, found = (attend(backbone, two_halves, 8, [100]).maps for backbone in (there, offloaded))
+    assert all(torch.equal(found[grid], matrix) for grid, matrix in expected.items())
+    assert any(hasattr(module, "_diffusers_hook") for module in offloaded.vae.modules())
+
+
+@pytest.mark.gpu
+def test_offloaded_weights_wait_in_main_memory(stable_model: Path, two_halves: np.ndarray) -> None:
+    there, offloaded = (load_backbone(str(stable_model), "cuda", offload=offload) for offload in (False, True))
+    assert {p.device.type for p in offloaded.denoiser.parameters()} == {"cpu"}
+    expected, found = (attend(backbone, two_halves, 8, [100]).maps for backbone in (there, offloaded))
+    for grid, matrix in expected.items():
+        torch.testing.assert_close(found[grid], matrix, rtol=0.01, atol=1e-4)
+
+
+def test_a_compiled_denoiser_says_the_same(
+    stable_model: Path, two_halves: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the step that makes machine code, which takes long: what may go wrong goes wrong before it."""
+    compile_blocks = UNet2DConditionModel.compile_repeated_blocks
+    compiled = []
+
+    def eager(unet: UNet2DConditionModel) -> None:
+        compiled.append(unet)
+        compile_blocks(unet, backend="eager")
+
+    monkeypatch.setattr(UNet2DConditionModel, "compile_repeated_blocks", eager)
+    plain, fast = (load_backbone(str(stable_model), "cpu", compiled=compiled) for compiled in (False, True))
+    assert compiled == [fast.denoiser]
+    for seed in (0, 1):
+        expected, found = (attend(backbone, two_halves, 8, [100], seed).maps for backbone in (plain, fast))
+        for grid, matrix in expected.items():
+            torch.testing.assert_close(found[grid], matrix, rtol=1e-4, atol=1e-6)
 
 
 def test_the_readout_of_a_model_is_read(copy: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import walkcut.backbone
+import walkcut.many
 from walkcut import segment
 from walkcut.cli import main
 from walkcut.errors import InputError
@@ -23,7 +24,7 @@ load_once = cache(walkcut.backbone.load_backbone)
 @pytest.fixture(autouse=True)
 def _load_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real model, read from disk once for all tests of this file."""
-    monkeypatch.setattr(walkcut.backbone, "load_backbone", load_once)
+    monkeypatch.setattr(walkcut.many, "load_backbone", load_once)
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object) -> None:
         raise AssertionError("the model was loaded before the input was checked")
 
-    monkeypatch.setattr(walkcut.backbone, "load_backbone", fail)
+    monkeypatch.setattr(walkcut.many, "load_backbone", fail)
 
 
 def run(*words: object) -> int:

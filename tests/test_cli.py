@@ -116,9 +116,9 @@ def test_options_reach_the_method(monkeypatch: pytest.MonkeyPatch, loads: list, 
     assert found == walkcut.many.Settings(preset, device="cpu", seed=9, grid=32)
     assert settings("--preset", "paper-v2") == walkcut.many.Settings(PRESETS["paper-v2"], device="cpu")
     assert settings("--noise", "none").noise == "none"
-    assert loads == [("dead-leaves", "cpu", "auto", "")] * 4
-    settings("--prompt", "a dog", "--dtype", "bfloat16")
-    assert loads[-1] == ("dead-leaves", "cpu", "bfloat16", "a dog")
+    assert loads == [("dead-leaves", "cpu", "auto", "", False, False)] * 4
+    settings("--prompt", "a dog", "--dtype", "bfloat16", "--offload", "--compile")
+    assert loads[-1] == ("dead-leaves", "cpu", "bfloat16", "a dog", True, True)
 
 
 def test_a_folder_twice_segments_its_pictures_and_never_its_own_outputs(loads: list, folder: Path) -> None:

@@ -206,7 +206,14 @@ def find_device(device: str = "auto") -> torch.device:
     return found
 
 
-def load_backbone(model: str = "dead-leaves", device: str = "auto", dtype: str = "auto", prompt: str = "") -> Backbone:
+def load_backbone(
+    model: str = "dead-leaves",
+    device: str = "auto",
+    dtype: str = "auto",
+    prompt: str = "",
+    offload: bool = False,
+    compiled: bool = False,
+) -> Backbone:
     """Load a denoiser by short name, hub path or local folder in diffusers format. Nothing is downloaded.
 
     Parameters
@@ -221,6 +228,11 @@ def load_backbone(model: str = "dead-leaves", device: str = "auto", dtype: str =
         elsewhere. The VAE computes in float32 in any case: in half precision some overflow.
     prompt : str
         What the denoiser is told to see; the embedded one takes words of its vocabulary.
+    offload : bool
+        Keep a Stable Diffusion's weights in main memory and bring each layer to the device when its turn comes: for a
+        GPU that is too small, at the price of time.
+    compiled : bool
+        Let torch.compile translate the denoiser's blocks: the first pictures take long, the others less.
 
     Raises
     ------
@@ -235,12 +247,15 @@ def load_backbone(model: str = "dead-leaves", device: str = "auto", dtype: str =
     chosen = DTYPES["float16" if half else "float32"] if dtype == "auto" else DTYPES[dtype]
     try:
         if latent:
-            return _read_pipeline(model, folder, where, chosen, prompt)
-        found = _read_embedded(model, folder, where, chosen)
+            found = _read_pipeline(model, folder, where, chosen, prompt, offload)
+        else:
+            found = _read_embedded(model, folder, where, chosen)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"The weights of {model!r} cannot be read ({reason}): fetch or copy them again.") from error
-    return found.prompted(prompt.split()) if prompt else found
+    if compiled:
+        found.denoiser.compile_repeated_blocks()
+    return found.prompted(prompt.split()) if prompt and not latent else found
 
 
 def _read_embedded(name: str, folder: Path, device: torch.device, dtype: torch.dtype) -> Backbone:
@@ -272,7 +287,9 @@ def _readout(folder: Path) -> dict:
     }
 
 
-def _read_pipeline(name: str, folder: Path, device: torch.device, dtype: torch.dtype, prompt: str) -> Backbone:
+def _read_pipeline(
+    name: str, folder: Path, device: torch.device, dtype: torch.dtype, prompt: str, offload: bool
+) -> Backbone:
     """A Stable Diffusion, its prompt encoded once and the text encoders let go; damage raises whatever it raises."""
     half = any(folder.rglob("*.fp16.safetensors"))
     index = json.loads((folder / "model_index.json").read_text())
@@ -285,15 +302,20 @@ def _read_pipeline(name: str, folder: Path, device: torch.device, dtype: torch.d
         **{part: None for part in LEFT_OUT if part in index},
     )
     network = pipeline.transformer if "transformer" in index else pipeline.unet
-    context, pooled = _encoded(pipeline.to(device), prompt)
+    home = torch.device("cpu") if offload else device
+    context, pooled = _encoded(pipeline.to(home), prompt)
+    denoiser, vae = _settled(network, home), _settled(pipeline.vae.float(), home)
+    if offload:
+        for module in (denoiser, vae):
+            module.enable_group_offload(onload_device=device, offload_device=home, offload_type="leaf_level")
     schedule = pipeline.scheduler.config
     return Backbone(
         name=name,
-        denoiser=_settled(network, device),
+        denoiser=denoiser,
         scheduler=pipeline.scheduler if "transformer" in index else DDIMScheduler.from_config(schedule),
-        vae=_settled(pipeline.vae.float(), device),
-        context=context.to(dtype),
-        pooled=None if pooled is None else pooled.to(dtype),
+        vae=vae,
+        context=context.to(device, dtype),
+        pooled=None if pooled is None else pooled.to(device, dtype),
         spans=_spans(pipeline.tokenizer, prompt),
         **_readout(folder),
     )

@@ -112,6 +112,10 @@ def _add_segment(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--pixels", choices=PIXELS, help=wanted)
     parser.add_argument("--prompt", default="", metavar="WORDS", help="what the denoiser is told to see")
     parser.add_argument("--dtype", choices=DTYPES, default="auto", help="of the denoiser; default: auto")
+    wanted = "keep the weights in main memory, for a small GPU; slower"
+    parser.add_argument("--offload", action="store_true", help=wanted)
+    wanted = "compile the denoiser first, for many pictures"
+    parser.add_argument("--compile", action="store_true", dest="compiled", help=wanted)
     wanted = "pictures for one pass of the denoiser, looked at together where they are of one size; default: 1"
     parser.add_argument("--batch", type=partial(_whole, low=1), default=1, metavar="N", help=wanted)
     wanted = "processes that cut while the denoiser looks; default: half the cores beside a GPU, else none"
@@ -233,7 +237,7 @@ def _segment_all(jobs: list[Job], arguments: argparse.Namespace, progress: bool)
 
     given = {"criterion": arguments.threshold, "steps": arguments.steps, "pixels": arguments.pixels}
     preset = replace(find_preset(arguments.preset), **{name: value for name, value in given.items() if value})
-    shared = ("model", "device", "dtype", "prompt", "grid", "seed", "noise")
+    shared = ("model", "device", "dtype", "prompt", "grid", "seed", "noise", "offload", "compiled")
     settings = Settings(preset, **{name: getattr(arguments, name) for name in shared})
     if progress and not arguments.fresh:
         waiting = [job for job in jobs if not finished(job, settings.record())]

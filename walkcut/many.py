@@ -45,6 +45,8 @@ class Settings:
     grid: int = 64
     seed: int = 0
     noise: str | None = None
+    offload: bool = False
+    compiled: bool = False
     threads: int = field(
         default_factory=torch.get_num_threads
     )  # of the denoiser on a CPU; they can change a last digit
@@ -143,7 +145,8 @@ def _read(picture: _Picture) -> _Picture:
 
 def _looker(settings: Settings) -> Function:
     torch.set_num_threads(settings.threads)
-    backbone = load_backbone(settings.model, settings.device, settings.dtype, settings.prompt)
+    given = (settings.model, settings.device, settings.dtype, settings.prompt, settings.offload, settings.compiled)
+    backbone = load_backbone(*given)
 
     def look_at(pictures: Sequence[_Picture]) -> list[_Picture]:
         found = {picture.job: picture for picture in pictures}

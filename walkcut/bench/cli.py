@@ -180,6 +180,7 @@ def add_bench(subparsers: argparse._SubParsersAction) -> None:
     fast.add_argument("--grid", type=_count, default=64, metavar="N", help="for the whole method; default: 64")
     fast.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
     fast.add_argument("--dtype", choices=DTYPES, default="auto", help="of the denoiser; default: auto")
+    fast.add_argument("--compile", action="store_true", dest="compiled", help="the denoiser, for the whole method")
     fast.add_argument("--sizes", type=_sizes, default=(1024, 4096), metavar="LIST", help="default: 1024,4096")
     fast.add_argument("--model", default="dead-leaves", metavar="NAME", help="whose attention is cut")
     fast.add_argument("--curve", action="store_true", help="only time and memory against n, anew in the file")
@@ -435,8 +436,11 @@ def _run_throughput(arguments: argparse.Namespace) -> int:
         usual = "float16" if device.type == "cuda" else "float32"
         dtype = DTYPES[usual if arguments.dtype == "auto" else arguments.dtype]
         backbone = random_backbone(arguments.model, str(device), dtype)
+        if arguments.compiled:
+            backbone.denoiser.compile_repeated_blocks()
     else:
-        backbone = load_backbone(arguments.model, str(device), arguments.dtype)
+        backbone = load_backbone(arguments.model, str(device), arguments.dtype, compiled=arguments.compiled)
+    words += ["--compile"] * arguments.compiled
     words += ["--dtype", arguments.dtype] * (arguments.dtype != "auto") + ["--grid", str(arguments.grid)]
     record = throughput(backbone, " ".join(words), arguments.pictures, arguments.grid)
     record |= {"threads": torch.get_num_threads()}
