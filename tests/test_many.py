@@ -12,6 +12,7 @@ from PIL import Image
 from walkcut import many
 from walkcut.backbone import load_backbone
 from walkcut.cli import main
+from walkcut.errors import InputError
 from walkcut.files import Job
 from walkcut.many import Settings, segment_files
 from walkcut.presets import PRESETS, Preset
@@ -122,6 +123,13 @@ def test_a_picture_on_which_a_pass_fails_is_found_out(
     monkeypatch.setattr(many, "look", short_of_memory)
     reports = list(segment_files(jobs(folder, tmp_path), settings, workers=0, batch=5))
     assert [report.failure for report in reports] == ["", "", f"{folder / 'c.png'}: MemoryError", "", ""]
+
+
+@pytest.mark.parametrize("engine", ["local", "ray"])
+def test_a_model_that_is_not_here_is_told_before_anyone_works(folder: Path, tmp_path: Path, engine: str) -> None:
+    settings = Settings(PRESETS["walkcut"], model=str(tmp_path / "nowhere"), device="cpu")
+    with pytest.raises(InputError, match="nowhere"):
+        next(segment_files(jobs(folder, tmp_path / "out"), settings, engine))
 
 
 def test_the_command_takes_workers_and_batches(

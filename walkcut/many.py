@@ -23,6 +23,7 @@ from walkcut.engine import Function, Stage, stream
 from walkcut.errors import InputError
 from walkcut.files import Job, save
 from walkcut.images import read_image
+from walkcut.models import model_folder
 from walkcut.ncut import one_thread
 from walkcut.presets import Preset
 from walkcut.segmentation import Seen, cut, look
@@ -94,6 +95,7 @@ def segment_files(
     batch : int
         Pictures for one pass of the denoiser; of these, those of one size are looked at together.
     """
+    model_folder(settings.model)  # told here if it is not there: a worker would be started again and again
     on_gpu = find_device(settings.device).type == "cuda"
     cores = os.cpu_count() or 1
     if workers is None:
