@@ -224,7 +224,7 @@ def test_what_does_not_fit_is_refused() -> None:
 def test_scores_of_a_segmentation_by_kind_of_truth() -> None:
     tree = tree_of(PERFECT, 8)
     walk = Walk(torch.full((8, 8), 1 / 8), (1, 8))
-    found = SimpleNamespace(tree=tree, walk=walk, image=np.zeros((1, 8, 3), np.uint8))
+    found = SimpleNamespace(tree=tree, walk=walk, image=np.zeros((1, 8, 3), np.uint8), pixels="bilinear")
     assert hierarchy.leaf_pixels(found).tolist() == pixels_of(tree).tolist()
     scene = hierarchy.hierarchy_scores(found, {"instances": (INSTANCES,), "materials": (MATERIALS,)})
     assert scene == {

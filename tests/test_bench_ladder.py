@@ -52,7 +52,7 @@ def test_every_change_gives_a_segmentation_of_the_whole_picture(looker: Looker, 
     item = Item("picture", picture, {"materials": (TRUTH,)})
     methods = ablate.ablation(what, looker, thresholds=(0.5, 0.9))
     assert methods[0].name == ablate.USUAL
-    assert len({method.name for method in methods}) == len(methods) > 3
+    assert len({method.name for method in methods}) == len(methods) > 2
     usual = [result.labels for result in methods[0].run(item)]
     changed = 0
     for method in methods:

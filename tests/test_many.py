@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from walkcut import many
 from walkcut.backbone import load_backbone
 from walkcut.cli import main
 from walkcut.errors import InputError
-from walkcut.files import Job
+from walkcut.files import Job, finished
+from walkcut.images import read_image
 from walkcut.many import Settings, segment_files
 from walkcut.presets import PRESETS, Preset
 from walkcut.segmentation import segment
@@ -86,12 +88,14 @@ def test_a_batch_finds_the_same_segments(
 
 
 @pytest.mark.parametrize("graph", ["features", "direct"])
-def test_other_graphs_come_through_processes(folder: Path, tmp_path: Path, graph: str) -> None:
-    settings = Settings(Preset("other", graph=graph, criterion=0.9), device="cpu", grid=8)
-    for workers in (0, 1):
-        some = jobs(folder, tmp_path / str(workers))[:2]
-        assert [r.failure for r in segment_files(some, settings, workers=workers)] == ["", ""]
-    assert contents(tmp_path / "0") == contents(tmp_path / "1")
+def test_other_graphs_are_cut_as_segment_cuts_them(folder: Path, tmp_path: Path, graph: str) -> None:
+    preset = Preset("other", graph=graph, criterion=0.9)
+    (job, *_) = jobs(folder, tmp_path)
+    (report,) = segment_files([job], Settings(preset, device="cpu", grid=8))
+    expected = segment(read_image(job.path), load_backbone("dead-leaves", "cpu"), preset=preset, grid=8)
+    assert (report.failure, report.count) == ("", expected.count)
+    with Image.open(job.outputs[0]) as labels:
+        assert np.array_equal(np.asarray(labels), expected.labels)
 
 
 @pytest.mark.parametrize("batch", [1, 4])
@@ -132,13 +136,35 @@ def test_a_model_that_is_not_here_is_told_before_anyone_works(folder: Path, tmp_
         next(segment_files(jobs(folder, tmp_path / "out"), settings, engine))
 
 
-def test_the_command_takes_workers_and_batches(
-    folder: Path, alone: dict[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture
+def test_outputs_of_two_settings_are_never_taken_for_one_run(
+    folder: Path, settings: Settings, alone: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Killed between the files of a second run with other settings, what lies there belongs to no run."""
+    (job, *_) = jobs(folder, tmp_path)
+    list(segment_files([job], settings))
+    assert finished(job, settings.record())
+    other, put = replace(settings, seed=1), Path.replace
+
+    def killed(part: Path, output: Path) -> Path:
+        if output == job.outputs[1]:
+            raise KeyboardInterrupt
+        return put(part, output)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        list(segment_files([job], other))
+    monkeypatch.undo()
+    assert not finished(job, settings.record())
+    assert not finished(job, other.record())
+    list(segment_files([job], settings))
+    assert contents(tmp_path) == {name: data for name, data in alone.items() if name.startswith("a.")}
+
+
+def test_the_command_takes_batches(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     words = ["segment", str(folder), "--out", str(tmp_path), "--grid", str(GRID), "--device", "cpu"]
-    assert main([*words, "--workers", "1"]) == 0
-    assert contents(tmp_path) == alone
     assert main([*words, "--batch", "3"]) == 0
+    assert len(contents(tmp_path)) == 15
+    assert main([*words, "--workers", "2", "--engine", "local"]) == 0
     assert "5 of 5 were finished earlier" in capsys.readouterr().out
 
 
@@ -151,7 +177,7 @@ import os, signal, sys
 from functools import partial
 from pathlib import Path
 from test_many import GRID, jobs
-from walkcut import files, many
+from walkcut import many
 from walkcut.presets import PRESETS
 
 def make(settings):
@@ -159,13 +185,13 @@ def make(settings):
     def cut_or_die(pictures):
         mark = Path({str(tmp_path / "mark")!r})
         if pictures[0].job.path.stem == "c" and not mark.exists():
-            write = files._write
-            def last(path, content):
-                if path.name.endswith(".tree.json"):
+            replace = Path.replace
+            def last(part, output):
+                if output.name.endswith(".tree.json"):
                     mark.touch()
                     os.kill(os.getpid(), signal.SIGKILL)
-                write(path, content)
-            files._write = last
+                return replace(part, output)
+            Path.replace = last
         return cut(pictures)
     return cut_or_die
 

@@ -114,10 +114,29 @@ def finished(job: Job, settings: dict) -> bool:
 
 
 def save(job: Job, result: Segmentation, settings: dict) -> None:
-    """Write the three outputs, the tree last: where it is there, all are."""
+    """Write the three outputs, each whole or not at all, the tree last: where it is there, the others belong to it.
+
+    Raises
+    ------
+    InputError
+        If they cannot be written; what was there before is then still there.
+    """
     contents = _encode(result, image_size(job.path), {"picture": job.path.name, **settings})
-    for output, content in zip(job.outputs, contents, strict=True):
-        _write(output, content)
+    # one name for all runs: what a killed run left half written, the next writes anew
+    parts = [job.target.with_name(f".{job.target.name}{ending}.tmp") for ending in OUTPUTS]
+    try:
+        for part, content in zip(parts, contents, strict=True):
+            part.write_bytes(content)
+        job.outputs[-1].unlink(missing_ok=True)  # until it is there again, nothing says that the others are finished
+        for part, output in zip(parts, job.outputs, strict=True):
+            part.replace(output)
+    except OSError as error:
+        raise InputError(
+            f"{job.outputs[0]} cannot be written ({error.strerror}): make room or choose another --out."
+        ) from error
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)
 
 
 def _encode(result: Segmentation, size: tuple[int, int], settings: dict) -> tuple[bytes, bytes, bytes]:
@@ -145,18 +164,6 @@ def _png(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    part = path.with_name(f".walkcut-{os.getpid()}.tmp")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}): make room or choose another --out.") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def palette(count: int) -> np.ndarray:
