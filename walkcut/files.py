@@ -119,7 +119,7 @@ def save(job: Job, result: Segmentation, settings: dict) -> None:
     Raises
     ------
     InputError
-        If they cannot be written; what was there before is then still there.
+        If they cannot be written; where there is no room for them, what was there before stays.
     """
     contents = _encode(result, image_size(job.path), {"picture": job.path.name, **settings})
     # one name for all runs: what a killed run left half written, the next writes anew

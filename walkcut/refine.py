@@ -146,11 +146,11 @@ def walked(image: np.ndarray, masks: torch.Tensor, beta: float = BETA) -> torch.
     for number, segment in enumerate(present, start=1):
         held = own == segment
         seeds[held & (top >= np.median(top[held]))] = number
-    found = torch.zeros_like(masks)
     colours = rgb2lab(image)
     if len(present) == 1 or seeds.all() or not colours.std():  # nobody to meet, nowhere to go, or no edge to see
         return masks
     reached = random_walker(colours, seeds, beta, mode="bf", channel_axis=-1, return_full_prob=True)
+    found = torch.zeros_like(masks)
     found[torch.from_numpy(present)] = torch.from_numpy(reached).float()
     return found
 

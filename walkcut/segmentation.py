@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from walkcut.attention import Features, attend_batch, features
+from walkcut.attention import Features, attend_batch, observe
 from walkcut.backbone import Backbone, load_backbone
 from walkcut.images import check_image
 from walkcut.pixels import connected_parts, soft_membership, without_gaps
@@ -204,20 +204,22 @@ def look(
     noise = noise_for(chosen, backbone) if noise is None else noise
     options = {"grid": grid, "timesteps": timesteps, "seed": seed, "noise": noise}
     with _timed(timings, "attention"):
-        attention = attend_batch(backbone, images, **options)
-        with_features = chosen.graph == "features"
-        said = [features(backbone, image, **options) if with_features else None for image in images]
+        if chosen.graph == "features":
+            heard = [observe(backbone, image, **options) for image in images]
+        else:
+            heard = [(maps, None) for maps in attend_batch(backbone, images, **options)]
     with _timed(timings, "walk"):
-        walks = [walk_for(chosen, backbone, maps) for maps in attention]
+        walks = [walk_for(chosen, backbone, maps) for maps, _ in heard]
     timings = {stage: seconds / len(images) for stage, seconds in timings.items()}
     return [
         Seen(image, walk, chosen, _ceiling(chosen, backbone, walk.grid), values, timings)
-        for image, walk, values in zip(images, walks, said, strict=True)
+        for image, walk, (_, values) in zip(images, walks, heard, strict=True)
     ]
 
 
 def cut(seen: Seen) -> Segmentation:
     """The second half of `segment`: no denoiser is needed any more."""
+    stop = check_threshold(seen.preset.criterion)
     timings, walk = dict(seen.timings), seen.walk
     with _timed(timings, "cut"):
         tree = partition(graph_for(seen.preset, walk, seen.features), walk.grid)
@@ -225,7 +227,7 @@ def cut(seen: Seen) -> Segmentation:
     settings = {"ceiling": seen.ceiling, "pixels": seen.preset.pixels}
     found = Segmentation(seen.image, blank, patches, tree, walk, 0.0, timings, **settings)
     with _timed(timings, "pixels"):
-        return found.at(check_threshold(seen.preset.criterion))
+        return found.at(stop)
 
 
 def cut_walk(

@@ -37,24 +37,21 @@ def usual(look: Look) -> Segmentation:
     return cut_walk(look.image, look.backbone, look.walk())
 
 
+def by_preset(preset: Preset) -> Cut:
+    """All that a preset says; what it does not say is as usual."""
+    return lambda look: cut_walk(look.image, look.backbone, look.walk(preset), preset, look.features)
+
+
 def graphs(looker: Looker) -> dict[str, Cut]:
     """What is cut: graphs of the walk, of its rows, of features."""
     presets = {name: Preset(name, graph=name) for name in (*GRAPHS, "features") if name != "reversible"}
     presets["renormalised sub-walks"] = Preset("held", subwalk="renormalise")
-
-    def cut(preset: Preset) -> Cut:
-        return lambda look: cut_walk(look.image, look.backbone, look.walk(preset), preset, look.features)
-
-    return {name: cut(preset) for name, preset in presets.items()}
+    return {name: by_preset(preset) for name, preset in presets.items()}
 
 
 def steps(looker: Looker) -> dict[str, Cut]:
     """The walk takes k steps at once."""
-
-    def cut(chosen: Preset) -> Cut:
-        return lambda look: cut_walk(look.image, look.backbone, look.walk(chosen), chosen)
-
-    return {f"k={k}": cut(Preset("steps", steps=k)) for k in STEPS if k > 1}
+    return {f"k={k}": by_preset(Preset("steps", steps=k)) for k in STEPS if k > 1}
 
 
 def resolutions(looker: Looker) -> dict[str, Cut]:
@@ -105,20 +102,12 @@ def timesteps(looker: Looker) -> dict[str, Cut]:
 
 def priors(looker: Looker) -> dict[str, Cut]:
     """Width of the prior on distance, in shares of the picture; none at all."""
-
-    def cut(chosen: Preset) -> Cut:
-        return lambda look: cut_walk(look.image, look.backbone, look.walk(chosen), chosen)
-
-    return {f"sigma={s}" if s else "no prior": cut(Preset("prior", locality=s)) for s in PRIORS}
+    return {f"sigma={s}" if s else "no prior": by_preset(Preset("prior", locality=s)) for s in PRIORS}
 
 
 def pixels(looker: Looker) -> dict[str, Cut]:
     """How segments of patches become segments of pixels."""
-
-    def cut(chosen: Preset) -> Cut:
-        return lambda look: cut_walk(look.image, look.backbone, look.walk(chosen), chosen)
-
-    return {way: cut(Preset("pixels", pixels=way)) for way in PIXELS if way != find_preset(OURS).pixels}
+    return {way: by_preset(Preset("pixels", pixels=way)) for way in PIXELS if way != find_preset(OURS).pixels}
 
 
 ABLATIONS: dict[str, Callable[[Looker], dict[str, Cut]]] = {
