@@ -198,7 +198,7 @@ def make(settings):
 settings = many.Settings(PRESETS["walkcut"], device="cpu", grid=GRID)
 stages = [many.Stage(many._reader, 2, threads=True), many.Stage(partial(many._looker, settings)),
           many.Stage(partial(make, settings), 2)]
-work = jobs(Path({str(folder)!r}), Path({str(tmp_path / "out")!r}))
+work = jobs(Path({str(folder)!r}), Path(os.path.relpath({str(tmp_path / "out")!r})))  # seen from here
 reports = [one for group in many.stream([[job] for job in work], stages, "ray") for one in group]
 print([report.failure for report in reports])
 """

@@ -15,6 +15,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 from walkcut.errors import InputError
@@ -132,7 +133,8 @@ def _call(item: Any) -> Any:
 class _Made:
     """A stage's function as Ray Data calls it: on rows, in an actor that was made once."""
 
-    def __init__(self, make: Callable[[], Function]) -> None:
+    def __init__(self, make: Callable[[], Function], folder: Path) -> None:
+        os.chdir(folder)  # relative paths mean the same to everyone
         self.function = make()
 
     def __call__(self, row: dict) -> dict:
@@ -160,7 +162,7 @@ def _by_ray(items: list[Any], stages: Sequence[Stage]) -> Iterator[Any]:
     data = ray.data.from_items([{"item": [item]} for item in items], override_num_blocks=len(items))
     for stage in stages:
         workers = ray.data.ActorPoolStrategy(min_size=1, max_size=max(stage.workers, 1))
-        given = {"fn_constructor_args": (stage.make,), "num_gpus": stage.gpus or None}
+        given = {"fn_constructor_args": (stage.make, Path.cwd()), "num_gpus": stage.gpus or None}
         data = data.map(_Made, compute=workers, **given)
     try:
         for row in data.iter_rows():
