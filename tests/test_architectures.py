@@ -24,6 +24,7 @@ from walkcut.attention import attend, attend_batch, attend_heads, features, list
 from walkcut.backbone import Backbone, load_backbone
 from walkcut.bench.architectures import NETWORKS, network_config, random_backbone, vae_config
 from walkcut.errors import InputError
+from walkcut.models import MODELS
 from walkcut.segmentation import segment
 
 MILLIONS = {
@@ -54,6 +55,10 @@ def test_the_size_is_the_published_one(name: str) -> None:
     with torch.device("meta"):
         network = (SD3Transformer2DModel if "patch_size" in config else UNet2DConditionModel)(**config)
     assert sum(p.numel() for p in network.parameters()) / 1e6 == pytest.approx(MILLIONS[name], rel=0.01)
+
+
+def test_the_patch_is_the_listed_one(backbone: Backbone) -> None:
+    assert backbone.patch == MODELS[backbone.name].patch
 
 
 def test_rows_sum_to_one_on_every_grid(backbone: Backbone, picture: np.ndarray) -> None:

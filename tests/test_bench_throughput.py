@@ -37,7 +37,21 @@ def test_the_bare_pass_is_not_counted(tiny: Backbone, monkeypatch: pytest.Monkey
     assert record["pictures_per_second"] == pytest.approx(1 / 0.9, abs=1e-3)
     said = throughput.text(record)
     assert "1.11 pictures a second" in said
-    assert "25% longer" in said
+    shares = {line.split()[0]: line.split()[-1] for line in said.splitlines()[2:8]}
+    parts = {"VAE": "11.1%", "denoiser": "22.2%", "listening": "5.6%", "walk": "5.6%", "cut": "44.4%"}
+    assert shares == parts | {"pixels": "11.1%"}
+
+
+def test_processors_that_others_took_are_not_counted(tiny: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two seconds by the clock on the wall, this process worked for half a second."""
+    wall, busy = iter((10.0, 12.0)), iter((1.0, 1.5))
+    monkeypatch.setattr(throughput.time, "perf_counter", lambda: next(wall))
+    monkeypatch.setattr(throughput.time, "process_time", lambda: next(busy))
+    seconds = dict.fromkeys(throughput.STAGES, 0.1)
+    monkeypatch.setattr(throughput, "one_picture", lambda *given: given[-1].seconds.update(seconds))
+    record = throughput.throughput(tiny, "walkcut bench speed", pictures=1, grid=16)
+    assert record["processor_share"] == 0.25
+    assert "0.25 processors worked for it" in throughput.text(record)
 
 
 def test_the_command_runs_an_architecture_without_weights(

