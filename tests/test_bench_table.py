@@ -105,6 +105,13 @@ def test_every_published_row_has_a_source_and_a_command_that_exists() -> None:
     assert METHODS == roster.ROSTER
 
 
+def test_every_published_speed_names_its_work() -> None:
+    bibliography = (Path(__file__).parent.parent / "book" / "references.bib").read_text()
+    for row in table.published()["speeds"]:
+        assert f"{{{row['cite']}," in bibliography
+        assert row["pictures_per_second"] > 0
+
+
 def test_the_line_that_repeats_a_published_row_exists(tiny: Backbone) -> None:
     lines = set()
     for method in roster.roster(METHODS, toy_classes(), Looker(tiny, 16)):

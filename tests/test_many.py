@@ -136,6 +136,21 @@ def test_a_model_that_is_not_here_is_told_before_anyone_works(folder: Path, tmp_
         next(segment_files(jobs(folder, tmp_path / "out"), settings, engine))
 
 
+def test_several_denoisers_ask_for_ray(folder: Path, settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="2 denoisers side by side need the engine 'ray'"):
+        next(segment_files(jobs(folder, tmp_path), settings, lookers=2))
+
+
+def test_ray_is_asked_for_as_many_denoisers_as_lookers(
+    folder: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(many, "stream", lambda items, stages, engine: asked.append((stages, engine)) or [])
+    assert not list(segment_files(jobs(folder, tmp_path), settings, "ray", workers=5, lookers=3))
+    ((stages, engine),) = asked
+    assert ([stage.workers for stage in stages], engine) == ([many.READERS, 3, 5], "ray")
+
+
 def test_outputs_of_two_settings_are_never_taken_for_one_run(
     folder: Path, settings: Settings, alone: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,7 +186,7 @@ def test_the_command_takes_batches(folder: Path, tmp_path: Path, capsys: pytest.
 def test_ray_writes_the_same_bytes_also_when_a_worker_is_killed(
     folder: Path, alone: dict[str, bytes], tmp_path: Path
 ) -> None:
-    """Two workers cut; one is killed while it writes its first picture, before the last of the three files."""
+    """Two look and two cut; a cutter is killed while it writes its first picture, before the last of three files."""
     code = f"""
 import os, signal, sys
 from functools import partial
@@ -196,7 +211,7 @@ def make(settings):
     return cut_or_die
 
 settings = many.Settings(PRESETS["walkcut"], device="cpu", grid=GRID)
-stages = [many.Stage(many._reader, 2, threads=True), many.Stage(partial(many._looker, settings)),
+stages = [many.Stage(many._reader, 2, threads=True), many.Stage(partial(many._looker, settings), 2),
           many.Stage(partial(make, settings), 2)]
 work = jobs(Path({str(folder)!r}), Path(os.path.relpath({str(tmp_path / "out")!r})))  # seen from here
 reports = [one for group in many.stream([[job] for job in work], stages, "ray") for one in group]

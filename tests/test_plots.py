@@ -265,3 +265,24 @@ def test_interval_panels_side_by_side_share_their_rows() -> None:
     assert np.rint(right.containers[0].lines[0].get_ydata()).tolist() == [1]
     assert left.get_position().x1 < right.get_position().x0
     assert left.get_ylim() == right.get_ylim()
+
+
+def test_gantt_has_a_row_for_each_worker_and_a_bar_for_each_item() -> None:
+    bars = [("read", 0, 0.0, 1.0), ("read", 1, 1.0, 2.0), ("look", 0, 1.0, 3.0)]
+    figure = plots.gantt({"a chain": bars, "alone": bars[:1]}, "seconds")
+    top, bottom = figure.axes
+    assert [label.get_text() for label in top.get_yticklabels()] == ["read", "look"]
+    drawn = [(bar.get_x(), bar.get_width(), round(bar.get_y() + bar.get_height() / 2)) for bar in top.patches]
+    assert drawn == [(0, 1, 0), (1, 1, 0), (1, 2, 1)]
+    assert [text.get_text() for text in top.texts] == ["0", "1", "0"]
+    assert len({bar.get_facecolor() for bar in top.patches}) == 2
+    assert len(bottom.patches) == 1
+    assert bottom.get_xlabel() == "seconds"
+
+
+def test_tradeoff_writes_a_word_beside_each_point() -> None:
+    figure = plots.tradeoff({"dense": [(1, 2, "small"), (4, 8, "large")], "streamed": [(1, 9, "other")]}, "GiB", "s")
+    (axis,) = figure.axes
+    assert [line.get_xydata().tolist() for line in axis.lines] == [[[1, 2], [4, 8]], [[1, 9]]]
+    assert {text.get_text(): text.xy for text in axis.texts} == {"small": (1, 2), "large": (4, 8), "other": (1, 9)}
+    assert (axis.get_xscale(), axis.get_yscale()) == ("log", "log")

@@ -121,6 +121,8 @@ def _add_segment(subparsers: argparse._SubParsersAction) -> None:
     wanted = "processes that cut while the denoiser looks; default: half the cores beside a GPU, else none"
     parser.add_argument("--workers", type=partial(_whole, low=0), metavar="N", help=wanted)
     parser.add_argument("--engine", choices=ENGINES, default="local", help="default: local; ray spreads over a cluster")
+    wanted = "denoisers that look side by side, each on a GPU of its own; needs --engine ray; default: 1"
+    parser.add_argument("--lookers", type=partial(_whole, low=1), default=1, metavar="N", help=wanted)
     _add_device_and_seed(parser)
     parser.set_defaults(run=run_segment)
 
@@ -247,7 +249,8 @@ def _segment_all(jobs: list[Job], arguments: argparse.Namespace, progress: bool)
         jobs = waiting
     failures = []
     with tqdm(total=len(jobs), desc="segmenting", unit="picture", disable=not (progress and jobs)) as bar:
-        for report in segment_files(jobs, settings, arguments.engine, arguments.workers, arguments.batch):
+        several = {name: getattr(arguments, name) for name in ("engine", "workers", "batch", "lookers")}
+        for report in segment_files(jobs, settings, **several):
             if report.failure:
                 failures.append(report.failure)
             else:

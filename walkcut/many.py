@@ -79,7 +79,12 @@ class Report:
 
 
 def segment_files(
-    jobs: Sequence[Job], settings: Settings, engine: str = "local", workers: int | None = None, batch: int = 1
+    jobs: Sequence[Job],
+    settings: Settings,
+    engine: str = "local",
+    workers: int | None = None,
+    batch: int = 1,
+    lookers: int = 1,
 ) -> Iterator[Report]:
     """Segment pictures and write the results, see `walkcut.files`; reports come in the order of the jobs.
 
@@ -94,7 +99,16 @@ def segment_files(
         beside a GPU; 0 where the denoiser itself needs the processor; with Ray, as many as this machine has cores.
     batch : int
         Pictures for one pass of the denoiser; of these, those of one size are looked at together.
+    lookers : int
+        Denoisers that look side by side; beside GPUs each has one of its own. More than one asks for Ray.
+
+    Raises
+    ------
+    InputError
+        For a model that is not here, an unknown engine, or several lookers without Ray.
     """
+    if lookers > 1 and engine != "ray":
+        raise InputError(f"{lookers} denoisers side by side need the engine 'ray': it gives a GPU to each of them.")
     model_folder(settings.model)  # told here if it is not there: a worker would be started again and again
     on_gpu = find_device(settings.device).type == "cuda"
     cores = os.cpu_count() or 1
@@ -102,7 +116,7 @@ def segment_files(
         workers = cores if engine == "ray" else cores // 2 * on_gpu
     stages = [
         Stage(_reader, READERS, threads=True),
-        Stage(partial(_looker, settings), gpus=float(on_gpu)),
+        Stage(partial(_looker, settings), lookers * (engine == "ray"), gpus=float(on_gpu)),
         Stage(partial(_cutter, settings), workers),
     ]
     for reports in stream([jobs[i : i + batch] for i in range(0, len(jobs), batch)], stages, engine):

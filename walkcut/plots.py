@@ -628,3 +628,43 @@ def interval_panels(
         }
         figure.legend(handles.values(), handles.keys(), fontsize=8, ncols=2, loc="outside lower center")
     return figure
+
+
+def gantt(panels: Mapping[str, Sequence[tuple[str, int, float, float]]], xlabel: str) -> Figure:
+    """Who works at what, and when: a bar for each (worker, item, start, end), in the colour of its item.
+
+    Parameters
+    ----------
+    panels : mapping of title to bars
+        Below one another, on one axis of time; a worker's row stands where it is first named.
+    xlabel : str
+    """
+    rows = [list(dict.fromkeys(worker for worker, *_ in bars)) for bars in panels.values()]
+    heights = [len(workers) + 1 for workers in rows]
+    shape = {"height_ratios": heights, "figsize": (7, 0.32 * sum(heights) + 0.5)}
+    figure, axes = plt.subplots(len(panels), sharex=True, squeeze=False, layout="constrained", **shape)
+    for axis, (title, bars), workers in zip(axes.flat, panels.items(), rows, strict=True):
+        for worker, item, start, end in bars:
+            colour, y = OKABE_ITO[item % 6], workers.index(worker)
+            axis.barh(y, end - start, left=start, height=0.8, color=colour, edgecolor="white")
+            axis.text((start + end) / 2, y, str(item), ha="center", va="center", fontsize=9, color="white",
+                      bbox={"boxstyle": "round,pad=0.1", "fc": "black", "ec": "none", "alpha": 0.55})  # fmt: skip
+        axis.set(yticks=range(len(workers)), yticklabels=workers, ylim=(len(workers) - 0.5, -0.5))
+        axis.set_title(title, fontsize=10, loc="left")
+        axis.grid(alpha=0.3, axis="x")
+        axis.set_axisbelow(True)
+    axes[-1, 0].set_xlabel(xlabel)
+    return figure
+
+
+def tradeoff(lines: Mapping[str, Sequence[tuple[float, float, str]]], xlabel: str, ylabel: str) -> Figure:
+    """`curves` on logarithmic axes, with a word beside each point (x, y, word)."""
+    figure, axis = plt.subplots(figsize=(6.4, 4), layout="constrained")
+    curves({name: ([x for x, *_ in line], [y for _, y, _ in line]) for name, line in lines.items()},
+           xlabel, ylabel, axis, logy=True)  # fmt: skip
+    axis.set_xscale("log")
+    for line in lines.values():
+        for x, y, word in line:
+            axis.annotate(word, (x, y), (6, -3), textcoords="offset points", fontsize=8)
+    axis.margins(x=0.18)
+    return figure

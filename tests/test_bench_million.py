@@ -1,0 +1,54 @@
+"""A page of arithmetic for a million pictures: checked on paper."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from walkcut.backbone import Backbone
+from walkcut.bench import million
+from walkcut.bench.table import published
+from walkcut.errors import InputError
+
+
+def test_hours_cost_machines_and_cores() -> None:
+    told = million.page({"two a second": 2.0, "nobody knows": None}, cut=1.4, days=2, price=3)
+    # 500,000 s are 138.9 hours, 5.8 days: three machines; 2.8 cores cut as fast
+    assert told.rows[0] == ["two a second", "2.00", "139", "417", "3", "3"]
+    assert told.rows[1] == ["nobody knows", "-", "-", "-", "-", "-"]
+    assert told.head[4] == "machines for 2 days"
+
+
+def test_no_price_is_invented() -> None:
+    ((*_, cost, _, _),) = million.page({"one": 1.0}, cut=1, days=7).rows
+    assert cost == "278 x your price"
+
+
+@pytest.mark.parametrize(("days", "price"), [(0, 1), (-1, None), (7, -2), (float("nan"), 1)])
+def test_a_page_asks_for_sense(days: float, price: float | None) -> None:
+    with pytest.raises(InputError, match="days above 0"):
+        million.page({"one": 1.0}, 1, days, price)
+
+
+def test_rates_are_read_or_their_command_is_told(tmp_path: Path) -> None:
+    seconds = {"VAE": 0.1, "denoiser": 9.0, "capture": 0.2, "walk": 0.1, "cut": 9.0, "pixels": 9.0}
+    record = {"command": "walkcut bench speed", "gpu": None, "processor": "a processor", "seconds": seconds}
+    (tmp_path / "speed-dead-leaves.json").write_text(json.dumps(record))
+    found = million.rates(tmp_path, ("dead-leaves", "sd-1.4"))
+    assert found["`walkcut bench speed`, a processor"] == pytest.approx(2.5)
+    (missing,) = [name for name, rate in found.items() if rate is None]
+    assert missing == "not run yet: `walkcut bench speed --model sd-1.4 --random-weights --device cuda`"
+    assert len(found) == 2 + len(published()["speeds"])
+
+
+def test_a_picture_goes_from_file_to_files(tiny: Backbone, two_halves: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "halves.png"
+    Image.fromarray(two_halves).save(path)
+    seconds, sizes = million.measure([path, path], tmp_path, tiny, grid=16)
+    assert seconds.shape == (2, 3)
+    assert (seconds > 0).all()
+    assert sizes == {
+        ending: (tmp_path / f"halves.{ending}").stat().st_size for ending in ("labels.png", "overlay.png", "tree.json")
+    }

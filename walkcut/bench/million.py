@@ -1,0 +1,95 @@
+"""What a million pictures take: a page of arithmetic, from measured numbers and a price that the reader has."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from walkcut.backbone import Backbone
+from walkcut.bench.table import NOT_RUN, Table, published
+from walkcut.errors import InputError
+from walkcut.files import Job, save
+from walkcut.images import read_image
+from walkcut.segmentation import segment
+
+MILLION = 10**6
+LOOKS = ("VAE", "capture", "walk")  # stages of `walkcut.bench.throughput` that are over before the cut
+
+
+def measure(
+    paths: Sequence[Path], out: Path, backbone: Backbone, grid: int = 64
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Take each picture from its file to the three files of its results, one after another.
+
+    Returns
+    -------
+    seconds : float64 (pictures, 3)
+        To read; to look, which ends with the walk; to cut and write.
+    sizes : dict of str to float
+        Mean bytes of each kind of result, by the ending of its name.
+    """
+    seconds, sizes = [], {}
+    for path in paths:
+        start = time.perf_counter()
+        image = read_image(path)
+        read = time.perf_counter()
+        found = segment(image, backbone, grid=grid)
+        job, cut = Job(path, out / path.stem), time.perf_counter()
+        save(job, found, {})
+        took = found.timings
+        after = took["cut"] + took["pixels"] + time.perf_counter() - cut
+        seconds.append((read - start, took["attention"] + took["walk"], after))
+        for output in job.outputs:
+            sizes.setdefault(output.name.removeprefix(path.stem + "."), []).append(output.stat().st_size)
+    return np.array(seconds), {ending: float(np.mean(found)) for ending, found in sizes.items()}
+
+
+def rates(folder: Path, models: Sequence[str]) -> dict[str, float | None]:
+    """Pictures a second that denoisers look at, by what tells so.
+
+    From `speed-MODEL.json` in a folder of results, written by `walkcut bench speed`: None where it is not there, with
+    the command that makes it. Then whole methods as their authors report them.
+    """
+    found: dict[str, float | None] = {}
+    for model in models:
+        path = folder / f"speed-{model}.json"
+        if path.is_file():
+            record = json.loads(path.read_text())
+            made = f"`{record['command']}`, {record['gpu'] or record['processor']}"
+            found[made] = 1 / sum(record["seconds"][stage] for stage in LOOKS)
+        else:
+            command = f"walkcut bench speed --model {model} --random-weights --device cuda"
+            found[f"{NOT_RUN}: `{command}`"] = None
+    return found | {f"{row['method']}, as reported": row["pictures_per_second"] for row in published()["speeds"]}
+
+
+def page(given: Mapping[str, float | None], cut: float, days: float, price: float | None = None) -> Table:
+    """Hours, cost, machines and cores for a million pictures.
+
+    Parameters
+    ----------
+    given : mapping of name to pictures a second, or None where that is not known
+    cut : float
+        Seconds in which a core cuts a picture.
+    days : float
+        That there are.
+    price : float, optional
+        Of a machine for an hour; without one, the cost stays a formula.
+    """
+    if not days > 0 or (price is not None and not price >= 0):
+        raise InputError(f"A page needs days above 0 and a price of at least 0, not {days} and {price}.")
+    rows = []
+    for name, rate in given.items():
+        if rate is None:
+            rows.append([name, *5 * ["-"]])
+            continue
+        hours = MILLION / rate / 3600
+        cost = f"{hours:,.0f} x your price" if price is None else f"{hours * price:,.0f}"
+        machines, cores = (f"{math.ceil(need):,}" for need in (hours / 24 / days, rate * cut))
+        rows.append([name, f"{rate:.2f}", f"{hours:,.0f}", cost, machines, cores])
+    return Table(["", "pictures a second", "hours", "cost", f"machines for {days:g} days", "cores that cut"], rows)
