@@ -14,7 +14,7 @@ from walkcut.errors import InputError
 
 
 def test_hours_cost_machines_and_cores() -> None:
-    told = million.page({"two a second": 2.0, "nobody knows": None}, cut=1.4, days=2, price=3)
+    told = million.page({"two a second": 2.0, "nobody knows": None}, seconds=1.4, days=2, price=3)
     # 500,000 s are 138.9 hours, 5.8 days: three machines; 2.8 cores cut as fast
     assert told.rows[0] == ["two a second", "2.00", "139", "417", "3", "3"]
     assert told.rows[1] == ["nobody knows", "-", "-", "-", "-", "-"]
@@ -22,7 +22,7 @@ def test_hours_cost_machines_and_cores() -> None:
 
 
 def test_no_price_is_invented() -> None:
-    ((*_, cost, _, _),) = million.page({"one": 1.0}, cut=1, days=7).rows
+    ((*_, cost, _, _),) = million.page({"one": 1.0}, seconds=1, days=7).rows
     assert cost == "278 x your price"
 
 

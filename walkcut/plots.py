@@ -660,9 +660,8 @@ def gantt(panels: Mapping[str, Sequence[tuple[str, int, float, float]]], xlabel:
 def tradeoff(lines: Mapping[str, Sequence[tuple[float, float, str]]], xlabel: str, ylabel: str) -> Figure:
     """`curves` on logarithmic axes, with a word beside each point (x, y, word)."""
     figure, axis = plt.subplots(figsize=(6.4, 4), layout="constrained")
-    curves({name: ([x for x, *_ in line], [y for _, y, _ in line]) for name, line in lines.items()},
-           xlabel, ylabel, axis, logy=True)  # fmt: skip
-    axis.set_xscale("log")
+    plain = {name: ([x for x, *_ in line], [y for _, y, _ in line]) for name, line in lines.items()}
+    curves(plain, xlabel, ylabel, axis, logx=True, logy=True)
     for line in lines.values():
         for x, y, word in line:
             axis.annotate(word, (x, y), (6, -3), textcoords="offset points", fontsize=8)

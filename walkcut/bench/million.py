@@ -15,7 +15,8 @@ from walkcut.bench.table import NOT_RUN, Table, published
 from walkcut.errors import InputError
 from walkcut.files import Job, save
 from walkcut.images import read_image
-from walkcut.segmentation import segment
+from walkcut.many import _one_thread
+from walkcut.segmentation import cut, look
 
 MILLION = 10**6
 LOOKS = ("VAE", "capture", "walk")  # stages of `walkcut.bench.throughput` that are over before the cut
@@ -29,21 +30,22 @@ def measure(
     Returns
     -------
     seconds : float64 (pictures, 3)
-        To read; to look, which ends with the walk; to cut and write.
+        To read; to look, which ends with the walk; to cut and write, on one thread.
     sizes : dict of str to float
         Mean bytes of each kind of result, by the ending of its name.
     """
     seconds, sizes = [], {}
     for path in paths:
-        start = time.perf_counter()
+        ticks = [time.perf_counter()]
         image = read_image(path)
-        read = time.perf_counter()
-        found = segment(image, backbone, grid=grid)
-        job, cut = Job(path, out / path.stem), time.perf_counter()
-        save(job, found, {})
-        took = found.timings
-        after = took["cut"] + took["pixels"] + time.perf_counter() - cut
-        seconds.append((read - start, took["attention"] + took["walk"], after))
+        ticks.append(time.perf_counter())
+        (seen,) = look([image], backbone, grid=grid)
+        ticks.append(time.perf_counter())
+        job = Job(path, out / path.stem)
+        with _one_thread():
+            save(job, cut(seen), {})
+        ticks.append(time.perf_counter())
+        seconds.append(np.diff(ticks))
         for output in job.outputs:
             sizes.setdefault(output.name.removeprefix(path.stem + "."), []).append(output.stat().st_size)
     return np.array(seconds), {ending: float(np.mean(found)) for ending, found in sizes.items()}
@@ -68,14 +70,14 @@ def rates(folder: Path, models: Sequence[str]) -> dict[str, float | None]:
     return found | {f"{row['method']}, as reported": row["pictures_per_second"] for row in published()["speeds"]}
 
 
-def page(given: Mapping[str, float | None], cut: float, days: float, price: float | None = None) -> Table:
+def page(given: Mapping[str, float | None], seconds: float, days: float, price: float | None = None) -> Table:
     """Hours, cost, machines and cores for a million pictures.
 
     Parameters
     ----------
     given : mapping of name to pictures a second, or None where that is not known
-    cut : float
-        Seconds in which a core cuts a picture.
+    seconds : float
+        In which a core cuts a picture and writes what it found.
     days : float
         That there are.
     price : float, optional
@@ -90,6 +92,6 @@ def page(given: Mapping[str, float | None], cut: float, days: float, price: floa
             continue
         hours = MILLION / rate / 3600
         cost = f"{hours:,.0f} x your price" if price is None else f"{hours * price:,.0f}"
-        machines, cores = (f"{math.ceil(need):,}" for need in (hours / 24 / days, rate * cut))
+        machines, cores = (f"{math.ceil(need):,}" for need in (hours / 24 / days, rate * seconds))
         rows.append([name, f"{rate:.2f}", f"{hours:,.0f}", cost, machines, cores])
     return Table(["", "pictures a second", "hours", "cost", f"machines for {days:g} days", "cores that cut"], rows)
