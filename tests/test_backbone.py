@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -117,6 +119,18 @@ def test_a_stable_diffusion_in_diffusers_format(stable_model: Path, two_halves: 
         expected = vae.encode(pixels).latent_dist.mode() * vae.config.scaling_factor
     torch.testing.assert_close(latent, expected)
     assert backbone.denoise(latent, 10).shape == latent.shape
+
+
+def test_other_libraries_keep_quiet_while_weights_load(stable_model: Path) -> None:
+    """In a process of its own: what has been told once is not told again."""
+    code = f"""
+from transformers.utils import logging
+from walkcut.backbone import load_backbone
+load_backbone({str(stable_model)!r}, "cpu")
+print(logging.is_progress_bar_enabled(), logging.get_verbosity() == logging.WARNING)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("True True\n", "")
 
 
 def test_the_empty_prompt_is_what_the_text_encoder_makes_of_it(stable_model: Path) -> None:

@@ -8,7 +8,9 @@ noise or velocity; from 3 on a transformer predicts the velocity of a straight f
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -293,14 +295,15 @@ def _read_pipeline(
     """A Stable Diffusion, its prompt encoded once and the text encoders let go; damage raises whatever it raises."""
     half = any(folder.rglob("*.fp16.safetensors"))
     index = json.loads((folder / "model_index.json").read_text())
-    pipeline = DiffusionPipeline.from_pretrained(
-        folder,
-        torch_dtype=dtype,
-        variant="fp16" if half else None,
-        local_files_only=True,
-        use_safetensors=True,
-        **{part: None for part in LEFT_OUT if part in index},
-    )
+    with _quiet():
+        pipeline = DiffusionPipeline.from_pretrained(
+            folder,
+            torch_dtype=dtype,
+            variant="fp16" if half else None,
+            local_files_only=True,
+            use_safetensors=True,
+            **{part: None for part in LEFT_OUT if part in index},
+        )
     network = pipeline.transformer if "transformer" in index else pipeline.unet
     home = torch.device("cpu") if offload else device
     context, pooled = _encoded(pipeline.to(home), prompt)
@@ -319,6 +322,27 @@ def _read_pipeline(
         spans=_spans(pipeline.tokenizer, prompt),
         **_readout(folder),
     )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars and remarks of other libraries in the block: in a notebook they would stand on the page."""
+    from diffusers.utils import logging as of_diffusers
+    from transformers.utils import logging as of_transformers
+
+    before = {of: (of.get_verbosity(), of.is_progress_bar_enabled()) for of in (of_diffusers, of_transformers)}
+    for of in before:
+        of.set_verbosity_error()
+        of.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        for of, (verbosity, bars) in before.items():
+            of.set_verbosity(verbosity)
+            if bars:
+                of.enable_progress_bar()
 
 
 def _spans(tokenizer: CLIPTokenizer, prompt: str) -> dict[str, tuple[int, ...]]:
