@@ -40,9 +40,9 @@ ORDER = [
         "presets",
     ),
     *("ncut", "tree", "threshold", "words"),
-    *("segmentation", "files", "many", "bench", "train", "plots", "widgets", "cli"),
+    *("segmentation", "files", "many", "bench", "train", "exercises", "plots", "widgets", "cli"),
 ]
-OUTER = {"bench", "train", "plots", "widgets", "cli"}  # rooms that the package's front door does not open
+OUTER = {"bench", "train", "exercises", "plots", "widgets", "cli"}  # rooms that the package's front door does not open
 SKIPPED = {"_build", "build", "dist", "__pycache__", "mathjax", "weights", "samples"}
 TEXT = {".py", ".md", ".toml", ".yml", ".yaml", ".cff", ".txt", ".ipynb", ".json", ".bib", ".js", ".css", ".csv", ""}
 
