@@ -21,6 +21,8 @@ BLOCK = 2**22  # numbers held at once
 def from_rows(walk: Walk, measure: str = "cosine") -> LowRank:
     """Patches are alike if walkers from them go to the same places: W = F F^T, never multiplied out.
 
+    Equations `eq-graphs-rows` and `eq-graphs-cosine` of the book.
+
     Parameters
     ----------
     walk : Walk
@@ -37,6 +39,8 @@ def from_rows(walk: Walk, measure: str = "cosine") -> LowRank:
 
 def from_features(features: Features | torch.Tensor, alpha: float = 10.0) -> Graph:
     """max(cosine, 0)^alpha of features, as DiffCut takes it (Couairon et al. 2024).
+
+    Equation `eq-graphs-features` of the book.
 
     Features at more than a right angle count as unlike, weight 0, before the power is taken: no power, odd, even or
     fractional, then turns unlike into alike. A patch without features (length 0) is like none but itself.
@@ -93,6 +97,8 @@ def _entropy(rows: torch.Tensor) -> torch.Tensor:
 
 def from_divergence(walk: Walk, scale: float | None = None) -> Graph:
     """exp(-JS / s) of rows of P, with s the median divergence of two different patches unless told otherwise.
+
+    Equation `eq-graphs-js` of the book.
 
     A divergence is 0 for patches that are alike, so it takes a kernel to make it a weight.
     """

@@ -131,7 +131,7 @@ def queries_and_keys(
 
 
 def head_attention(attn: Attention, hidden: torch.Tensor, sharpness: float = 1.0) -> Iterator[torch.Tensor]:
-    """Yield each head's A, float32 (n, n), see `queries_and_keys`."""
+    """Yield each head's A, float32 (n, n), see `queries_and_keys`. Equation `eq-att-softmax` of the book."""
     for query, key in queries_and_keys(attn, hidden, sharpness):
         yield torch.softmax(query @ key.T, dim=-1)
 
@@ -225,6 +225,8 @@ def attend(
     noise: str = "forward",
 ) -> AttentionMaps:
     """Show the denoiser a noisy picture and record where its patches look.
+
+    Equation `eq-att-mean` of the book.
 
     Parameters
     ----------

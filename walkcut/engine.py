@@ -54,6 +54,8 @@ class Stage:
 def stream(items: Iterable[Any], stages: Sequence[Stage], engine: str = "local") -> Iterator[Any]:
     """Every item's result of the last stage, in the order of the items.
 
+    Equation `eq-scale-recursion` of the book.
+
     Parameters
     ----------
     items : iterable

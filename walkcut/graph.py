@@ -98,11 +98,17 @@ class Graph:
         return self.W @ v.to(self.W)
 
     def subgraph(self, index: torch.Tensor) -> Graph:
-        """The graph among the nodes `index` (m,) alone: what leads out of them is forgotten."""
+        """The graph among the nodes `index` (m,) alone: what leads out of them is forgotten.
+
+        Equation `eq-tree-restrict` of the book.
+        """
         return self._trusted(self.W.index_select(0, index).index_select(1, index))
 
     def inside(self, order: torch.Tensor) -> torch.Tensor:
-        """Adding node i to S turns its edges to S from cut into inside: w_ii + 2 sum over j before i of w_ij."""
+        """Adding node i to S turns its edges to S from cut into inside: w_ii + 2 sum over j before i of w_ij.
+
+        Equation `eq-ncut-sweep` of the book.
+        """
         return torch.cumsum((self.W.diagonal().double() + 2 * self._before(order))[order], 0)
 
     def _before(self, order: torch.Tensor) -> torch.Tensor:
@@ -187,7 +193,7 @@ class LowRank:
         return LowRank(self.F.index_select(0, index))
 
     def inside(self, order: torch.Tensor) -> torch.Tensor:
-        """|s|^2 with s the running sum of features: O(n d)."""
+        """|s|^2 with s the running sum of features: O(n d). Equation `eq-graphs-sweep` of the book."""
         total = torch.zeros(self.F.shape[1], dtype=torch.float64, device=self.F.device)
         inside = []
         for rows in self.F.index_select(0, order).split(ROWS):

@@ -65,6 +65,8 @@ class Eigenpair(NamedTuple):
     def degenerate(self) -> bool:
         """Whether the next eigenvector is too near to tell apart: this one is a mixture, and its split one of several.
 
+        Equation `eq-ncut-angle` of the book.
+
         By the sin-theta theorem (Davis & Kahan 1970) the angle to the true one is at most about residual / gap: here
         it may pass 30 degrees.
         """
@@ -98,6 +100,8 @@ class Split:
 def ncut(graph: Affinity, mask: torch.Tensor) -> float:
     """NCut of the nodes in `mask` (n,) bool against the rest; a side of no volume escapes with probability 0.
 
+    Equations `eq-ncut-definition` and `eq-ncut-escape` of the book.
+
     On a directed graph cut(S, S') and cut(S', S) differ, and each is divided by the volume of the side it leaves.
     """
     side = torch.as_tensor(mask).to(graph.degrees.device).bool()
@@ -116,6 +120,8 @@ def ncut(graph: Affinity, mask: torch.Tensor) -> float:
 
 def second_eigenvector(graph: Affinity, tolerance: float = 1e-4, seed: int = 0, twins: bool = True) -> Eigenpair:
     """The relaxed problem (D - W) y = lambda D y (Shi & Malik 2000, equation 11).
+
+    Equations `eq-ncut-relaxed` and `eq-ncut-symmetric` of the book.
 
     With x the eigenvector of the second largest eigenvalue of D^-1/2 W D^-1/2, y = D^-1/2 x. The largest is known,
     D^1/2 1, and is deflated. For a directed graph y is the second right eigenvector of D^-1 W, its real part where it
@@ -254,6 +260,8 @@ def _sign(y: torch.Tensor) -> float:
 
 def best_split(graph: Affinity, values: torch.Tensor) -> Split:
     """The best of all n - 1 splits of the nodes sorted by `values` (n,), exactly.
+
+    Equation `eq-ncut-sweep` of the book.
 
     One pass over the weights gives what lies inside every prefix S of the order, and the rest is arithmetic:
     cut(S, S') = vol(S) - inside(S).

@@ -29,6 +29,8 @@ def views(
 ) -> list[View]:
     """The noisy latents at which the denoiser is to look.
 
+    Equation `eq-att-forward` of the book.
+
     Parameters
     ----------
     backbone : Backbone
@@ -69,7 +71,10 @@ def _on_the_path(backbone: Backbone, latent: torch.Tensor, timesteps: Sequence[i
 
 @torch.inference_mode()
 def invert(backbone: Backbone, latent: torch.Tensor, steps: int = STEPS) -> torch.Tensor:
-    """The noise from which the denoiser would draw this latent, deterministically."""
+    """The noise from which the denoiser would draw this latent, deterministically.
+
+    Equation `eq-att-ddim` of the book.
+    """
     if backbone.flow:
         sigmas = _sigmas(backbone, steps)[::-1]
         for sigma, after in itertools.pairwise(sigmas):

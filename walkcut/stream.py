@@ -92,7 +92,7 @@ class StreamedWalk:
             yield slice(start, start + len(part)), self._fill(P[: len(part)], scores[: len(part)], part)
 
     def expect(self, v: torch.Tensor, k: int = 1) -> torch.Tensor:
-        """P^k v, float64, for v (n,) or (n, c): k passes."""
+        """P^k v, float64, for v (n,) or (n, c): k passes. Equation `eq-graphs-stream` of the book."""
         v = self._vector(v)
         for _ in range(check_steps(k)):
             v = torch.cat([P @ v.float() for _, P in self.blocks()]).double()
@@ -135,7 +135,10 @@ class StreamedWalk:
         return Stationary(law.to(self.heads[0].key.device), residual, False, error)
 
     def reversible(self) -> StreamedGraph:
-        """W = (diag(pi) P + P^T diag(pi)) / 2, see `walkcut.walk.Walk.reversible`."""
+        """W = (diag(pi) P + P^T diag(pi)) / 2, see `walkcut.walk.Walk.reversible`.
+
+        Equation `eq-graphs-reversible` of the book.
+        """
         found = self.stationary()
         if not found.error < 1e-3:
             warnings.warn(

@@ -105,6 +105,8 @@ def best_pruning(
 ) -> tuple[np.ndarray, float]:
     """The pruning with the largest sum of `segment` over its segments plus `split` over its splits, exactly.
 
+    Equation `eq-stop-best` of the book.
+
     From the leaves to the root, the best of a node is the better of two: to leave it whole, or to split it and take the
     best of its sides.
 
@@ -137,6 +139,8 @@ def best_pruning(
 def half_life(tree: PartitionTree, ceiling: float = MEMORYLESS, walk: Walk | None = None) -> Pruning:
     """Keep a split whose memory lives for a step, and twice as long as memory lives where there is nothing to see.
 
+    Equation `eq-stop-half-life` of the book.
+
     Look at the two sides of a split as a chain of two states, escape probabilities a and b. Its second eigenvalue is
     1 - a - b = 1 - NCut: what a walker's side now tells about its side after n steps decays as (1 - NCut)^n. Half of it
     is left after log(1/2) / log(1 - NCut) steps, its half-life.
@@ -154,6 +158,8 @@ def half_life(tree: PartitionTree, ceiling: float = MEMORYLESS, walk: Walk | Non
 def largest_gap(tree: PartitionTree, ceiling: float = MEMORYLESS, walk: Walk | None = None) -> Pruning:
     """Stop below the widest gap between neighbouring values of NCut, the ceiling included; the lowest of equal gaps.
 
+    Equation `eq-stop-gap` of the book.
+
     At least one split is taken where any is below the ceiling, as with the eigengap; score: the width of the gap.
     """
     values = np.unique(tree.needed())
@@ -167,6 +173,8 @@ def largest_gap(tree: PartitionTree, ceiling: float = MEMORYLESS, walk: Walk | N
 
 def eigengap(tree: PartitionTree, ceiling: float = MEMORYLESS, walk: Walk | None = None) -> Pruning:
     """As many segments k >= 2 as make the relative eigengap largest:
+
+    Equation `eq-stop-eigengap` of the book.
 
         (lambda_{k+1} - m_k) / (m_k + 1e-6),    m_k = mean of lambda_1 .. lambda_k
 
@@ -205,6 +213,8 @@ def smallest_eigenvalues(graph: Affinity, count: int) -> np.ndarray:
 
 def stability(tree: PartitionTree, ceiling: float = MEMORYLESS, walk: Walk | None = None, time: int = 1) -> Pruning:
     """Markov stability at one time, the best of all prunings.
+
+    Equation `eq-stop-stability` of the book.
 
     A segmentation is good if a stationary walker is found in the same segment `time` steps later more often than
     chance would have it:
@@ -246,6 +256,8 @@ def stay(tree: PartitionTree, walk: Walk | None, time: int) -> np.ndarray:
 def map_equation(tree: PartitionTree, ceiling: float = MEMORYLESS, walk: Walk | None = None) -> Pruning:
     """The pruning whose nested codebooks describe a step of the walk in the fewest bits.
 
+    Equation `eq-stop-nested` of the book.
+
         L = sum over kept splits of   plogp(q + sum_c q_c) - plogp(q) - sum_c plogp(q_c)
           + sum over segments of      plogp(q + p) - plogp(q) - sum over patches of plogp(p_a)
 
@@ -275,6 +287,8 @@ def codebooks(tree: PartitionTree, leave: np.ndarray) -> tuple[np.ndarray, np.nd
 
 def region_map(tree: PartitionTree, ceiling: float = MEMORYLESS, walk: Walk | None = None) -> Pruning:
     """The map equation, region by region: does a split shorten the description of the walk inside its region?
+
+    Equation `eq-stop-map` of the book.
 
     The region's own chain, the one that was cut, with sides of shares v and 1 - v and a flow f each way between them,
     costs one codebook less than two, and an index, by
@@ -318,6 +332,8 @@ CRITERIA: dict[str, Criterion] = {
 
 def blank_ncut(grid: Grid, locality: float | None) -> float:
     """NCut of the best cut of a walk that knows nothing but the prior on distance: 1 without a prior.
+
+    Equation `eq-walk-ceiling` of the book.
 
     Its transition matrix is a product of one walk along each side of the grid, so the best cut lies across the longer
     side, and the walk along that side has the same NCut.

@@ -76,7 +76,10 @@ class PartitionTree:
         return len(self.start)
 
     def needed(self) -> np.ndarray:
-        """(nodes,) float64: the threshold from which on a node is split, the largest NCut on its path from the root."""
+        """(nodes,) float64: the threshold from which on a node is split, the largest NCut on its path from the root.
+
+        Equation `eq-tree-needed` of the book.
+        """
         needed = self.ncut.copy()
         for node in np.flatnonzero(self.left >= 0):  # parents come first
             for child in (self.left[node], self.right[node]):
@@ -115,6 +118,8 @@ class PartitionTree:
     ) -> np.ndarray:
         """Segments of the patches: int32 (h, w), 0 for the largest, then by size. No eigenproblem is solved again.
 
+        Equation `eq-tree-pruning` of the book.
+
         Parameters
         ----------
         threshold : float in [0, 2]
@@ -149,6 +154,8 @@ class PartitionTree:
 
     def to_linkage(self) -> np.ndarray:
         """The tree as a SciPy linkage, float64 (h*w - 1, 4), over the patches as its leaves.
+
+        Equation `eq-tree-height` of the book.
 
         A split becomes a merge at height 2 - (the largest NCut on its path from the root), which never falls towards
         the root; patches that were never parted merge at height 0. So `fcluster(linkage, height, "distance")` at a

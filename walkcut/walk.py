@@ -61,6 +61,8 @@ class Stationary:
 class Walk:
     """A random walk over the patches of a picture.
 
+    Equation `eq-walk-stochastic` of the book.
+
     Attributes
     ----------
     P : Tensor (n, n), float32 or float64
@@ -97,11 +99,17 @@ class Walk:
         return len(self.P)
 
     def expect(self, v: torch.Tensor, k: int = 1) -> torch.Tensor:
-        """P^k v: the mean of v seen after k steps, for each starting patch; v is (n,) or (n, c)."""
+        """P^k v: the mean of v seen after k steps, for each starting patch; v is (n,) or (n, c).
+
+        Equation `eq-walk-expect` of the book.
+        """
         return self._walk(self.P, torch.as_tensor(v).to(self.P), check_steps(k))
 
     def propagate(self, mu: torch.Tensor, k: int = 1) -> torch.Tensor:
-        """(P^T)^k mu: the law of the walkers after k steps, from the law mu (n,) or (n, c)."""
+        """(P^T)^k mu: the law of the walkers after k steps, from the law mu (n,) or (n, c).
+
+        Equation `eq-walk-propagate` of the book.
+        """
         return self._walk(self.P.T, torch.as_tensor(mu).to(self.P), check_steps(k))
 
     @staticmethod
@@ -120,7 +128,7 @@ class Walk:
         return v
 
     def power(self, k: int) -> Walk:
-        """The walk that takes k steps at once: P^k, by repeated squaring."""
+        """The walk that takes k steps at once: P^k, by repeated squaring. Equation `eq-walk-chapman` of the book."""
         if check_steps(k) == 1:
             return self
         return Walk(_normalised(torch.linalg.matrix_power(self.P, k)), self.grid)
@@ -133,6 +141,8 @@ class Walk:
 
     def local(self, sigma: float) -> Walk:
         """The walk that prefers short steps: p_ij times exp(-r_ij^2 / (2 sigma^2)), rows renormalised.
+
+        Equation `eq-walk-prior` of the book.
 
         A prior, not something the model said (Shi & Malik 2000, section 4, weigh affinities alike).
 
@@ -150,7 +160,10 @@ class Walk:
         return Walk(_normalised(P.view(h * w, h * w)), self.grid)
 
     def stationary(self, tolerance: float = 1e-8) -> Stationary:
-        """The law pi with pi P = pi: the share of time spent on each patch in the long run; see `stationary_law`."""
+        """The law pi with pi P = pi: the share of time spent on each patch in the long run; see `stationary_law`.
+
+        Equation `eq-walk-stationary` of the book.
+        """
         return stationary_law(self.P, tolerance)
 
     def token_rank(self) -> torch.Tensor:
@@ -160,13 +173,18 @@ class Walk:
     def reversible(self) -> Graph:
         """The graph whose walk flows alike: W = (diag(pi) P + P^T diag(pi)) / 2.
 
+        Equation `eq-walk-reversible` of the book.
+
         Its degrees are pi, and its NCut of a set is exactly the escape probabilities of this walk at stationarity
         (Zhou, Huang & Schoelkopf 2005; Chung 2005).
         """
         return Graph._trusted(_reversible(self.P, self.stationary().law))
 
     def direct(self) -> Directed:
-        """P itself as a graph with directions: the literal "NCut directly on the activations"."""
+        """P itself as a graph with directions: the literal "NCut directly on the activations".
+
+        Equation `eq-graphs-direct` of the book.
+        """
         return Directed._trusted(self.P)
 
     def held(self) -> Held:
@@ -175,11 +193,16 @@ class Walk:
         return Held(_reversible(self.P, law), self.P, law, torch.ones_like(law))
 
     def averaged(self) -> Graph:
-        """The cheap cousin, (P + P^T) / 2: equal to the reversible form only where pi is uniform."""
+        """The cheap cousin, (P + P^T) / 2: equal to the reversible form only where pi is uniform.
+
+        Equation `eq-graphs-average` of the book.
+        """
         return Graph._trusted((self.P + self.P.T).div_(2))
 
     def relaxation_time(self) -> float:
         """1 / (1 - |lambda|) steps, lambda the largest eigenvalue of P in modulus but for one 1; infinity if that is 1.
+
+        Equation `eq-walk-relaxation` of the book.
 
         So many steps shrink what a walker remembers by a factor e in the long run (Levin & Peres 2017, section 12.2;
         for a walk that is not reversible, only in the long run).
@@ -191,6 +214,8 @@ class Walk:
 
     def mixing_time(self, distance: float = 0.25) -> float:
         """Steps until a walker, wherever it started, is within `distance` in total variation of the stationary law.
+
+        Equation `eq-walk-tv` of the book.
 
         Exact: P is squared until the distance is small enough, then the number of steps is found by bisection (Levin &
         Peres 2017, section 4.5). Infinity for a walk that never mixes, periodic or with several closed classes.
@@ -272,7 +297,7 @@ class Held(Graph):
         """Made from a walk, so valid."""
 
     def subgraph(self, index: torch.Tensor) -> Held:
-        """The walk held inside the nodes `index` (m,)."""
+        """The walk held inside the nodes `index` (m,). Equation `eq-tree-held` of the book."""
         P = self.P.index_select(0, index).index_select(1, index)
         rows = row_sums(P)
         stuck = rows <= 0

@@ -162,7 +162,10 @@ def boundary_counts(truths: Sequence[np.ndarray], labels: np.ndarray, distance: 
 
 
 def f_measure(counts: np.ndarray) -> np.ndarray:
-    """2 P R / (P + R) of counts (..., 4), in [0, 1]; P or R of no pixels is 0, and so is F of two zeros."""
+    """2 P R / (P + R) of counts (..., 4), in [0, 1]; P or R of no pixels is 0, and so is F of two zeros.
+
+    Equation `eq-bench-f` of the book.
+    """
     counts = np.asarray(counts, float)
     precision, recall = (counts[..., i] / np.maximum(counts[..., i + 1], 1) for i in (0, 2))
     return 2 * precision * recall / np.where(precision + recall > 0, precision + recall, 1)

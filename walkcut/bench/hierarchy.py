@@ -70,6 +70,8 @@ def node_table(tree: PartitionTree, pixels: np.ndarray, regions: np.ndarray) -> 
 def best_node_covering(tree: PartitionTree, pixels: np.ndarray, truths: Sequence[np.ndarray]) -> float:
     """Covering of the truth when each region may choose among *all* nodes of the tree, in (0, 1].
 
+    Equation `eq-bench-node` of the book.
+
     1/N sum_i |R_i| max over nodes of IoU(R_i, node), over all regions of all truths: what Arbelaez et al. 2011, section
     3.1.3 and table 2, call "best". No pruning need hold all chosen nodes, so it bounds every pruning's covering.
     """
@@ -139,6 +141,8 @@ def squares(table: np.ndarray, names: np.ndarray) -> np.ndarray:
 
 def concordance(pairs: np.ndarray) -> float:
     """Share of comparable pairs of pairs that the tree orders as the truth does, ties of the tree half; in [0, 1].
+
+    Equation `eq-bench-concordance` of the book.
 
     Comparable are two pairs of pixels of which more truths part the one than the other; ordered right, if the tree
     parts that one at a smaller height. 1: the order of cuts follows the nesting throughout; 1/2: chance, or no cut at

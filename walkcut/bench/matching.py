@@ -130,7 +130,10 @@ def scores(counts: Counts) -> Scores:
 
 
 def class_iou(hits: np.ndarray, wrong: np.ndarray, missed: np.ndarray) -> np.ndarray:
-    """IoU of each class, the arrays' shape; nan where a class has neither hits nor misses of either kind."""
+    """IoU of each class, the arrays' shape; nan where a class has neither hits nor misses of either kind.
+
+    Equation `eq-bench-class` of the book.
+    """
     union = hits + wrong + missed
     return np.divide(hits, union, out=np.full(np.shape(union), np.nan), where=union > 0)
 
@@ -149,7 +152,10 @@ def pad(table: np.ndarray, width: int) -> np.ndarray:
 
 
 def count(table: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> list[np.ndarray]:
-    """Hits, wrong, missed (C,) and void, when class rows[i] is given cluster columns[i]."""
+    """Hits, wrong, missed (C,) and void, when class rows[i] is given cluster columns[i].
+
+    Equation `eq-bench-counts` of the book.
+    """
     hits, wrong = np.zeros((2, len(table)), np.int64)
     hits[rows] = table[rows, columns]
     wrong[rows] = table[:, columns].sum(0) - hits[rows]
@@ -215,6 +221,8 @@ def numberings(tables: Sequence[np.ndarray], n: int = 20, seed: int = 0) -> tupl
 def best_pairs(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Classes and clusters of the one-to-one matching with the largest overlap; no pair without a common pixel.
 
+    Equation `eq-bench-match` of the book.
+
     Of several such matchings, one with the largest sum of IoU; what is still equal is decided by what the clusters
     hold, never by their numbers. Pairs that share no pixel are dropped: they are arbitrary.
     """
@@ -228,6 +236,8 @@ def best_pairs(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def fair_matching(tables: Sequence[np.ndarray]) -> Counts:
     """Per picture, the largest overlap; a wrong pixel counts once, and only against a class that has the cluster.
+
+    Equation `eq-bench-once` of the book.
 
     A cluster is given to at most one class, and only to one of which it holds a pixel. The clusters that are left say
     nothing about any class, as a prediction "other" would: their pixels are missed by their true classes, and are

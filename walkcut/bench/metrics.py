@@ -59,12 +59,17 @@ def contingency(truth: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def overlaps(table: np.ndarray) -> np.ndarray:
-    """Intersection over union of every true region with every segment, float64 (n_truth, n_labels) in [0, 1]."""
+    """Intersection over union of every true region with every segment, float64 (n_truth, n_labels) in [0, 1].
+
+    Equation `eq-bench-iou` of the book.
+    """
     return table / (table.sum(1, keepdims=True) + table.sum(0, keepdims=True) - table)
 
 
 def covering(table: np.ndarray) -> float:
     """Covering of the truth by the segments, in (0, 1]; 1 for equal segmentations. Not symmetric.
+
+    Equation `eq-bench-covering` of the book.
 
     C = 1/N sum_i |R_i| max_j IoU(R_i, S_j): each true region counts by its size, with the segment that overlaps it
     best; one segment may serve several regions (Arbelaez et al., TPAMI 2011, section 3.1.3, equation 8).
@@ -85,6 +90,8 @@ def matched_miou(table: np.ndarray) -> float:
 def rand_index(table: np.ndarray) -> float:
     """Share of the pairs of pixels on which both segmentations agree (together or apart), in [0, 1]. Symmetric.
 
+    Equation `eq-bench-rand` of the book.
+
     The mean over several human segmentations is the probabilistic Rand index (Unnikrishnan et al., TPAMI 2007;
     Arbelaez et al. 2011, equation 7). One pixel has no pairs and gives 1.
     """
@@ -98,6 +105,8 @@ def rand_index(table: np.ndarray) -> float:
 
 def variation_of_information(table: np.ndarray) -> float:
     """H(truth | labels) + H(labels | truth) in bits, at least 0; 0 for equal segmentations. Symmetric, a metric.
+
+    Equation `eq-bench-vi` of the book.
 
     Meila, "Comparing clusterings by the variation of information", COLT 2003; in bits as the BSDS benchmark has it.
     """
@@ -164,6 +173,8 @@ def check_table(values: np.ndarray, weights: np.ndarray) -> None:
 def aggregate(values: np.ndarray, weights: np.ndarray, sign: int = 1) -> Aggregate:
     """ODS and OIS of one measure.
 
+    Equation `eq-bench-ods` of the book.
+
     With weights w, ODS is the best over s of sum_p w_p v_ps / sum_p w_p, OIS = sum_p w_p (best of v_ps) / sum_p w_p.
     For covering with w = pixels x humans these are the BSDS benchmark's sums of covered area over sums of area, over
     all regions of all humans and pictures; for the Rand index and the variation of information that benchmark takes
@@ -192,6 +203,8 @@ def bootstrap_difference(
     seed: int = 0,
 ) -> dict[str, tuple[float, float, float]]:
     """Difference ours - theirs of ODS and of OIS with a 95% interval, by the paired bootstrap over pictures.
+
+    Equation `eq-bench-paired` of the book.
 
     Pictures are drawn with replacement, the same ones for both methods; in each draw each method chooses its best
     setting anew, so that the interval includes the luck of that choice. Percentile interval, 2.5% to 97.5%.

@@ -73,6 +73,8 @@ def rates(folder: Path, models: Sequence[str]) -> dict[str, float | None]:
 def page(given: Mapping[str, float | None], seconds: float, days: float, price: float | None = None) -> Table:
     """Hours, cost, machines and cores for a million pictures.
 
+    Equation `eq-scale-hours` of the book.
+
     Parameters
     ----------
     given : mapping of name to pictures a second, or None where that is not known
