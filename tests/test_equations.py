@@ -14,7 +14,9 @@ ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = sorted((ROOT / "book").glob("0*.ipynb"))
 MODULES = sorted((ROOT / "walkcut").rglob("*.py"))
 LABEL = re.compile(r"`(eq-[\w-]+)`")
-ROW = re.compile(r"^\| \{eq\}`(eq-[\w-]+)` \| .+ \| \{py:\w+\}`([\w.]+) <(walkcut\.[\w.]+)>` \| `(walkcut/[\w/]+\.py)` \|$")
+ROW = re.compile(
+    r"^\| \{eq\}`(eq-[\w-]+)` \| .+ \| \{py:\w+\}`([\w.]+) <(walkcut\.[\w.]+)>` \| `(walkcut/[\w/]+\.py)` \|$"
+)
 
 
 @functools.cache
