@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -33,3 +34,16 @@ def same(mine: np.ndarray, theirs: np.ndarray) -> bool:
     """Whether two label maps cut alike, whatever the numbers."""
     pairs = np.unique(np.stack([mine.ravel(), theirs.ravel()]), axis=1).shape[1]
     return pairs == len(np.unique(mine)) == len(np.unique(theirs))
+
+
+def page(figure: HTML, folder: Path, theme: str = "light") -> str:
+    """Address of a page of its own for a figure, in a folder; it is read as a file."""
+    path = folder / f"{figure.name}-{theme}.html"
+    look = "background: white; color: black" if theme == "light" else "background: #14181e; color: #dddddd"
+    path.write_text(
+        f'<!doctype html><html lang="en" data-theme="{theme}"><head><meta charset="utf-8"><title>a figure</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"></head>'
+        f'<body style="{look}; margin: 8px">{figure.data}</body></html>',
+        encoding="utf-8",
+    )
+    return path.as_uri()
