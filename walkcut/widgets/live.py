@@ -52,7 +52,7 @@ def live(function: Callable[..., Figure | str], alt: str, /, **controls: Any) ->
         One for each argument, as for `ipywidgets.interact`: (low, high) or (low, high, step) is a slider, a list is a
         choice. It starts at the argument's default, else in the middle of a slider.
     """
-    made = ipywidgets.interactive(function, **controls).children[:-1]
+    made = ipywidgets.interactive(function, {"manual": True}, **controls).kwargs_widgets  # it makes them, we call
     shown = ipywidgets.HTML()
 
     def update(change: object = None) -> None:
