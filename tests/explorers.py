@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from IPython.display import HTML
 
 from walkcut.graph import Graph
 from walkcut.tree import PartitionTree, partition
+from walkcut.widgets.inline import Figure
 
 
-def state(figure: HTML) -> dict:
+def state(figure: Figure) -> dict:
     """What Python hands to the page."""
     return json.loads(re.search(r"^const state = (.*);$", figure.data, re.M)[1])
 
@@ -36,7 +36,7 @@ def same(mine: np.ndarray, theirs: np.ndarray) -> bool:
     return pairs == len(np.unique(mine)) == len(np.unique(theirs))
 
 
-def page(figure: HTML, folder: Path, theme: str = "light") -> str:
+def page(figure: Figure, folder: Path, theme: str = "light") -> str:
     """Address of a page of its own for a figure, in a folder; it is read as a file."""
     path = folder / f"{figure.name}-{theme}.html"
     look = "background: white; color: black" if theme == "light" else "background: #14181e; color: #dddddd"

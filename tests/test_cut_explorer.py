@@ -53,6 +53,15 @@ def test_sweeps_are_those_of_the_module() -> None:
     assert len(state(cut_explorer(np.zeros((50, 60, 3), np.uint8), (5, 6), y, leaving, entering))["vectors"]) == 3
 
 
+def test_what_has_no_eigenvectors_is_refused() -> None:
+    W = torch.zeros(4, 4)
+    W[0, 1] = W[1, 0] = W[2, 1] = W[1, 2] = 1
+    with pytest.raises(InputError, match="1 to 3 eigenvectors"):
+        sweeps(Graph(W), 4)
+    with pytest.raises(InputError, match="without an edge"):
+        sweeps(Graph(W), 2)
+
+
 def test_every_eigenvector_needs_its_escapes() -> None:
     with pytest.raises(InputError, match="as many rows"):
         cut_explorer(IMAGE, GRID, np.stack([Y, Y]), LEAVING, ENTERING)

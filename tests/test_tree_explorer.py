@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from explorers import four_pairs, same, state, words
-from IPython.display import HTML
 
 from walkcut.errors import InputError
 from walkcut.tree import PartitionTree
 from walkcut.walk import Walk
+from walkcut.widgets.inline import Figure
 from walkcut.widgets.tree import method_explorer, tree_explorer
 
 IMAGE = np.zeros((40, 80, 3), np.uint8)
@@ -22,7 +22,7 @@ def tree() -> PartitionTree:
     return four_pairs()
 
 
-def stored(figure: HTML) -> dict:
+def stored(figure: Figure) -> dict:
     """The state with its words read."""
     found = state(figure)
     return found | {name: words(found[name]) for name in ("order", "start", "stop", "left", "right", "ncut")}
@@ -75,7 +75,7 @@ def test_truth_is_taken_at_the_centres_of_patches(tree: PartitionTree) -> None:
 
 def test_the_method_has_its_walk_beside_the_tree(tree: PartitionTree) -> None:
     walk = Walk(torch.full((8, 8), 1 / 8), (2, 4))
-    found = state(method_explorer(IMAGE, tree, 0.1, walk, np.arange(8) - 3.5, (1, 2)))
+    found = state(method_explorer(IMAGE, tree, 0.1, walk, torch.arange(8) - 3.5, (1, 2)))
     assert found["walk"]["low"] == [0.125] * 8
     assert found["patch"] == [1, 2]
     hues = np.frombuffer(base64.b64decode(found["hues"]), np.uint8).reshape(8, 3).astype(int)

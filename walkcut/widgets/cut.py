@@ -60,7 +60,13 @@ def sweeps(graph: Affinity, count: int = 4) -> tuple[np.ndarray, np.ndarray, np.
     y (count, n), leaving (count, n-1), entering (count, n-1)
         The entry of largest magnitude of each y is positive.
     """
+    if not 0 < count < len(graph):
+        raise InputError(
+            f"{len(graph)} nodes have 1 to {len(graph) - 1} eigenvectors after the constant one, not {count}."
+        )
     degrees = graph.degrees.double().cpu().numpy()
+    if not degrees.min() > 0:
+        raise InputError("A node without an edge cannot be placed along an eigenvector: leave it out.")
     W = graph.matvec(torch.eye(len(graph))).double().cpu().numpy()
     with one_thread():
         _, vectors = eigh(np.diag(degrees) - W, np.diag(degrees), subset_by_index=[1, count])
@@ -68,7 +74,7 @@ def sweeps(graph: Affinity, count: int = 4) -> tuple[np.ndarray, np.ndarray, np.
     leaving, entering = np.empty((2, count, len(graph) - 1))
     for row, order in enumerate(np.argsort(y, axis=1, kind="stable")):
         volume = degrees[order].cumsum()
-        inside = graph.inside(torch.from_numpy(order)).double().cpu().numpy()
+        inside = graph.inside(torch.from_numpy(order).to(graph.degrees.device)).double().cpu().numpy()
         cut = np.maximum(volume - inside, 0)[:-1]
         leaving[row], entering[row] = cut / volume[:-1], cut / (volume[-1] - volume[:-1])
     return y, leaving, entering

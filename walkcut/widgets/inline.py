@@ -10,10 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from IPython.display import HTML
 
 from walkcut.widgets.encode import check_size
 
@@ -23,12 +22,29 @@ if TYPE_CHECKING:
 EXPORT = "export default "
 
 
-class Figure(HTML):
-    """A figure as an HTML output; `widget` is the same one as an anywidget, which tells Python what is selected."""
+@dataclass(frozen=True, repr=False)
+class Figure:
+    """A figure as an HTML output; `widget` is the same one as an anywidget, which tells Python what is selected.
 
-    def __init__(self, html: str, name: str, state: dict[str, Any]) -> None:
-        super().__init__(html)
-        self.name, self.state = name, state
+    Attributes
+    ----------
+    data : str
+        HTML.
+    name : str
+        Of the module, see `inline_module`.
+    state : dict
+        What the module reads.
+    """
+
+    data: str
+    name: str
+    state: dict[str, Any]
+
+    def _repr_html_(self) -> str:
+        return self.data
+
+    def __repr__(self) -> str:
+        return f"<interactive figure {self.name!r}>"
 
     def widget(self) -> anywidget.AnyWidget:
         """For a notebook that runs: after every change, `selected` holds what the reader has chosen, as a dict."""

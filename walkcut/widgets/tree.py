@@ -66,10 +66,10 @@ def method_explorer(
     patch : (row, column)
         Chosen at first.
     """
-    if walk.grid != tree.grid or np.size(y) != len(walk):
+    y = np.asarray(y, float).ravel()
+    if walk.grid != tree.grid or len(y) != len(walk):
         raise InputError(f"Walk and eigenvector must be those of the tree's grid, {tree.grid[0]} by {tree.grid[1]}.")
     steps, _ = stretched(walk.P.cpu().numpy())
-    y = np.asarray(y, float).ravel()
     hues = colormaps["RdBu_r"](0.5 + y / (2 * max(abs(y).max(), 1e-300)))[:, :3]
     shown = {"walk": steps, "colours": viridis(), "hues": octets(255 * hues), "patch": list(patch)}
     state = _state(image, tree, threshold, highest, width) | shown
