@@ -22,6 +22,19 @@ def words(text: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), "<u2")
 
 
+def stored_tree(found: dict) -> list[tuple[int, int, float, float]]:
+    """Of each node of a stored tree: start, stop, and from which threshold until which it is a segment."""
+    start, stop, left, right, ncut = (
+        words(found[name]).tolist() for name in ("start", "stop", "left", "right", "ncut")
+    )
+    since, until = [0.0] * len(start), [np.inf] * len(start)
+    for node in range(len(start)):  # parents come first
+        if left[node] != 65535:
+            until[node] = max(2 * ncut[node] / 65535, since[node])
+            since[left[node]] = since[right[node]] = until[node]
+    return list(zip(start, stop, since, until, strict=True))
+
+
 def four_pairs() -> PartitionTree:
     """The tree of four pairs in a row, weakly tied, the middle tie weakest."""
     W = np.kron(np.eye(4), np.ones((2, 2)))

@@ -145,28 +145,33 @@ def test_attention(show: Callable) -> None:
     assert hand.selected()["patches"] == [[0, 1], [2, 3]]  # the patches that hold the places chosen before
 
 
+STEPS = """
+const [grid, n, k, strides, done] = arguments;
+const powers = { 1: probe.stochastic(grid, n) };
+const start = (patch) => Float32Array.from({ length: n }, (_, i) => Number(i === patch));
+const go = () => {
+  if (powers[strides]) done(Array.from({ length: n }, (_, patch) => [...probe.walked(powers, start(patch), k)]));
+  else setTimeout(go, 5);
+};
+if (strides > 1) probe.warm(powers, n);
+go();
+"""
+
+
 def test_steps_in_the_browser_are_pythons(show: Callable, tmp_path: Path, chromium: object) -> None:
     """Every start, with the figure's own functions."""
     figure = attention_explorer(IMAGE, AttentionMaps({GRID: MAPS[GRID]}))
-    probe = "window.probe = { stochastic, onward };\nconst figure ="
+    probe = "window.probe = { stochastic, warm, walked };\nconst figure ="
     probe = module_source("attention").replace("export default", probe)
     path = tmp_path / "probe.html"
     path.write_text(f'<!doctype html><meta charset="utf-8"><script type="module">\n{probe}</script>', encoding="utf-8")
     chromium.get(path.as_uri())
     (grid,) = figure.state["grids"]
     for k, error in ((1, grid["errors"][0]), (4, grid["errors"][2]), (16, grid["errors"][4])):
-        walked = chromium.execute_script(
-            """const [grid, n, k] = arguments;
-            const P = probe.stochastic(grid, n);
-            return Array.from({ length: n }, (_, start) => {
-              let mu = Float32Array.from({ length: n }, (_, i) => Number(i === start));
-              for (let step = 0; step < k; step += 1) mu = probe.onward(P, mu);
-              return [...mu];
-            });""",
-            *(grid, len(WALK), k),
-        )
         true = np.linalg.matrix_power(WALK.P.double().numpy(), k)
-        assert abs(np.array(walked) - true).sum(1).max() / 2 <= error
+        for strides in (1, 2, 4):  # one step at a time, then as many at once as idle moments have made ready
+            walked = chromium.execute_async_script(STEPS, grid, len(WALK), k, strides)
+            assert abs(np.array(walked) - true).sum(1).max() / 2 <= error
 
 
 def test_cut(show: Callable) -> None:

@@ -8,10 +8,14 @@ const STYLE = `
 & .steps span { min-width: 6.5em; font-variant-numeric: tabular-nums; font-weight: 600; }
 & .steps input { flex: 1 1 12rem; height: 44px; accent-color: #0072b2; cursor: pointer; }
 & input[type="radio"] { width: 1.1rem; height: 1.1rem; accent-color: #0072b2; }
-& .three { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(12.5rem, 100%), 1fr)); gap: 0.75rem; }
+& .three { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 0.75rem; }
+@media (max-width: 600px) {
+  & .three { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  & .panel:first-child { grid-column: 1 / -1; }
+}
 & canvas { border-color: currentColor; cursor: crosshair; touch-action: pan-y; }
-& figure { margin: 0; }
-& figcaption { font-size: 0.9em; line-height: 1.35; margin-top: 0.25rem; font-variant-numeric: tabular-nums; min-height: 4em; }
+& .panel p { font-size: 0.9em; line-height: 1.35; margin: 0.25rem 0 0; font-variant-numeric: tabular-nums; }
+& .panel + .panel p { min-height: 4em; }
 & .facts { min-height: 3em; }
 `;
 
@@ -19,19 +23,52 @@ const LONGEST = 16; // one place further on the slider is "forever"
 const NAMES = ["A", "B"];
 const RINGS = ["#56b4e9", "#e69f00"];
 
-// The law mu after one step more: mu P, four rows at a time, because memory is slower than arithmetic.
+// The law mu after one step more: mu P, eight rows at a time, because memory is slower than arithmetic.
 function onward(P, mu) {
   const n = mu.length;
   const next = new Float32Array(n);
   let row = 0;
-  for (; row + 4 <= n; row += 4) {
-    const [a, b, c, d] = [mu[row], mu[row + 1], mu[row + 2], mu[row + 3]];
-    if (a + b + c + d === 0) continue;
-    const [i, j, k, l] = [row * n, (row + 1) * n, (row + 2) * n, (row + 3) * n];
-    for (let to = 0; to < n; to += 1) next[to] += a * P[i + to] + b * P[j + to] + c * P[k + to] + d * P[l + to];
+  for (; row + 8 <= n; row += 8) {
+    const [a, b, c, d, e, f, g, h] = mu.subarray(row, row + 8);
+    if (a + b + c + d + e + f + g + h === 0) continue;
+    for (let to = 0, i = row * n; to < n; to += 1, i += 1) {
+      next[to] += a * P[i] + b * P[i + n] + c * P[i + 2 * n] + d * P[i + 3 * n]
+        + e * P[i + 4 * n] + f * P[i + 5 * n] + g * P[i + 6 * n] + h * P[i + 7 * n];
+    }
   }
   for (; row < n; row += 1) for (let to = 0; to < n; to += 1) next[to] += mu[row] * P[row * n + to];
   return next;
+}
+
+// From a walk's matrix, in idle moments, those of two and of four steps at once; `powers` gets them when they are whole.
+function warm(powers, n) {
+  const idle = window.requestIdleCallback ?? ((act) => setTimeout(() => act({ timeRemaining: () => 5 }), 20));
+  const square = (k) => {
+    const [P, Q] = [powers[k], new Float32Array(n * n)];
+    let row = 0;
+    const some = (deadline) => {
+      do {
+        Q.set(onward(P, P.subarray(row * n, (row + 1) * n)), row * n);
+        row += 1;
+      } while (row < n && deadline.timeRemaining() > 3);
+      if (row < n) idle(some);
+      else {
+        powers[2 * k] = Q;
+        if (k < 2) square(2 * k);
+      }
+    };
+    idle(some);
+  };
+  square(1);
+}
+
+// The law after k steps more, by the longest strides that are there.
+function walked(powers, mu, k) {
+  let law = mu;
+  for (const stride of [4, 2, 1]) {
+    for (; powers[stride] && k >= stride; k -= stride) law = onward(powers[stride], law);
+  }
+  return law;
 }
 
 function render({ model, el }) {
@@ -41,14 +78,14 @@ function render({ model, el }) {
     const n = grid.shape[0] * grid.shape[1];
     const law = words(grid.law);
     const total = law.reduce((sum, value) => sum + value, 0);
-    return { ...grid, n, P: stochastic(grid, n), law: Float32Array.from(law, (value) => value / total) };
+    return { ...grid, n, powers: { 1: stochastic(grid, n) }, law: Float32Array.from(law, (value) => value / total) };
   });
   let grid = grids[0];
   let steps = 1;
   let heat = false;
   let active = 0; // the patch that the photograph moves
   const spots = [[0.3, 0.3], [0.7, 0.7]]; // of both patches, as shares of height and width
-  const walks = [[], []]; // of each patch on this grid: where its walkers are after 0, 1, 2, ... steps
+  const walks = [[], []]; // of each patch on this grid: where its walkers are after so many steps, where that is known
 
   const patch = (which) => spots[which].map((share, axis) => clamp(Math.floor(share * grid.shape[axis]), grid.shape[axis] - 1));
   const number = ([row, column]) => row * grid.shape[1] + column;
@@ -75,11 +112,16 @@ function render({ model, el }) {
   const label = make("label", { class: "steps" }, root);
   const shown = make("span", {}, label);
   const slider = make("input", { type: "range", min: 1, max: LONGEST + 1, step: 1, value: 1, "aria-label": "Steps of the walk" }, label);
-  slider.addEventListener("input", () => { steps = Number(slider.value); draw(); });
+  slider.addEventListener("input", () => {
+    steps = Number(slider.value);
+    draw();
+    if (!grid.warm) warm(grid.powers, grid.n);
+    grid.warm = true;
+  });
   const three = make("div", { class: "three" }, root);
   const panel = (title) => {
-    const figure = make("figure", {}, three);
-    return { canvas: make("canvas", { width, height, role: "img" }, figure), said: make("figcaption", {}, figure, title) };
+    const figure = make("div", { class: "panel" }, three);
+    return { canvas: make("canvas", { width, height, role: "img" }, figure), said: make("p", {}, figure, title) };
   };
   const photo = panel("The photograph: drag A or B.");
   const maps = NAMES.map(() => panel(""));
@@ -87,6 +129,7 @@ function render({ model, el }) {
   const picture = load(model, draw);
 
   const choose = (which) => (row, column) => {
+    if (number(patch(which)) === number([row, column])) return;
     spots[which] = [(row + 0.5) / grid.shape[0], (column + 0.5) / grid.shape[1]];
     walks[which].length = 0;
     draw();
@@ -107,10 +150,10 @@ function render({ model, el }) {
     if (steps > LONGEST) return grid.law;
     const walk = walks[which];
     if (!walk.length) {
-      walk.push(new Float32Array(grid.n));
+      walk[0] = new Float32Array(grid.n);
       walk[0][number(patch(which))] = 1;
     }
-    while (walk.length <= steps) walk.push(onward(grid.P, walk[walk.length - 1]));
+    walk[steps] ??= walk[steps - 1] ? onward(grid.powers[1], walk[steps - 1]) : walked(grid.powers, walk[0], steps);
     return walk[steps];
   }
 

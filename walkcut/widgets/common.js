@@ -21,7 +21,7 @@ html[data-theme="dark"] &, body[data-jp-theme-light="false"] & { --a: #56b4e9; -
 & button:hover { border-color: currentColor; }
 & button[aria-pressed="true"] { background: #0072b2; border-color: #0072b2; color: #ffffff; }
 & option { color: #111827; background: #ffffff; }
-& .buttons { display: flex; flex-wrap: wrap; align-items: center; gap: 0.4rem; margin: 0 0 0.5rem; padding: 0; border: 0; }
+& .buttons { display: flex; flex-wrap: wrap; align-items: center; gap: 0.4rem; margin: 0.5rem 0; }
 & text { fill: currentColor; font-size: 12px; }
 & .facts { margin: 0.5rem 0 0; font-variant-numeric: tabular-nums; }
 `;

@@ -34,8 +34,7 @@ function render({ model, el }) {
   const at = (place) => BOX.left + ((place - 0.5) / (n - 1)) * (BOX.right - BOX.left); // x of a number of patches
   const high = ([top, bottom], share) => bottom - share * (bottom - top);
   const top = Math.max(1, ...vectors.flatMap(({ price }) => price));
-  const path = (values, box, most, shift) =>
-    values.map((value, i) => `${i ? "L" : "M"}${at(i + shift).toFixed(1)},${high(box, value / most).toFixed(1)}`).join("");
+  const points = (values, box, most, shift) => values.map((value, i) => `${at(i + shift).toFixed(1)},${high(box, value / most).toFixed(1)}`);
 
   make("text", { x: BOX.left, y: 14 }, chart, "patches, sorted by y");
   make("text", { x: BOX.left, y: 136 }, chart, "NCut (line), its two escapes (thin)");
@@ -67,7 +66,8 @@ function render({ model, el }) {
     const at0 = high(BOX.y, now.zero);
     set(zero, { y1: at0, y2: at0 });
     nought.setAttribute("y", at0 + 4);
-    [now.leaving, now.entering, now.price].forEach((values, i) => curves[i].setAttribute("d", path(values, BOX.price, top, 1)));
+    [now.leaving, now.entering, now.price].forEach((values, i) => curves[i].setAttribute("d", `M${points(values, BOX.price, top, 1).join("L")}`));
+    now.points ??= points(now.y, BOX.y, 1, 0.5);
     const x = at(now.best);
     triangle.setAttribute("d", `M${x - 6},${BOX.price[1] + 12}L${x},${BOX.price[1] + 3}L${x + 6},${BOX.price[1] + 12}Z`);
     set(dot, { cx: x, cy: high(BOX.price, now.price[now.best - 1] / top) });
@@ -84,8 +84,8 @@ function render({ model, el }) {
     grips.forEach((grip) => grip.setAttribute("cx", x));
     grips[0].setAttribute("cy", high(BOX.y, y[split - 1]));
     grips[1].setAttribute("cy", high(BOX.price, price[split - 1] / top));
-    sides[0].setAttribute("d", path(y.slice(0, split), BOX.y, 1, 0.5));
-    sides[1].setAttribute("d", path(y.slice(split), BOX.y, 1, split + 0.5));
+    sides[0].setAttribute("d", `M${now.points.slice(0, split).join("L")}`);
+    sides[1].setAttribute("d", `M${now.points.slice(split).join("L")}`);
     const percent = (value) => `${(100 * value).toFixed(1)}%`;
     const [out, back, sum] = [leaving[split - 1], entering[split - 1], price[split - 1]];
     const most = price[best - 1];

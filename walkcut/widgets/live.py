@@ -77,4 +77,4 @@ def _as_html(function: Callable[..., Figure | str], values: dict[str, Any], alt:
     result.savefig(file, format="png", dpi=100)
     plt.close(result)  # else the notebook shows it a second time
     source = "data:image/png;base64," + b64encode(file.getvalue()).decode()
-    return f'<img src="{source}" alt="{html.escape(alt)}" style="max-width: 100%">'
+    return f'<img src="{source}" alt="{html.escape(alt)}" style="max-width: min(100%, 36rem)">'

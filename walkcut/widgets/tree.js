@@ -12,10 +12,9 @@ html[data-theme="dark"] &, body[data-jp-theme-light="false"] & { --low: #59616d;
 & input[type="range"] { flex: 1; min-width: 6rem; height: 44px; accent-color: #0072b2; cursor: pointer; }
 & input[type="checkbox"] { width: 1.25rem; height: 1.25rem; accent-color: #0072b2; }
 & output { font-variant-numeric: tabular-nums; font-weight: 600; min-width: 6.5em; }
-& .facts { min-height: 4.5em; }
+& .facts { min-height: 3em; }
 & .steps { display: grid; grid-template-columns: repeat(auto-fit, minmax(max(9rem, 22%), 1fr)); gap: 0.5rem; margin-bottom: 0.4rem; }
-& figure { margin: 0; }
-& figcaption { font-size: 0.9em; }
+& .panel p { margin: 0.1rem 0 0; font-size: 0.9em; line-height: 1.3; }
 `;
 
 // A tree of cuts as Python stores it: parents come before their children.
@@ -74,9 +73,9 @@ function steps(model, parent, grid, [width, height], picture) {
   const [colours, hues] = ["colours", "hues"].map((name) => bytes(model.get(name)));
   const place = [...model.get("patch")];
   const panel = (title) => {
-    const figure = make("figure", {}, parent);
+    const figure = make("div", { class: "panel" }, parent);
     const canvas = make("canvas", { width, height, role: "img" }, figure);
-    make("figcaption", {}, figure, title);
+    make("p", {}, figure, title);
     return canvas;
   };
   const [photo, walk, cut] = ["1. photograph: choose a patch", "2. walk: the next step from it", "3. cut: second eigenvector"].map(panel);
@@ -130,7 +129,7 @@ function render({ model, el }) {
   const highest = model.get("highest");
   const whole = model.get("walk") != null; // the whole method: four pictures, and a low, wide tree below them
   const truth = model.get("truth") == null ? null : words(model.get("truth"));
-  const BOX = { left: 30, right: whole ? 714 : 354, top: whole ? 10 : 22, bottom: whole ? 132 : 244 }; // in units of the drawing
+  const BOX = { left: 30, right: whole && el.clientWidth > 520 ? 714 : 354, top: whole ? 10 : 22, bottom: whole ? 132 : 244 }; // in units of the drawing
   const sheet = [BOX.right + 6, BOX.bottom + 18];
   const tree = readTree(model);
   const { nodes, from, until, start, stop, left, parent, colour, leaf } = tree;
@@ -152,9 +151,9 @@ function render({ model, el }) {
   const check = truth ? make("input", { type: "checkbox" }, make("label", { class: "truth" }, level, "Show the truth")) : null;
   check?.addEventListener("change", () => draw());
   const drawings = whole ? root : make("div", { class: "drawings" }, root);
-  const holder = whole ? make("figure", {}, top) : drawings;
+  const holder = whole ? make("div", { class: "panel" }, top) : drawings;
   const canvas = make("canvas", { width, height, role: "img" }, holder);
-  if (whole) make("figcaption", {}, holder, "4. segments at the threshold");
+  if (whole) make("p", {}, holder, "4. segments at the threshold");
   const chart = make("svg", { viewBox: `0 0 ${sheet.join(" ")}`, role: "group", tabindex: "0", "aria-roledescription": "tree",
     "aria-label": "The tree. Arrow keys move along its branches: up to a part, down to the whole, left and right to neighbours." }, drawings);
   const facts = make("p", { class: "facts", "aria-live": "polite" }, root);
