@@ -3,6 +3,8 @@
 import base64
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +116,14 @@ def main_code(words: list[str]) -> int:
         return main(words)
     except SystemExit as stop:
         return stop.code
+
+
+def test_it_needs_no_notebook() -> None:
+    """The module alone is enough: a plain install has neither IPython nor widgets."""
+    code = "import sys; sys.modules.update(dict.fromkeys(('IPython', 'ipywidgets', 'anywidget', 'traitlets')))\n"
+    code += "import walkcut.widgets.explore"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.browser

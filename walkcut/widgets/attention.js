@@ -115,9 +115,12 @@ function render({ model, el }) {
   slider.addEventListener("input", () => {
     steps = Number(slider.value);
     draw();
+  });
+  const ready = () => {
     if (!grid.warm) warm(grid.powers, grid.n);
     grid.warm = true;
-  });
+  };
+  for (const touched of ["pointerover", "focusin", "input"]) root.addEventListener(touched, ready);
   const three = make("div", { class: "three" }, root);
   const panel = (title) => {
     const figure = make("div", { class: "panel" }, three);

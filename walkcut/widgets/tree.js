@@ -129,7 +129,7 @@ function render({ model, el }) {
   const highest = model.get("highest");
   const whole = model.get("walk") != null; // the whole method: four pictures, and a low, wide tree below them
   const truth = model.get("truth") == null ? null : words(model.get("truth"));
-  const BOX = { left: 30, right: whole && el.clientWidth > 520 ? 714 : 354, top: whole ? 10 : 22, bottom: whole ? 132 : 244 }; // in units of the drawing
+  const BOX = { left: 30, right: whole && (el.clientWidth || 700) > 520 ? 714 : 354, top: whole ? 10 : 22, bottom: whole ? 132 : 244 }; // in units of the drawing
   const sheet = [BOX.right + 6, BOX.bottom + 18];
   const tree = readTree(model);
   const { nodes, from, until, start, stop, left, parent, colour, leaf } = tree;
