@@ -14,7 +14,8 @@ from walkcut.widgets.inline import Figure, inline_module
 def attention_explorer(image: np.ndarray, attention: AttentionMaps, width: int = 400) -> Figure:
     """Two patches, chosen by mouse, touch or keyboard, and where their walkers are after k steps, on each grid.
 
-    The page takes the steps itself, 1 to 16 of them; "forever" is the stationary law.
+    The page takes the steps itself, 1 to 16 of them; "forever" is the stationary law. The picture is dimmed by the root
+    of each patch's share of the largest, or in its place the shares themselves are shown in colours.
 
     Parameters
     ----------
