@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +14,7 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
+    from selenium import webdriver
     from transformers import CLIPTextConfig, CLIPTokenizer
 
     from walkcut.backbone import Backbone
@@ -146,3 +150,34 @@ def two_halves() -> np.ndarray:
     image = np.where(np.arange(32)[None, :, None] < 16, [20, 30, 120], [240, 160, 30])
     noise = np.random.default_rng(0).integers(-6, 7, (24, 32, 3))
     return (image + noise).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[webdriver.Chrome]:
+    """A browser without a window that can reach this machine alone. No Chromium is a skip; with CI set, a failure."""
+    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (binary and driver):
+        reason = "needs Chromium and its driver: apt-get install chromium chromium-driver"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    from selenium import webdriver  # where it is used
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for flag in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--no-first-run",
+        "--window-size=1280,1000",
+        "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+    ):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    browser.set_page_load_timeout(60)
+    browser.set_script_timeout(60)
+    yield browser
+    browser.quit()

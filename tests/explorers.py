@@ -3,22 +3,36 @@
 import base64
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import torch
-from IPython.display import HTML
 
 from walkcut.graph import Graph
 from walkcut.tree import PartitionTree, partition
+from walkcut.widgets.inline import Figure
 
 
-def state(figure: HTML) -> dict:
+def state(figure: Figure) -> dict:
     """What Python hands to the page."""
     return json.loads(re.search(r"^const state = (.*);$", figure.data, re.M)[1])
 
 
 def words(text: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), "<u2")
+
+
+def stored_tree(found: dict) -> list[tuple[int, int, float, float]]:
+    """Of each node of a stored tree: start, stop, and from which threshold until which it is a segment."""
+    start, stop, left, right, ncut = (
+        words(found[name]).tolist() for name in ("start", "stop", "left", "right", "ncut")
+    )
+    since, until = [0.0] * len(start), [np.inf] * len(start)
+    for node in range(len(start)):  # parents come first
+        if left[node] != 65535:
+            until[node] = max(2 * ncut[node] / 65535, since[node])
+            since[left[node]] = since[right[node]] = until[node]
+    return list(zip(start, stop, since, until, strict=True))
 
 
 def four_pairs() -> PartitionTree:
@@ -33,3 +47,16 @@ def same(mine: np.ndarray, theirs: np.ndarray) -> bool:
     """Whether two label maps cut alike, whatever the numbers."""
     pairs = np.unique(np.stack([mine.ravel(), theirs.ravel()]), axis=1).shape[1]
     return pairs == len(np.unique(mine)) == len(np.unique(theirs))
+
+
+def page(figure: Figure, folder: Path, theme: str = "light") -> str:
+    """Address of a page of its own for a figure, in a folder; it is read as a file."""
+    path = folder / f"{figure.name}-{theme}.html"
+    look = "background: white; color: black" if theme == "light" else "background: #14181e; color: #dddddd"
+    path.write_text(
+        f'<!doctype html><html lang="en" data-theme="{theme}"><head><meta charset="utf-8"><title>a figure</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"></head>'
+        f'<body style="{look}; margin: 8px">{figure.data}</body></html>',
+        encoding="utf-8",
+    )
+    return path.as_uri()

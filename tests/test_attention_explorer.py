@@ -5,9 +5,10 @@ import base64
 import numpy as np
 import pytest
 import torch
-from explorers import state
+from explorers import state, words
 
 from walkcut.attention import AttentionMaps
+from walkcut.errors import InputError
 from walkcut.widgets.attention import attention_explorer
 
 COARSE, FINE = (2, 3), (4, 6)
@@ -23,24 +24,37 @@ def maps() -> dict[tuple[int, int], torch.Tensor]:
     return {FINE: stochastic(24), COARSE: stochastic(6)}
 
 
-def test_rows_come_back_to_a_byte(maps: dict) -> None:
-    image = np.zeros((40, 60, 3), np.uint8)
-    found = state(attention_explorer(image, AttentionMaps(maps), width=60))
-    assert found["queries"] == list(COARSE)
+def read(grid: dict) -> np.ndarray:
+    """The walk that the page makes of a grid's bytes."""
+    low, high = (np.array(grid[end])[:, None] for end in ("low", "high"))
+    stored = np.frombuffer(base64.b64decode(grid["rows"]), np.uint8).reshape(len(low), -1)
+    rows = low + (stored / 255) ** 3 * (high - low)
+    return rows / rows.sum(1, keepdims=True)
+
+
+def test_walks_come_back_as_near_as_is_told(maps: dict) -> None:
+    found = state(attention_explorer(np.zeros((40, 60, 3), np.uint8), AttentionMaps(maps), width=60))
     assert found["size"] == [40, 60]
-    by_hand = maps[FINE].view(2, 2, 3, 2, 24).mean((1, 3)).view(6, 24).numpy()  # four fine patches to a coarse one
-    for grid, rows in zip(found["grids"], (by_hand, maps[COARSE].numpy()), strict=True):
-        low, high = (np.array(grid[end])[:, None] / rows.shape[1] for end in ("low", "high"))
-        stored = np.frombuffer(base64.b64decode(grid["rows"]), np.uint8).reshape(rows.shape)
-        np.testing.assert_allclose(low + stored / 255 * (high - low), rows, atol=0.006 * rows.max())
-        np.testing.assert_array_equal(grid["peak"], rows.argmax(1))
+    assert [tuple(grid["shape"]) for grid in found["grids"]] == [FINE, COARSE]  # the finest comes first
+    for grid, P in zip(found["grids"], (maps[FINE].numpy(), maps[COARSE].numpy()), strict=True):
+        for k, told in zip((1, 2, 4, 8, 16), grid["errors"], strict=True):
+            true = np.linalg.matrix_power(P.astype(float), k)
+            assert abs(np.linalg.matrix_power(read(grid), k) - true).sum(1).max() / 2 <= told < 0.01
+        law = words(grid["law"]) / words(grid["law"]).sum()
+        np.testing.assert_allclose(law @ P, law, atol=1e-4)
 
 
 def test_an_even_row_is_drawn_without_a_division_by_zero() -> None:
     even = AttentionMaps({COARSE: torch.full((6, 6), 1 / 6)})
     (grid,) = state(attention_explorer(np.zeros((20, 30, 3), np.uint8), even))["grids"]
-    assert grid["low"] == grid["high"] == [1.0] * 6
+    np.testing.assert_allclose(read(grid), 1 / 6, atol=1e-7)
     assert set(base64.b64decode(grid["rows"])) == {0}
+
+
+def test_more_than_two_megabytes_are_refused() -> None:
+    n = 40 * 40
+    with pytest.raises(InputError, match=r"3\.\d MB .* coarser grid"):
+        attention_explorer(np.zeros((40, 40, 3), np.uint8), AttentionMaps({(40, 40): torch.full((n, n), 1 / n)}))
 
 
 def test_the_same_input_gives_the_same_bytes(maps: dict) -> None:

@@ -92,7 +92,8 @@ def test_imports_run_one_way(path: Path) -> None:
     assert module in ORDER, f"walkcut/{module} has no place in ORDER: decide what it may import"
     later = {other for other in found if ORDER.index(other) > ORDER.index(module)}
     assert not later, f"walkcut.{module} imports {sorted(later)}, which stand after it"
-    assert not (found - {module}) & {"plots", "widgets", "cli"}, "nothing imports plots, widgets or cli"
+    rooms = {"plots", "cli"} if module == "cli" else {"plots", "widgets", "cli"}  # `walkcut explore` makes a page
+    assert not (found - {module}) & rooms, "nothing imports plots, widgets or cli, but the command the widgets"
 
 
 def called(node: ast.Call) -> str:

@@ -88,17 +88,6 @@ def test_segments_of_one_part_have_no_border_and_of_two_have(tree: PartitionTree
     assert plots.segments(PHOTO, labels).axes[0].collections
 
 
-def test_method_has_five_panels_and_centres_the_eigenvector_on_zero(tree: PartitionTree) -> None:
-    y = np.linspace(-1, 3, 8).reshape(2, 4)
-    labels = np.zeros(PHOTO.shape[:2], int)
-    figure = plots.method(PHOTO, np.ones((2, 4)), (1, 1), y, tree, tree.labels(0.5), labels)
-    assert [axis.get_title() for axis in figure.axes] == [
-        "1. photo", "2. walk", "3. cut", "4. tree", "5. segments"
-    ]  # fmt: skip
-    (cut,) = figure.axes[2].images
-    assert cut.norm(0.0) == pytest.approx(0.5)
-
-
 def test_two_sides_tints_each_patch_by_its_side() -> None:
     mask = np.zeros((4, 6), bool)
     mask[:, :2] = True

@@ -7,7 +7,6 @@ except where the environment sets CI: there a missing browser is a failure.
 import json
 import os
 import re
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -44,36 +43,6 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
     def log_message(self, *args: object) -> None:
         pass
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator["webdriver.Chrome"]:  # noqa: F821 - selenium is imported where it is used
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (binary and driver):
-        reason = "needs Chromium and its driver: apt-get install chromium chromium-driver"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for flag in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--no-first-run",
-        "--window-size=1280,1000",
-        "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
-    ):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    browser.set_page_load_timeout(60)
-    browser.set_script_timeout(60)
-    yield browser
-    browser.quit()
 
 
 @pytest.fixture(scope="session")
@@ -223,3 +192,71 @@ def test_displayed_tables_are_tables(site: str, page: str) -> None:
     assert not re.search(r"\|\s*---", shown)
     if page == "book/results":
         assert text.count("<table") > 10
+
+
+FIGURES = """
+return [...document.querySelectorAll('.walkcut-widget')].map(figure => ({
+  name: figure.querySelector('section').className, selected: figure.dataset.selected,
+  bytes: figure.parentElement.querySelector('script').textContent.length,
+  unnamed: [...figure.querySelectorAll('canvas, svg, input, select, button')].filter(
+    node => !(node.getAttribute('aria-label') ?? (node.closest('label') ?? node).textContent.trim())).length,
+}));
+"""
+EXPLORERS = {
+    "intro": ["tree"],
+    "01-attention": ["attention"],
+    "02-walk": ["toy"],
+    "03-ncut": ["cut"],
+    "04-recursion": ["tree"],
+    "05-threshold": ["criteria", "tree"],
+    "06-graphs": ["graphs"],
+}
+
+
+@pytest.mark.parametrize("page", EXPLORERS)
+def test_explorers_answer_on_a_page_read_as_a_file(page: str, site: str, chromium: object) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    chromium.get("about:blank")
+    chromium.get_log("browser"), chromium.get_log("performance")
+    chromium.get((HTML / "book" / f"{page}.html").as_uri())
+    before = chromium.execute_script(FIGURES)
+    assert [figure["name"] for figure in before] == [f"walkcut-{name}" for name in EXPLORERS[page]]
+    assert all(figure["bytes"] <= 2_100_000 for figure in before)  # 2 MB of data, and the module
+    assert sum(figure["unnamed"] for figure in before) == 0
+    for figure in chromium.find_elements("css selector", ".walkcut-widget"):
+        slider = figure.find_element("css selector", "input[type=range], svg[role=slider]")
+        chromium.execute_script("arguments[0].scrollIntoView({block: 'center'})", slider)
+        slider.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    after = chromium.execute_script(FIGURES)
+    assert all(old["selected"] != new["selected"] for old, new in zip(before, after, strict=True))
+    requests, failed = network(chromium)
+    assert {urlsplit(url).scheme for url in requests} <= {"file", "data", "blob", "about"}, requests
+    assert failed == []
+    assert [entry["message"] for entry in chromium.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def test_the_front_page_prunes_as_python_does(site: str, chromium: object) -> None:
+    """Within one screen, with its own numbers: the tree is read from the page and pruned once more."""
+    from explorers import stored_tree
+    from selenium.webdriver.common.keys import Keys
+
+    path = HTML / "book" / "intro.html"
+    chromium.get(path.as_uri())
+    box = chromium.execute_script("return document.querySelector('.walkcut-widget').getBoundingClientRect().toJSON()")
+    assert box["bottom"] <= 1000, "photograph, walk, cut, tree and slider fit on one screen of 1280 x 1000"
+    tree = stored_tree(json.loads(re.search(r"^const state = (.*);$", path.read_text(encoding="utf-8"), re.M)[1]))
+    slider = chromium.find_element("css selector", ".walkcut-widget input[type=range]")
+    for key in (Keys.HOME, Keys.END, *[Keys.PAGE_DOWN] * 4):
+        slider.send_keys(key)
+        found = json.loads(chromium.find_element("css selector", ".walkcut-widget").get_attribute("data-selected"))
+        sizes = [stop - start for start, stop, since, until in tree if since <= found["threshold"] < until]
+        assert sorted(found["sizes"]) == sorted(sizes)
+
+
+@pytest.mark.parametrize("page", [page for page in EXPLORERS if page[:2] in ("01", "02", "03", "04", "05")])
+def test_a_still_stands_where_a_kernel_is_needed(page: str, site: str) -> None:
+    text = (HTML / "book" / f"{page}.html").read_text(encoding="utf-8")
+    assert len(re.findall(r'<div class="walkcut-live"><img src="data:image/png;base64,', text)) == 1
+    assert "In a notebook that runs, controls stand here" in text
+    assert "application/vnd.jupyter.widget" not in text

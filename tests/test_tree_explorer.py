@@ -1,13 +1,17 @@
 """The explorer of trees holds the tree that it was given, down to its highest threshold."""
 
+import base64
+
 import numpy as np
 import pytest
+import torch
 from explorers import four_pairs, same, state, words
-from IPython.display import HTML
 
 from walkcut.errors import InputError
 from walkcut.tree import PartitionTree
-from walkcut.widgets.tree import tree_explorer
+from walkcut.walk import Walk
+from walkcut.widgets.inline import Figure
+from walkcut.widgets.tree import method_explorer, tree_explorer
 
 IMAGE = np.zeros((40, 80, 3), np.uint8)
 NONE = 65535
@@ -18,7 +22,7 @@ def tree() -> PartitionTree:
     return four_pairs()
 
 
-def stored(figure: HTML) -> dict:
+def stored(figure: Figure) -> dict:
     """The state with its words read."""
     found = state(figure)
     return found | {name: words(found[name]) for name in ("order", "start", "stop", "left", "right", "ncut")}
@@ -58,6 +62,27 @@ def test_splits_beyond_the_highest_threshold_are_left_out(tree: PartitionTree) -
 def test_what_does_not_fit_is_refused(tree: PartitionTree, threshold: float, highest: float, says: str) -> None:
     with pytest.raises(InputError, match=says):
         tree_explorer(IMAGE, tree, threshold, highest)
+
+
+def test_truth_is_taken_at_the_centres_of_patches(tree: PartitionTree) -> None:
+    truth = np.kron([[7, 7, 3, 3], [7, 7, 9, 9]], np.ones((10, 20), int))  # pixels (20, 80)
+    found = state(tree_explorer(IMAGE, tree, 0.1, truth=truth))
+    assert words(found["truth"]).tolist() == [1, 1, 0, 0, 1, 1, 2, 2]
+    assert state(tree_explorer(IMAGE, tree, 0.1))["truth"] is None
+    with pytest.raises(InputError, match="one number for each pixel"):
+        tree_explorer(IMAGE, tree, 0.1, truth=np.zeros(8))
+
+
+def test_the_method_has_its_walk_beside_the_tree(tree: PartitionTree) -> None:
+    walk = Walk(torch.full((8, 8), 1 / 8), (2, 4))
+    found = state(method_explorer(IMAGE, tree, 0.1, walk, torch.arange(8) - 3.5, (1, 2)))
+    assert found["walk"]["low"] == [0.125] * 8
+    assert found["patch"] == [1, 2]
+    hues = np.frombuffer(base64.b64decode(found["hues"]), np.uint8).reshape(8, 3).astype(int)
+    assert (hues[:4, 2] > hues[:4, 0]).all()  # blue below zero, red above
+    assert (hues[4:, 0] > hues[4:, 2]).all()
+    with pytest.raises(InputError, match="the tree's grid, 2 by 4"):
+        method_explorer(IMAGE, tree, 0.1, Walk(walk.P, (4, 2)), np.arange(8), (1, 2))
 
 
 def test_more_patches_than_two_bytes_can_number_are_refused() -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from walkcut.files import Job
 
 MAX_GRID = 128  # patches along the longer side: the walk of a square picture then fills 1 GB
+EXPLORED = 32  # as in walkcut.widgets.explore
 # as in walkcut.threshold, .presets, .noise, .refine, .backbone and .engine, which take long to import
 PRESETS = ("walkcut", "paper-v1", "paper-v2")
 CRITERIA = ("half-life", "gap", "eigengap", "stability", "map-equation", "region-map", "auto")
@@ -127,6 +128,25 @@ def _add_segment(subparsers: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run_segment)
 
 
+def _add_explore(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser(
+        "explore",
+        help="make a page to explore one picture",
+        description="Write one HTML file that needs no network: where walkers go on a picture, its cuts and its tree.",
+    )
+    parser.add_argument("path", type=Path, metavar="PATH", help="a picture")
+    wanted = "the page; default: photo.explore.html beside photo.jpg"
+    parser.add_argument("--out", type=Path, metavar="FILE", help=wanted)
+    wanted = "one of `walkcut models` (default: dead-leaves), a hub path, or a folder in diffusers format"
+    parser.add_argument("--model", default="dead-leaves", metavar="NAME", help=wanted)
+    wanted = f"patches along the longer side, at most {EXPLORED}; default: {EXPLORED}"
+    parser.add_argument(
+        "--grid", type=partial(_whole, low=2, high=EXPLORED), default=EXPLORED, metavar="N", help=wanted
+    )
+    _add_device_and_seed(parser)
+    parser.set_defaults(run=run_explore)
+
+
 def _add_train(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "train",
@@ -154,6 +174,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="walkcut", description=about)
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_segment(subparsers)
+    _add_explore(subparsers)
     _add_train(subparsers)
     add_bench(subparsers)
     models = subparsers.add_parser("models", help="list the models that have a short name, or fetch one")
@@ -227,6 +248,28 @@ def run_segment(arguments: argparse.Namespace) -> int:
     if failures:
         print(f"walkcut: {len(failures)} of {total} inputs failed:", *failures, sep="\n  ", file=sys.stderr)
     return 1 if failures else 0
+
+
+def run_explore(arguments: argparse.Namespace) -> None:
+    """`walkcut explore`"""
+    from walkcut.bench.record import write_atomically
+    from walkcut.files import check_writable
+    from walkcut.images import read_image
+
+    path = arguments.path
+    out = arguments.out or path.with_name(f"{path.stem}.explore.html")
+    image = read_image(path)
+    if out.is_dir():
+        raise InputError(f"{out} is a folder: name the file to write with --out.")
+    if out.exists() and out.samefile(path):
+        raise InputError(f"{out} is the picture itself: name another file with --out.")
+    check_writable(out.parent)
+    from walkcut.backbone import load_backbone
+    from walkcut.widgets.explore import explore
+
+    backbone = load_backbone(arguments.model, arguments.device)
+    write_atomically(out, explore(image, path.name, backbone, arguments.grid, arguments.seed))
+    print(f"{path} -> {out}")
 
 
 def _segment_all(jobs: list[Job], arguments: argparse.Namespace, progress: bool) -> list[str]:

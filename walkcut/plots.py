@@ -346,49 +346,6 @@ def tree_blocks(
     return ax.figure
 
 
-def method(
-    photo: np.ndarray,
-    look: np.ndarray,
-    patch: tuple[int, int],
-    y: np.ndarray,
-    tree: PartitionTree,
-    patch_labels: np.ndarray,
-    labels: np.ndarray,
-) -> Figure:
-    """The whole method in five panels: photograph, walk, cut, tree, segments.
-
-    Parameters
-    ----------
-    photo : uint8 (H, W, 3)
-    look : array (h, w)
-        Where a walker on `patch` goes next.
-    patch : (row, column)
-    y : array (h, w)
-        Second eigenvector of the walk's graph.
-    tree : PartitionTree
-    patch_labels : int (h, w)
-        A pruning of the tree.
-    labels : int (H, W)
-    """
-    height, width = photo.shape[:2]
-    h, w = look.shape
-    figure = plt.figure(figsize=(7, 14 / 3 * height / width + 0.9), layout="constrained")
-    axes = figure.subplot_mosaic([["photo", "walk", "cut"], ["tree", "tree", "segments"]])
-    frame = {"extent": (-0.5, width - 0.5, height - 0.5, -0.5), "interpolation": "nearest"}
-    axes["photo"].imshow(photo)
-    axes["walk"].imshow(look, cmap="viridis", vmin=0, **frame)
-    axes["cut"].imshow(y, cmap="RdBu_r", norm=CenteredNorm(), **frame)
-    for name in ("photo", "walk"):
-        _ring(axes[name], (patch[1] + 0.5) * width / w - 0.5, (patch[0] + 0.5) * height / h - 0.5)
-    tree_blocks(tree, None, axes["tree"], labels=patch_labels)
-    segments(photo, labels, axes["segments"])
-    for number, (name, axis) in enumerate(axes.items(), 1):
-        axis.set_title(f"{number}. {name}", fontsize=10)
-        if name != "tree":
-            axis.set_axis_off()
-    return figure
-
-
 def prunings(photo: np.ndarray, panels: Mapping[str, np.ndarray], columns: int = 3) -> Figure:
     """Labels of patches (h, w), or of pixels, side by side over the photograph (H, W, 3) in grey."""
     photo = _thinned(photo)

@@ -1,67 +1,226 @@
-// Point at a patch of the photograph and see where it looks.
+// Choose two patches of the photograph and see where walkers from each of them are after k steps.
 
 const STYLE = `
-& fieldset { border: 0; margin: 0 0 0.5rem; padding: 0; display: flex; flex-wrap: wrap; gap: 0.25rem 1.25rem; }
-& legend { float: left; padding: 0; margin: 0 1rem 0 0; font-size: inherit; font-weight: 600; width: auto; }
-& label { display: inline-flex; align-items: center; gap: 0.4rem; min-height: 1.75rem; cursor: pointer; }
-& .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(16rem, 1fr)); gap: 0.75rem; }
+& .buttons { gap: 0.25rem 0.9rem; }
+& .buttons b { margin-right: 0.2rem; }
+& label { display: inline-flex; align-items: center; gap: 0.4rem; min-height: 44px; cursor: pointer; }
+& .steps { display: flex; flex-wrap: wrap; }
+& .steps span { min-width: 6.5em; font-variant-numeric: tabular-nums; font-weight: 600; }
+& .steps input { flex: 1 1 12rem; height: 44px; accent-color: #0072b2; cursor: pointer; }
+& input[type="radio"] { width: 1.1rem; height: 1.1rem; accent-color: #0072b2; }
+& .three { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 0.75rem; }
+@media (max-width: 600px) {
+  & .three { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  & .panel:first-child { grid-column: 1 / -1; }
+}
 & canvas { border-color: currentColor; cursor: crosshair; touch-action: pan-y; }
-& .scale { display: flex; align-items: center; gap: 0.5rem; margin-top: 0.4rem; font-variant-numeric: tabular-nums; }
-& .ramp { flex: 1; height: 0.7rem; border: 1px solid currentColor; }
-& p { margin: 0.4rem 0 0; min-height: 3em; }
+& .panel p { font-size: 0.9em; line-height: 1.35; margin: 0.25rem 0 0; font-variant-numeric: tabular-nums; }
+& .panel + .panel p { min-height: 4em; }
+& .facts { min-height: 3em; }
 `;
 
+const LONGEST = 16; // one place further on the slider is "forever"
+const NAMES = ["A", "B"];
+const RINGS = ["#56b4e9", "#e69f00"];
+
+// The law mu after one step more: mu P, eight rows at a time, because memory is slower than arithmetic.
+function onward(P, mu) {
+  const n = mu.length;
+  const next = new Float32Array(n);
+  let row = 0;
+  for (; row + 8 <= n; row += 8) {
+    const [a, b, c, d, e, f, g, h] = mu.subarray(row, row + 8);
+    if (a + b + c + d + e + f + g + h === 0) continue;
+    for (let to = 0, i = row * n; to < n; to += 1, i += 1) {
+      next[to] += a * P[i] + b * P[i + n] + c * P[i + 2 * n] + d * P[i + 3 * n]
+        + e * P[i + 4 * n] + f * P[i + 5 * n] + g * P[i + 6 * n] + h * P[i + 7 * n];
+    }
+  }
+  for (; row < n; row += 1) for (let to = 0; to < n; to += 1) next[to] += mu[row] * P[row * n + to];
+  return next;
+}
+
+// From a walk's matrix, in idle moments, those of two and of four steps at once; `powers` gets them when they are whole.
+function warm(powers, n) {
+  const idle = window.requestIdleCallback ?? ((act) => setTimeout(() => act({ timeRemaining: () => 5 }), 20));
+  const square = (k) => {
+    const [P, Q] = [powers[k], new Float32Array(n * n)];
+    let row = 0;
+    const some = (deadline) => {
+      do {
+        Q.set(onward(P, P.subarray(row * n, (row + 1) * n)), row * n);
+        row += 1;
+      } while (row < n && deadline.timeRemaining() > 3);
+      if (row < n) idle(some);
+      else {
+        powers[2 * k] = Q;
+        if (k < 2) square(2 * k);
+      }
+    };
+    idle(some);
+  };
+  square(1);
+}
+
+// The law after k steps more, by the longest strides that are there.
+function walked(powers, mu, k) {
+  let law = mu;
+  for (const stride of [4, 2, 1]) {
+    for (; powers[stride] && k >= stride; k -= stride) law = onward(powers[stride], law);
+  }
+  return law;
+}
+
 function render({ model, el }) {
-  const queries = model.get("queries");
-  const [rows, columns] = queries;
   const [height, width] = model.get("size");
   const colours = bytes(model.get("colours"));
-  const grids = model.get("grids").map((grid) => ({ ...grid, rows: bytes(grid.rows) }));
-  let grid = grids[0];
-  const at = [Math.floor(rows / 2), Math.floor(columns / 2)];
-
-  const root = frame(el, "attention", STYLE);
-  const choices = make("fieldset", {}, root);
-  make("legend", {}, choices, "Grid");
-  const name = `walkcut-grid-${Math.random().toString(36).slice(2)}`;
-  grids.forEach((option, index) => {
-    const label = make("label", {}, choices);
-    const input = make("input", { type: "radio", name, ...(index ? {} : { checked: "" }) }, label);
-    label.append(`${option.shape[0]} × ${option.shape[1]} patches`);
-    input.addEventListener("change", () => { grid = option; draw(); });
+  const grids = model.get("grids").map((grid) => {
+    const n = grid.shape[0] * grid.shape[1];
+    const law = words(grid.law);
+    const total = law.reduce((sum, value) => sum + value, 0);
+    return { ...grid, n, powers: { 1: stochastic(grid, n) }, law: Float32Array.from(law, (value) => value / total) };
   });
-  const pair = make("div", { class: "pair" }, root);
-  const photo = make("canvas", { width, height }, pair);
-  const right = make("div", {}, pair);
-  const map = make("canvas", { width, height, role: "img" }, right);
-  const scale = make("div", { class: "scale" }, right);
-  const low = make("span", {}, scale);
-  const stops = [0, 64, 128, 192, 255].map((i) => `rgb(${colours.subarray(3 * i, 3 * i + 3).join(" ")})`);
-  make("div", { class: "ramp", style: `background: linear-gradient(to right, ${stops.join(", ")})` }, scale);
-  const high = make("span", {}, scale);
-  const said = make("p", {}, root);
+  let grid = grids[0];
+  let steps = 1;
+  let heat = false;
+  let active = 0; // the patch that the photograph moves
+  const spots = [[0.3, 0.3], [0.7, 0.7]]; // of both patches, as shares of height and width
+  const walks = [[], []]; // of each patch on this grid: where its walkers are after so many steps, where that is known
+
+  const patch = (which) => spots[which].map((share, axis) => clamp(Math.floor(share * grid.shape[axis]), grid.shape[axis] - 1));
+  const number = ([row, column]) => row * grid.shape[1] + column;
+
+  const root = frame(el, "attention", STYLE, { "aria-label": "Where walkers go" });
+  const radios = (title, names, act) => {
+    const group = make("div", { class: "buttons", role: "radiogroup", "aria-label": title }, root);
+    make("b", {}, group, title);
+    const name = `walkcut-${Math.random().toString(36).slice(2)}`;
+    names.forEach((text, index) => {
+      const label = make("label", {}, group);
+      const input = make("input", { type: "radio", name, ...(index ? {} : { checked: "" }) }, label);
+      label.append(text);
+      input.addEventListener("change", () => { act(index); draw(); });
+    });
+  };
+  if (grids.length > 1) {
+    radios("Patches", grids.map(({ shape }) => `${shape[0]} × ${shape[1]}`), (index) => {
+      grid = grids[index];
+      for (const walk of walks) walk.length = 0;
+    });
+  }
+  radios("Show", ["the picture, dimmed", "colours"], (index) => { heat = index === 1; });
+  const label = make("label", { class: "steps" }, root);
+  const shown = make("span", {}, label);
+  const slider = make("input", { type: "range", min: 1, max: LONGEST + 1, step: 1, value: 1, "aria-label": "Steps of the walk" }, label);
+  slider.addEventListener("input", () => {
+    steps = Number(slider.value);
+    draw();
+  });
+  const ready = () => {
+    if (!grid.warm) warm(grid.powers, grid.n);
+    grid.warm = true;
+  };
+  for (const touched of ["pointerover", "focusin", "input"]) root.addEventListener(touched, ready);
+  const three = make("div", { class: "three" }, root);
+  const panel = (title) => {
+    const figure = make("div", { class: "panel" }, three);
+    return { canvas: make("canvas", { width, height, role: "img" }, figure), said: make("p", {}, figure, title) };
+  };
+  const photo = panel("The photograph: drag A or B.");
+  const maps = NAMES.map(() => panel(""));
+  const facts = make("p", { class: "facts", "aria-live": "polite" }, root);
   const picture = load(model, draw);
 
-  function draw() {
-    const [h, w] = grid.shape;
-    const query = at[0] * columns + at[1];
-    const row = grid.rows.subarray(query * h * w, (query + 1) * h * w);
-    photo.getContext("2d").drawImage(picture, 0, 0, width, height);
-    tint(map, grid.shape, (patch) => [...colours.subarray(3 * row[patch], 3 * row[patch] + 3), 255]);
-    for (const canvas of [photo, map]) ring(canvas, queries, at);
+  const choose = (which) => (row, column) => {
+    if (number(patch(which)) === number([row, column])) return;
+    spots[which] = [(row + 0.5) / grid.shape[0], (column + 0.5) / grid.shape[1]];
+    walks[which].length = 0;
+    draw();
+  };
+  follow(photo.canvas, (event, first) => {
+    const to = pointed(event, photo.canvas, grid.shape);
+    const far = (which) => Math.hypot(...patch(which).map((index, axis) => index - to[axis]));
+    if (first) active = far(1) < far(0) ? 1 : 0;
+    choose(active)(...to);
+  });
+  maps.forEach(({ canvas }, which) => chooser(canvas, `Patch ${NAMES[which]}.`, () => grid.shape, () => patch(which), choose(which)));
 
-    const best = grid.peak[query];
-    const times = (value) => `${value.toFixed(value < 10 ? 1 : 0)}×`;
-    [low.textContent, high.textContent] = [times(grid.low[query]), times(grid.high[query])];
-    const share = (a, b) => `${Math.round(100 * (a + 0.5) / b)}%`;
-    const here = `${share(at[0], rows)} down and ${share(at[1], columns)} across`;
-    const there = `${share(Math.floor(best / w), h)} down and ${share(best % w, w)} across`;
-    said.textContent = `The patch ${here} looks most at ${there}: ${high.textContent} the even share. Least: ${low.textContent}.`;
-    map.setAttribute("aria-label", `Heat map. ${said.textContent}`);
-    set(photo, { "aria-valuenow": query + 1, "aria-valuetext": said.textContent });
+  // Python measured how far 1, 2, 4, 8 and 16 steps stray, and the strays of several add up at most
+  const error = (k) => grid.errors.reduce((sum, stray, bit) => sum + ((k >> bit) & 1) * stray, 0);
+
+  // where the walkers of a patch are now
+  function law(which) {
+    if (steps > LONGEST) return grid.law;
+    const walk = walks[which];
+    if (!walk.length) {
+      walk[0] = new Float32Array(grid.n);
+      walk[0][number(patch(which))] = 1;
+    }
+    walk[steps] ??= walk[steps - 1] ? onward(grid.powers[1], walk[steps - 1]) : walked(grid.powers, walk[0], steps);
+    return walk[steps];
   }
 
-  chooser([photo, map], queries, 1, at, draw);
+  function rings(canvas, whose) {
+    const context = canvas.getContext("2d");
+    const [dx, dy] = [width / grid.shape[1], height / grid.shape[0]];
+    for (const which of whose) {
+      const [row, column] = patch(which);
+      const [x, y] = [(column + 0.5) * dx, (row + 0.5) * dy];
+      for (const [colour, thick] of [["black", 6], [RINGS[which], 3]]) {
+        context.strokeStyle = colour;
+        context.lineWidth = thick;
+        context.beginPath();
+        context.arc(x, y, 9, 0, 2 * Math.PI);
+        context.stroke();
+      }
+      context.font = "bold 20px sans-serif";
+      context.lineWidth = 4;
+      context.strokeStyle = "black";
+      const beside = x > width - 36 ? x - 28 : x + 13;
+      context.strokeText(NAMES[which], beside, Math.max(y + 7, 20));
+      context.fillStyle = RINGS[which];
+      context.fillText(NAMES[which], beside, Math.max(y + 7, 20));
+    }
+  }
+
+  function show(which, mu) {
+    const { canvas, said } = maps[which];
+    const most = mu.reduce((high, share) => Math.max(high, share), 0);
+    const least = mu.reduce((low, share) => Math.min(low, share), 1);
+    canvas.getContext("2d").drawImage(picture, 0, 0, width, height);
+    tint(canvas, grid.shape, (to) => {
+      const share = mu[to] / most;
+      if (!heat) return [0, 0, 0, 255 * (1 - Math.sqrt(share))]; // the root, because a screen shows half the number as far less light
+      const level = 3 * Math.round(255 * share);
+      return [...colours.subarray(level, level + 3), 255];
+    });
+    rings(canvas, [which]);
+    const peak = mu.indexOf(most);
+    const place = (index) => `row ${Math.floor(index / grid.shape[1]) + 1}, column ${(index % grid.shape[1]) + 1}`;
+    const times = (share) => `${(share * grid.n).toFixed(share * grid.n < 10 ? 1 : 0)}×`;
+    const from = number(patch(which));
+    const text = `: most of all at ${place(peak)}, ${times(most)} the even share; least ${times(least)}.`;
+    said.replaceChildren(make("b", {}, null, `From ${NAMES[which]}`), text);
+    set(canvas, { "aria-valuemax": grid.n, "aria-valuenow": from + 1, "aria-valuetext": `${place(from)}${text}` });
+    return { patch: patch(which), peak, most: most * grid.n };
+  }
+
+  function draw() {
+    const forever = steps > LONGEST;
+    shown.textContent = forever ? "forever" : `${steps} step${steps > 1 ? "s" : ""}`;
+    set(slider, { "aria-valuetext": shown.textContent });
+    photo.canvas.getContext("2d").drawImage(picture, 0, 0, width, height);
+    rings(photo.canvas, [0, 1]);
+    const laws = [0, 1].map(law);
+    const found = laws.map((mu, which) => show(which, mu));
+    const apart = laws[0].reduce((sum, share, to) => sum + Math.abs(share - laws[1][to]), 0) / 2;
+    facts.textContent = forever ? "In the long run a walker has forgotten where it began: this is the stationary law, and A and B agree."
+      : `${(100 * apart).toFixed(1)}% of A's walkers would have to move to stand as B's do. ` +
+        `Stored to a byte, these shares are off by at most ${(100 * error(steps)).toFixed(1)}% of the walkers in all.`;
+    photo.canvas.setAttribute("aria-label", `The photograph with the patches A and B. ${facts.textContent}`);
+    report(model, { grid: grid.shape, steps: forever ? null : steps, patches: found.map((one) => one.patch), peaks: found.map((one) => one.peak), apart });
+  }
+  draw();
 }
 
 export default { render };

@@ -1,43 +1,42 @@
-"""Point at a patch of a picture and see where it looks."""
+"""Choose two patches of a picture and see where walkers from each of them go."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from IPython.display import HTML
 
 from walkcut.attention import AttentionMaps, Grid
-from walkcut.widgets.encode import octets, photo, viridis
-from walkcut.widgets.inline import inline_module
+from walkcut.walk import Walk
+from walkcut.widgets.encode import LEVELS, photo, stretched, viridis, words
+from walkcut.widgets.inline import Figure, inline_module
 
 
-def attention_explorer(image: np.ndarray, attention: AttentionMaps, width: int = 480) -> HTML:
-    """A picture whose patches can be chosen by mouse, touch or keyboard, and where the chosen one looks on each grid.
+def attention_explorer(image: np.ndarray, attention: AttentionMaps, width: int = 400) -> Figure:
+    """Two patches, chosen by mouse, touch or keyboard, and where their walkers are after k steps, on each grid.
+
+    The page takes the steps itself, 1 to 16 of them; "forever" is the stationary law. The picture is dimmed by the root
+    of each patch's share of the largest, or in its place the shares themselves are shown in colours.
 
     Parameters
     ----------
     image : uint8 (H, W, 3)
     attention : AttentionMaps
-        Patches are chosen on the coarsest grid; a finer grid's rows are averaged over the patches that one covers.
-        A grid of N patches puts N times N_coarse bytes into the page: keep the finest near 32 patches a side.
+        Each grid's matrix is a walk of its own. A grid of N patches puts 4/3 N^2 bytes into the page: keep the finest
+        near 32 patches a side.
     width : int
         Of the picture in the page, in pixels.
     """
-    coarse = min(attention.maps, key=lambda grid: grid[0] * grid[1])
+    grids = sorted(attention.maps, key=lambda grid: -grid[0] * grid[1])
     state = {
-        "queries": coarse,
         **photo(image, width),
         "colours": viridis(),
-        "grids": [_quantised(matrix, grid, coarse) for grid, matrix in attention.maps.items()],
+        "grids": [_quantised(attention.maps[grid], grid) for grid in grids],
     }
-    return inline_module("attention", state, "This figure needs JavaScript: point at a patch and see where it looks.")
+    return inline_module("attention", state, "This figure needs JavaScript: see where walkers go from two patches.")
 
 
-def _quantised(matrix: torch.Tensor, grid: Grid, coarse: Grid) -> dict:
-    """One byte per query and key: each row stretched over 0 to 255; its ends in multiples of the even share."""
-    (h, w), (hq, wq) = grid, coarse
-    rows = matrix.cpu().double().view(hq, h // hq, wq, w // wq, h * w).mean((1, 3)).view(hq * wq, h * w)
-    low, high = rows.amin(1, keepdim=True), rows.amax(1, keepdim=True)
-    stretched = 255 * (rows - low) / (high - low).clamp_min(1e-30)
-    ends = {name: [float(f"{e:.3g}") for e in (end * h * w).flatten()] for name, end in (("low", low), ("high", high))}
-    return {"shape": grid, "peak": rows.argmax(1).tolist(), "rows": octets(stretched.numpy()), **ends}
+def _quantised(matrix: torch.Tensor, grid: Grid) -> dict:
+    """One byte for every probability, the stationary law, and `errors`: see `walkcut.widgets.encode.stretched`."""
+    stored, errors = stretched(matrix.cpu().numpy())
+    law = Walk(matrix, grid).stationary().law.cpu().numpy()
+    return {"shape": grid, **stored, "law": words(LEVELS * law / law.max()), "errors": errors}

@@ -1,5 +1,6 @@
 // What the figures share; put in front of each of them, so that every figure stays one module that imports nothing.
-// The data come through model.get(name), so a figure serves as an anywidget as it serves inside an HTML output.
+// The data come through model.get(name), and what the reader selects goes back through `report`: a figure serves as an
+// anywidget as it serves inside an HTML output.
 
 const LEVELS = 65535; // the largest number of two bytes
 const COLOURS = [[0, 114, 178], [213, 94, 0], [0, 158, 115], [204, 121, 167], [230, 159, 0], [86, 180, 233], [70, 70, 70]];
@@ -13,7 +14,14 @@ html[data-theme="dark"] &, body[data-jp-theme-light="false"] & { --a: #56b4e9; -
 & .drawings { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); gap: 0.75rem; }
 & canvas, & svg { display: block; width: 100%; height: auto; }
 & canvas { box-sizing: border-box; border: 1px solid var(--line); border-radius: 2px; }
-& canvas:focus-visible, & svg:focus-visible, & button:focus-visible { outline: 3px solid #e69f00; outline-offset: 2px; }
+& canvas:focus-visible, & svg:focus-visible, & button:focus-visible, & input:focus-visible, & select:focus-visible {
+  outline: 3px solid #e69f00; outline-offset: 2px; }
+& button, & select { font: inherit; color: inherit; background: transparent; border: 1.5px solid var(--line); border-radius: 0.4rem;
+  min-height: 44px; padding: 0 0.8rem; cursor: pointer; }
+& button:hover { border-color: currentColor; }
+& button[aria-pressed="true"] { background: #0072b2; border-color: #0072b2; color: #ffffff; }
+& option { color: #111827; background: #ffffff; }
+& .buttons { display: flex; flex-wrap: wrap; align-items: center; gap: 0.4rem; margin: 0.5rem 0; }
 & text { fill: currentColor; font-size: 12px; }
 & .facts { margin: 0.5rem 0 0; font-variant-numeric: tabular-nums; }
 `;
@@ -80,6 +88,12 @@ function paint(canvas, picture, [rows, columns], colour, part) {
   context.drawImage(picture, 0, 0, canvas.width, canvas.height);
   context.filter = "none";
   tint(canvas, [rows, columns], colour);
+  edges(canvas, [rows, columns], part, [["white", 2]]);
+}
+
+// A line between neighbours of different parts, in each colour and width.
+function edges(canvas, [rows, columns], part, strokes) {
+  const context = canvas.getContext("2d");
   const [dx, dy] = [canvas.width / columns, canvas.height / rows];
   context.beginPath();
   for (let patch = 0; patch < rows * columns; patch += 1) {
@@ -93,9 +107,11 @@ function paint(canvas, picture, [rows, columns], colour, part) {
       context.lineTo((c + 1) * dx, (r + 1) * dy);
     }
   }
-  context.strokeStyle = "white";
-  context.lineWidth = 2;
-  context.stroke();
+  for (const [colour, thick] of strokes) {
+    context.strokeStyle = colour;
+    context.lineWidth = thick;
+    context.stroke();
+  }
 }
 
 function ring(canvas, [rows, columns], [row, column]) {
@@ -120,24 +136,58 @@ function pointed(event, canvas, [rows, columns]) {
   return [clamp(Math.floor(down * rows), rows - 1), clamp(Math.floor(across * columns), columns - 1)];
 }
 
-// Move `at`, the row and column of a block of every x every patches: point at a canvas, or use arrow keys on the first one.
-function chooser(canvases, [rows, columns], every, at, draw) {
-  const [down, across] = [Math.ceil(rows / every), Math.ceil(columns / every)];
-  const choose = (row, column) => {
-    [at[0], at[1]] = [clamp(row, down - 1), clamp(column, across - 1)];
-    draw();
-  };
-  for (const canvas of canvases) {
-    const point = (event) => choose(...pointed(event, canvas, [rows, columns]).map((index) => Math.floor(index / every)));
-    canvas.addEventListener("pointerdown", point);
-    canvas.addEventListener("pointermove", point);
-  }
-  set(canvases[0], { role: "slider", tabindex: 0, "aria-label": "Patch of the photograph. Arrow keys choose another.",
-    "aria-valuemin": 1, "aria-valuemax": down * across });
-  canvases[0].addEventListener("keydown", (event) => {
-    const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+// Call `act` where a pointer goes down, and while it stays down; it then belongs to the node, even outside it.
+function follow(node, act) {
+  node.addEventListener("pointerdown", (event) => {
+    node.setPointerCapture(event.pointerId);
+    act(event, true);
+  });
+  node.addEventListener("pointermove", (event) => { if (node.hasPointerCapture(event.pointerId)) act(event, false); });
+}
+
+const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+
+// Make a canvas choose a patch, or a block of every x every: press or drag, or use the arrow keys.
+// `grid` and `place` give rows and columns, and the row and column of the choice, as they are now.
+function chooser(canvas, label, grid, place, choose, every = 1) {
+  const move = (...to) => choose(...to.map((index, axis) => clamp(index, Math.ceil(grid()[axis] / every) - 1)));
+  follow(canvas, (event) => move(...pointed(event, canvas, grid()).map((index) => Math.floor(index / every))));
+  set(canvas, { role: "slider", tabindex: 0, "aria-label": `${label} Arrow keys choose another.`, "aria-valuemin": 1 });
+  canvas.addEventListener("keydown", (event) => {
+    const step = ARROWS[event.key];
     if (!step) return;
     event.preventDefault();
-    choose(at[0] + step[0], at[1] + step[1]);
+    move(place()[0] + step[0], place()[1] + step[1]);
   });
+}
+
+// A row of buttons of which one is pressed; the function that is returned shows which.
+function choices(parent, label, names, choose) {
+  const group = make("div", { class: "buttons", role: "group", "aria-label": label }, parent);
+  const buttons = names.map((name, i) => {
+    const button = make("button", { type: "button" }, group, name);
+    button.addEventListener("click", () => choose(i));
+    return button;
+  });
+  return (pressed) => buttons.forEach((button, i) => button.setAttribute("aria-pressed", i === pressed));
+}
+
+// What the reader has selected: Python reads it from an anywidget as `selected`.
+function report(model, selected) {
+  model.set("selected", selected);
+  model.save_changes();
+}
+
+// Rows of bytes, cube roots of where they lie between the row's lowest and highest value, as rows that sum to one.
+function stochastic({ rows, low, high }, n) {
+  const stored = bytes(rows);
+  const P = new Float32Array(n * n);
+  const cubes = Float64Array.from({ length: 256 }, (_, byte) => (byte / 255) ** 3);
+  for (let row = 0; row < n; row += 1) {
+    const [least, span] = [low[row], high[row] - low[row]];
+    let total = 0;
+    for (let i = row * n; i < (row + 1) * n; i += 1) total += P[i] = least + span * cubes[stored[i]];
+    for (let i = row * n; i < (row + 1) * n; i += 1) P[i] /= total;
+  }
+  return P;
 }

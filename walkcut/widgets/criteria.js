@@ -1,11 +1,6 @@
 // Where does each criterion stop? Buttons show its segments, a slider those of a constant threshold; curves are scores.
 
 const STYLE = `
-& .choice { display: flex; flex-wrap: wrap; gap: 0.4rem; margin: 0 0 0.4rem; padding: 0; border: 0; }
-& button { font: inherit; color: inherit; background: none; border: 1px solid var(--line); border-radius: 4px;
-  padding: 0 0.7rem; min-height: 44px; cursor: pointer; }
-& button[aria-pressed="true"] { background: #0072b2; border-color: #0072b2; color: #ffffff; }
-& input:focus-visible { outline: 3px solid #e69f00; outline-offset: 2px; }
 & label { display: flex; align-items: center; gap: 0.6rem; min-height: 44px; }
 & input { flex: 1; min-width: 6rem; height: 44px; accent-color: #0072b2; cursor: pointer; }
 & svg { cursor: pointer; touch-action: pan-y; user-select: none; }
@@ -27,11 +22,10 @@ function render({ model, el }) {
   let threshold = chosen.threshold ?? highest / 2;
 
   const root = frame(el, "criteria", STYLE, { "aria-label": "Criteria on one tree" });
-  const choice = make("div", { class: "choice", role: "group", "aria-label": "Criterion" }, root);
-  const buttons = criteria.map((criterion) => {
-    const button = make("button", { type: "button" }, choice, criterion.name);
-    button.addEventListener("click", () => { chosen = criterion; threshold = criterion.threshold ?? threshold; draw(); });
-    return button;
+  const pressed = choices(root, "Criterion", criteria.map(({ name }) => name), (i) => {
+    chosen = criteria[i];
+    threshold = chosen.threshold ?? threshold;
+    draw();
   });
   const label = make("label", {}, root, "Or a constant");
   const slider = make("input", { type: "range", min: 0, max: highest, step: 0.005 }, label);
@@ -74,24 +68,23 @@ function render({ model, el }) {
     const byThreshold = !chosen || chosen.threshold !== null;
     set(line, { visibility: byThreshold ? "visible" : "hidden", x1: x(threshold), x2: x(threshold) });
     slider.value = threshold;
-    buttons.forEach((button, i) => button.setAttribute("aria-pressed", chosen === criteria[i]));
+    pressed(criteria.indexOf(chosen));
     const many = `${parts.length} segment${parts.length > 1 ? "s" : ""}`;
     facts.textContent = !chosen ? `Constant ${threshold.toFixed(3)}: ${many}.`
       : byThreshold ? `${chosen.name} stops at ${threshold.toFixed(3)}: ${many}.`
         : `${chosen.name} stops at ${many}. It does not go by a threshold.`;
     slider.setAttribute("aria-valuetext", facts.textContent);
     canvas.setAttribute("aria-label", `The picture in ${many}. ${facts.textContent}`);
+    report(model, { criterion: chosen?.name ?? "constant", threshold: byThreshold ? threshold : null, segments: parts.length });
   }
 
-  const drag = (event) => {
-    if (event.type === "pointermove" && !event.buttons) return;
+  follow(chart, (event) => {
     const [across] = within(event, chart);
     chosen = null;
     threshold = highest * clamp((across * 360 - BOX.left) / (BOX.right - BOX.left), 1);
     draw();
-  };
-  chart.addEventListener("pointerdown", drag);
-  chart.addEventListener("pointermove", drag);
+  });
+  draw();
 }
 
 export default { render };

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from IPython.display import HTML
 
 from walkcut.errors import InputError
 from walkcut.threshold import Pruning
 from walkcut.tree import PartitionTree
 from walkcut.widgets.encode import photo, words
-from walkcut.widgets.inline import inline_module
+from walkcut.widgets.inline import Figure, inline_module
 from walkcut.widgets.tree import check_tree
 
 
@@ -22,7 +21,7 @@ def criteria_explorer(
     curves: Mapping[str, Sequence[float]],
     highest: float,
     width: int = 480,
-) -> HTML:
+) -> Figure:
     """A button for each criterion shows where it stops; a slider prunes by a constant; curves are scores along it.
 
     Parameters

@@ -1,12 +1,8 @@
-// Drag a split along the sorted second eigenvector: both sides, both escape probabilities and the NCut follow at once.
+// Drag a split along a sorted eigenvector: both sides, both escape probabilities and the NCut follow at once.
 
 const STYLE = `
 & canvas { cursor: pointer; touch-action: pan-y; }
 & svg { cursor: ew-resize; touch-action: pan-y; user-select: none; }
-& .buttons { display: flex; flex-wrap: wrap; gap: 0.5rem; margin: 0.6rem 0 0; }
-& button { font: inherit; color: inherit; background: transparent; border: 1.5px solid var(--line);
-  border-radius: 0.4rem; min-height: 44px; padding: 0 0.8rem; cursor: pointer; }
-& button:hover { border-color: currentColor; }
 & .facts { min-height: 4.5em; }
 & .facts b:nth-of-type(1) { color: var(--a); }
 & .facts b:nth-of-type(2) { color: var(--b); }
@@ -19,54 +15,68 @@ function render({ model, el }) {
   const grid = model.get("grid");
   const [height, width] = model.get("size");
   const n = grid[0] * grid[1];
-  const [y, leaving, entering] = ["y", "leaving", "entering"].map((name) => words(model.get(name)).map((value) => value / LEVELS));
-  const price = leaving.map((value, i) => value + entering[i]);
-  const rank = places(words(model.get("order")));
-  const best = model.get("best");
+  const vectors = model.get("vectors").map((vector) => {
+    const [y, leaving, entering] = ["y", "leaving", "entering"].map((name) => words(vector[name]).map((value) => value / LEVELS));
+    return { ...vector, y, leaving, entering, price: leaving.map((value, i) => value + entering[i]), rank: places(words(vector.order)) };
+  });
+  let now = vectors[0];
   let split = Math.max(1, Math.round(n / 20)); // a crumb to begin with: the reader finds the best one
 
   const root = frame(el, "cut", STYLE, { "aria-label": "Drag a cut along the second eigenvector" });
+  const pressed = vectors.length > 1
+    ? choices(root, "Eigenvector", vectors.map((_, i) => `${["second", "third", "fourth", "fifth", "sixth"][i] ?? `${i + 2}th`} eigenvector`), take) : null;
   const drawings = make("div", { class: "drawings" }, root);
   const canvas = make("canvas", { width, height, role: "img" }, drawings);
   const chart = make("svg", { viewBox: "0 0 360 290", role: "slider", tabindex: "0", "aria-valuemin": 1, "aria-valuemax": n - 1,
     "aria-label": "Number of patches on the first side. Arrow keys move the cut." }, drawings);
-  const buttons = make("div", { class: "buttons" }, root);
   const facts = make("p", { class: "facts", "aria-live": "polite" }, root);
 
   const at = (place) => BOX.left + ((place - 0.5) / (n - 1)) * (BOX.right - BOX.left); // x of a number of patches
   const high = ([top, bottom], share) => bottom - share * (bottom - top);
-  const top = Math.max(1, ...price);
-  const path = (values, box, most, shift) =>
-    values.map((value, i) => `${i ? "L" : "M"}${at(i + shift).toFixed(1)},${high(box, value / most).toFixed(1)}`).join("");
+  const top = Math.max(1, ...vectors.flatMap(({ price }) => price));
+  const points = (values, box, most, shift) => values.map((value, i) => `${at(i + shift).toFixed(1)},${high(box, value / most).toFixed(1)}`);
 
   make("text", { x: BOX.left, y: 14 }, chart, "patches, sorted by y");
   make("text", { x: BOX.left, y: 136 }, chart, "NCut (line), its two escapes (thin)");
   for (const box of [BOX.y, BOX.price]) {
     make("line", { x1: BOX.left, x2: BOX.left, y1: box[0], y2: box[1], stroke: "var(--line)" }, chart);
   }
-  const zero = high(BOX.y, model.get("zero"));
-  make("line", { x1: BOX.left, x2: BOX.right, y1: zero, y2: zero, stroke: "var(--line)", "stroke-dasharray": "2 4" }, chart);
-  make("text", { x: BOX.left - 6, y: zero + 4, "text-anchor": "end" }, chart, "0");
+  const zero = make("line", { x1: BOX.left, x2: BOX.right, stroke: "var(--line)", "stroke-dasharray": "2 4" }, chart);
+  const nought = make("text", { x: BOX.left - 6, "text-anchor": "end" }, chart, "0");
   for (const tick of [0, 0.5, 1]) {
     const line = high(BOX.price, tick / top);
     make("line", { x1: BOX.left, x2: BOX.right, y1: line, y2: line, stroke: "var(--line)", opacity: tick ? 0.35 : 1 }, chart);
     make("text", { x: BOX.left - 6, y: line + 4, "text-anchor": "end" }, chart, String(tick));
   }
   const sides = ["--a", "--b"].map((colour) => make("path", { fill: "none", stroke: `var(${colour})`, "stroke-width": 3.5 }, chart));
-  make("path", { d: path(leaving, BOX.price, top, 1), fill: "none", stroke: "var(--a)", "stroke-width": 1.2, "stroke-dasharray": "5 3" }, chart);
-  make("path", { d: path(entering, BOX.price, top, 1), fill: "none", stroke: "var(--b)", "stroke-width": 1.2, "stroke-dasharray": "5 2 1 2" }, chart);
-  make("path", { d: path(price, BOX.price, top, 1), fill: "none", stroke: "currentColor", "stroke-width": 2 }, chart);
-  const peak = high(BOX.price, price[best - 1] / top);
-  make("path", { d: `M${at(best) - 6},${BOX.price[1] + 12}L${at(best)},${BOX.price[1] + 3}L${at(best) + 6},${BOX.price[1] + 12}Z`,
-    fill: "currentColor" }, chart);
-  make("circle", { cx: at(best), cy: peak, r: 4, fill: "none", stroke: "currentColor", "stroke-width": 1.5 }, chart);
-  make("text", { x: at(best), y: BOX.price[1] + 23, "text-anchor": "middle" }, chart, "best");
+  const curves = [["var(--a)", 1.2, "5 3"], ["var(--b)", 1.2, "5 2 1 2"], ["currentColor", 2, "none"]].map(([stroke, thick, dash]) =>
+    make("path", { fill: "none", stroke, "stroke-width": thick, "stroke-dasharray": dash }, chart));
+  const triangle = make("path", { fill: "currentColor" }, chart);
+  const dot = make("circle", { r: 4, fill: "none", stroke: "currentColor", "stroke-width": 1.5 }, chart);
+  const mark = make("text", { y: BOX.price[1] + 23, "text-anchor": "middle" }, chart, "best");
   const bar = make("path", { stroke: "currentColor", "stroke-width": 2 }, chart);
   const grips = [0, 1].map(() => make("circle", { r: 6, fill: "currentColor" }, chart));
 
   const picture = load(model, draw);
 
+  // what changes with the eigenvector alone
+  function take(index) {
+    now = vectors[index];
+    pressed?.(index);
+    const at0 = high(BOX.y, now.zero);
+    set(zero, { y1: at0, y2: at0 });
+    nought.setAttribute("y", at0 + 4);
+    [now.leaving, now.entering, now.price].forEach((values, i) => curves[i].setAttribute("d", `M${points(values, BOX.price, top, 1).join("L")}`));
+    now.points ??= points(now.y, BOX.y, 1, 0.5);
+    const x = at(now.best);
+    triangle.setAttribute("d", `M${x - 6},${BOX.price[1] + 12}L${x},${BOX.price[1] + 3}L${x + 6},${BOX.price[1] + 12}Z`);
+    set(dot, { cx: x, cy: high(BOX.price, now.price[now.best - 1] / top) });
+    mark.setAttribute("x", Math.max(BOX.left, Math.min(BOX.right - 12, x)));
+    draw();
+  }
+
   function draw() {
+    const { y, leaving, entering, price, rank, best } = now;
     const side = (patch) => (rank[patch] < split ? 0 : 1);
     paint(canvas, picture, grid, (patch) => [...COLOURS[side(patch)], 135], side);
     const x = at(split);
@@ -74,8 +84,8 @@ function render({ model, el }) {
     grips.forEach((grip) => grip.setAttribute("cx", x));
     grips[0].setAttribute("cy", high(BOX.y, y[split - 1]));
     grips[1].setAttribute("cy", high(BOX.price, price[split - 1] / top));
-    sides[0].setAttribute("d", path(y.slice(0, split), BOX.y, 1, 0.5));
-    sides[1].setAttribute("d", path(y.slice(split), BOX.y, 1, split + 0.5));
+    sides[0].setAttribute("d", `M${now.points.slice(0, split).join("L")}`);
+    sides[1].setAttribute("d", `M${now.points.slice(split).join("L")}`);
     const percent = (value) => `${(100 * value).toFixed(1)}%`;
     const [out, back, sum] = [leaving[split - 1], entering[split - 1], price[split - 1]];
     const most = price[best - 1];
@@ -89,6 +99,7 @@ function render({ model, el }) {
     facts.append(` ${verdict}`);
     canvas.setAttribute("aria-label", `The photograph with both sides of the cut. ${facts.textContent}`);
     set(chart, { "aria-valuenow": split, "aria-valuetext": `${split} patches, NCut ${sum.toFixed(3)}` });
+    report(model, { vector: vectors.indexOf(now), split, ncut: sum, leaving: out, entering: back });
   }
 
   function choose(size) {
@@ -96,20 +107,10 @@ function render({ model, el }) {
     draw();
   }
 
-  // while a finger or a button is down the pointer belongs to the drawing, even outside it
-  function follow(node, size) {
-    node.addEventListener("pointerdown", (event) => {
-      node.setPointerCapture(event.pointerId);
-      choose(size(event));
-    });
-    node.addEventListener("pointermove", (event) => {
-      if (node.hasPointerCapture(event.pointerId)) choose(size(event));
-    });
-  }
-  follow(chart, (event) => 0.5 + ((within(event, chart)[0] * 360 - BOX.left) / (BOX.right - BOX.left)) * (n - 1));
+  follow(chart, (event) => choose(0.5 + ((within(event, chart)[0] * 360 - BOX.left) / (BOX.right - BOX.left)) * (n - 1)));
   follow(canvas, (event) => { // a patch of the picture: the split just behind it in the order
     const [row, column] = pointed(event, canvas, grid);
-    return 1 + rank[row * grid[1] + column];
+    choose(1 + now.rank[row * grid[1] + column]);
   });
   chart.addEventListener("keydown", (event) => {
     const far = Math.max(1, Math.round(n / 20));
@@ -118,11 +119,13 @@ function render({ model, el }) {
     event.preventDefault();
     choose(split + steps[event.key]);
   });
-  const choices = { "best split": best, "by sign": model.get("sign"), "by halves": Math.floor(n / 2), "a crumb": 1 };
-  for (const [name, size] of Object.entries(choices)) {
-    make("button", { type: "button" }, buttons, name).addEventListener("click", () => choose(size));
+  const buttons = make("div", { class: "buttons", role: "group", "aria-label": "Splits by a rule" });
+  facts.before(buttons);
+  const rules = { "best split": () => now.best, "by sign": () => now.sign, "by halves": () => Math.floor(n / 2), "a crumb": () => 1 };
+  for (const [name, size] of Object.entries(rules)) {
+    make("button", { type: "button" }, buttons, name).addEventListener("click", () => choose(size()));
   }
-  draw();
+  take(0);
 }
 
 export default { render };

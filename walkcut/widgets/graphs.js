@@ -4,7 +4,6 @@ const STYLE = `
 & .sliders { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 15rem), 1fr)); gap: 0.25rem 1.25rem; margin-bottom: 0.6rem; }
 & label { display: block; font-variant-numeric: tabular-nums; }
 & input { display: block; width: 100%; min-height: 44px; margin: 0; accent-color: #0072b2; cursor: pointer; }
-& input:focus-visible { outline: 3px solid #e69f00; outline-offset: 2px; }
 & .panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(12.5rem, 45%), 1fr)); gap: 0.75rem; }
 & .panel { min-width: 0; }
 & canvas { border-color: currentColor; cursor: crosshair; touch-action: pan-y; }
@@ -85,10 +84,13 @@ function render({ model, el }) {
     power.tell(`exponent of the others: α = ${Number(power.input.value) + 1}`);
     const said = graphs.map((graph, i) => show(maps[i], graph)).join("; ");
     set(photo.canvas, { "aria-valuenow": at[0] * across + at[1] + 1,
-      "aria-valuetext": `Row ${at[0] * every + 1}, column ${at[1] * every + 1}. ${said}` });
+      "aria-valuemax": down * across, "aria-valuetext": `Row ${at[0] * every + 1}, column ${at[1] * every + 1}. ${said}` });
+    report(model, { patch: at.map((index) => index * every), steps: steps[Number(walker.input.value)], power: Number(power.input.value) + 1 });
   }
 
-  chooser([photo, ...maps].map(({ canvas }) => canvas), grid, every, at, draw);
+  const choose = (row, column) => { [at[0], at[1]] = [row, column]; draw(); };
+  chooser(photo.canvas, "Patch of the photograph.", () => grid, () => at, choose, every);
+  for (const { canvas } of maps) follow(canvas, (event) => choose(...pointed(event, canvas, grid).map((index) => Math.floor(index / every))));
   draw();
 }
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 import numpy as np
-from IPython.display import HTML
 
 from walkcut.attention import Grid
 from walkcut.errors import InputError
 from walkcut.widgets.encode import octets, photo, viridis
-from walkcut.widgets.inline import inline_module
+from walkcut.widgets.inline import Figure, inline_module
 
-MOST = 1_400_000  # bytes of weights in one page; base64 makes 1.9 MB of them
+WEIGHTS = 1_400_000  # bytes of weights in one page; base64 makes 1.9 MB of them
 
 
 def graph_explorer(
@@ -22,7 +21,7 @@ def graph_explorer(
     powered: Collection[str] = (),
     every: int = 2,
     width: int = 360,
-) -> HTML:
+) -> Figure:
     """A picture whose patches can be chosen by mouse, touch or keyboard, and a row of each graph, normalised.
 
     Parameters
@@ -64,7 +63,7 @@ def _check(graphs: Mapping[str, Mapping[int, np.ndarray]], powered: Collection[s
     if not graphs or not all(graphs.values()):
         raise InputError("The explorer needs at least one graph, each with at least one number of steps.")
     count = sum(len(steps) for steps in graphs.values()) * weights
-    if count > MOST:
+    if count > WEIGHTS:
         raise InputError(f"{count} weights are too many for a page: choose a coarser grid or a larger `every`.")
     if unknown := set(powered) - set(graphs):
         raise InputError(f"There is no graph {sorted(unknown)[0]!r} to raise to a power: choose from {list(graphs)}.")

@@ -1,7 +1,8 @@
 """Put an ES module into an HTML output: it runs on the built site and in a live notebook, with no widget manager.
 
 A figure has a default export with `render({ model, el })`, as anywidget's have; `model.get(name)` returns what Python
-put into the state. `common.js` is put in front of it: inside a module its names clash with no other figure's.
+put into the state, and `model.set("selected", ...)` tells what the reader has chosen. `common.js` is put in front of
+it: inside a module its names clash with no other figure's.
 """
 
 from __future__ import annotations
@@ -9,12 +10,47 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from IPython.display import HTML
+from walkcut.widgets.encode import check_size
+
+if TYPE_CHECKING:
+    import anywidget
 
 EXPORT = "export default "
+
+
+@dataclass(frozen=True, repr=False)
+class Figure:
+    """A figure as an HTML output; `widget` is the same one as an anywidget, which tells Python what is selected.
+
+    Attributes
+    ----------
+    data : str
+        HTML.
+    name : str
+        Of the module, see `inline_module`.
+    state : dict
+        What the module reads.
+    """
+
+    data: str
+    name: str
+    state: dict[str, Any]
+
+    def _repr_html_(self) -> str:
+        return self.data
+
+    def __repr__(self) -> str:
+        return f"<interactive figure {self.name!r}>"
+
+    def widget(self) -> anywidget.AnyWidget:
+        """For a notebook that runs: after every change, `selected` holds what the reader has chosen, as a dict."""
+        from walkcut.widgets.live import explorer
+
+        return explorer(self.name, self.state)
 
 
 def module_source(name: str) -> str:
@@ -32,7 +68,7 @@ def module_source(name: str) -> str:
     return source
 
 
-def inline_module(name: str, state: Mapping[str, Any], fallback: str) -> HTML:
+def inline_module(name: str, state: Mapping[str, Any], fallback: str) -> Figure:
     """The figure that `walkcut/widgets/<name>.js` draws from `state`.
 
     Parameters
@@ -46,20 +82,29 @@ def inline_module(name: str, state: Mapping[str, Any], fallback: str) -> HTML:
 
     Returns
     -------
-    IPython.display.HTML
-        The same bytes for the same module and state, so that a rebuilt page does not change.
+    Figure
+        The same bytes for the same module and state, so that a rebuilt page does not change. What is selected is
+        kept as JSON in the place's `data-selected`.
+
+    Raises
+    ------
+    InputError
+        For more than 2 MB of data.
     """
+    check_size(state)
     source = module_source(name)
     data = json.dumps(dict(state), sort_keys=True).replace("<", "\\u003c")
     key = "walkcut-" + hashlib.sha256((source + data).encode()).hexdigest()[:12]
     safe = fallback.replace("&", "&amp;").replace("<", "&lt;")
     # a page may show the same figure twice: each script takes the first place that is still empty
-    return HTML(
+    html = (
         f'<div class="walkcut-widget" data-figure="{key}"><noscript>{safe}</noscript></div>\n'
         f'<script type="module">\n{source.replace(EXPORT, "const figure = ")}\n'
         f"const state = {data};\n"
         f"const el = document.querySelector('[data-figure=\"{key}\"]:not([data-ready])');\n"
         'if (el) { el.dataset.ready = ""; el.replaceChildren();\n'
-        "  figure.render({ model: { get: (name) => state[name] }, el }); }\n"
+        "  const set = (name, value) => { state[name] = value; el.dataset[name] = JSON.stringify(value); };\n"
+        "  figure.render({ model: { get: (name) => state[name], set, save_changes() {} }, el }); }\n"
         "</script>"
     )
+    return Figure(html, name, json.loads(data))

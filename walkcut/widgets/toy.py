@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from IPython.display import HTML
-
 from walkcut.errors import InputError
-from walkcut.widgets.inline import inline_module
+from walkcut.widgets.inline import Figure, inline_module
 
 
-def toy_walk(bridge: float = 0.5, twist: float = 0.0, walkers: int = 60, seed: int = 1) -> HTML:
+def toy_walk(bridge: float = 0.5, twist: float = 0.0, walkers: int = 60, seed: int = 1) -> Figure:
     """Release walkers on six nodes and compare their visits with the stationary law.
 
     Parameters

@@ -1,10 +1,13 @@
-// Walkers on the running toy graph: two triangles joined by a bridge. The bridge and the twist can be changed.
+// Walkers on the running toy graph: two triangles joined by a bridge. Every edge can be weighed, taken away or put in, and
+// the triangles can be twisted.
 
 const PLACES = [[50, 40], [50, 160], [130, 100], [230, 100], [310, 40], [310, 160]];
-// the arrow of each edge is the way in which a positive twist pushes; the last edge is the bridge
-const EDGES = [[0, 1], [1, 2], [2, 0], [3, 4], [4, 5], [5, 3], [2, 3]];
 const NODES = PLACES.length;
-const BRIDGE = EDGES.length - 1;
+const PAIRS = PLACES.flatMap((_, i) => PLACES.slice(i + 1).map((_, j) => [i, i + 1 + j])); // all fifteen
+// the arrows show the way in which a positive twist pushes
+const TRIANGLES = [[[0, 1], [1, 2], [2, 0]], [[3, 4], [4, 5], [5, 3]]];
+const pair = (i, j) => PAIRS.findIndex(([a, b]) => a === Math.min(i, j) && b === Math.max(i, j));
+const BRIDGE = pair(2, 3);
 
 const STYLE = `
 & { --face: #ffffff; --mark: #111827; margin: 0; font-size: 0.95rem; line-height: 1.4; }
@@ -15,10 +18,8 @@ html[data-theme="dark"] &, body[data-jp-theme-light="false"] & { --face: #1b2028
 & .node:focus-visible circle { stroke: var(--mark); stroke-width: 5; }
 & .walker { opacity: 0.75; stroke: var(--face); stroke-width: 0.6; transition: transform 0.35s ease-in-out; }
 & .controls { display: flex; flex-wrap: wrap; gap: 0.5rem 1.25rem; margin: 0.6rem 0; align-items: center; }
-& button { font: inherit; color: inherit; background: transparent; border: 1.5px solid var(--line);
-  border-radius: 0.4rem; min-height: 44px; min-width: 5rem; padding: 0 0.8rem; cursor: pointer; }
-& button:hover { border-color: currentColor; }
-& button:focus-visible, & input:focus-visible { outline: 3px solid var(--a); outline-offset: 2px; }
+& button { min-width: 5rem; }
+& .hit { stroke: transparent; stroke-width: 18; cursor: pointer; }
 & label { display: grid; grid-template-columns: auto 3.2rem; column-gap: 0.5rem; flex: 1 1 14rem; }
 & label output { text-align: right; font-variant-numeric: tabular-nums; }
 & input { grid-column: 1 / -1; width: 100%; min-height: 32px; accent-color: var(--a); }
@@ -37,18 +38,27 @@ function random(seed) {
   };
 }
 
-// Transition matrix and stationary law; a twist adds a current round each triangle, which leaves the law alone.
-function chain(bridge, twist) {
-  const flow = Array.from({ length: NODES }, () => new Array(NODES).fill(0));
-  EDGES.forEach(([i, j], e) => {
-    const weight = e === BRIDGE ? bridge : 1;
-    const push = e === BRIDGE ? 0 : twist;
-    flow[i][j] = weight * (1 + push);
-    flow[j][i] = weight * (1 - push);
-  });
+// Transition matrix, stationary law, flow over the middle and number of components. A twist adds one and the same current all
+// round a triangle, as strong as its lightest edge allows, so that the law stays where it was.
+function chain(weights, twist) {
+  const flow = PLACES.map(() => new Array(NODES).fill(0));
+  PAIRS.forEach(([i, j], e) => { flow[i][j] = flow[j][i] = weights[e]; });
+  for (const triangle of TRIANGLES) {
+    const current = twist * Math.min(...triangle.map(([i, j]) => weights[pair(i, j)]));
+    for (const [i, j] of triangle) { flow[i][j] += current; flow[j][i] -= current; }
+  }
   const degrees = flow.map((row) => row.reduce((sum, x) => sum + x, 0));
   const volume = degrees.reduce((sum, x) => sum + x, 0);
-  return { P: flow.map((row, i) => row.map((x) => x / degrees[i])), law: degrees.map((d) => d / volume) };
+  const group = PLACES.map((_, i) => i);
+  for (const _ of PLACES) PAIRS.forEach(([i, j], e) => { if (weights[e] > 0) group[i] = group[j] = Math.min(group[i], group[j]); });
+  const crossing = PAIRS.reduce((sum, [i, j], e) => sum + (i < 3 && j >= 3 ? weights[e] : 0), 0);
+  const side = (from) => degrees.slice(from, from + 3).reduce((sum, x) => sum + x, 0);
+  return {
+    P: flow.map((row, i) => row.map((x, j) => (degrees[i] ? x / degrees[i] : Number(i === j)))), // who is cut off stays
+    law: degrees.map((d) => (volume ? d / volume : 1 / NODES)),
+    ncut: crossing ? crossing / side(0) + crossing / side(3) : 0,
+    parts: new Set(group).size,
+  };
 }
 
 // Largest modulus of an eigenvalue other than the 1 of the stationary law: the growth of (P - 1 law')^n, n = 2^20.
@@ -68,10 +78,12 @@ export default {
   render({ model, el }) {
     const draw = random(model.get("seed"));
     const still = window.matchMedia("(prefers-reduced-motion: reduce)");
-    let bridge = model.get("bridge");
+    const weights = PAIRS.map(([i, j]) => Number((i < 3) === (j < 3)));
+    weights[BRIDGE] = model.get("bridge");
     let twist = model.get("twist");
+    let edge = BRIDGE; // the one that can be weighed
     let home = 0;
-    let walk = chain(bridge, twist);
+    let walk = chain(weights, twist);
     let walkers = [];
     let visits = [];
     let steps = 0;
@@ -85,16 +97,20 @@ export default {
     const facts = make("p", { class: "facts", "aria-live": "polite" }, root);
 
     const graph = make("svg", { viewBox: "0 0 360 200", role: "group",
-      "aria-label": "Graph of six nodes: choose one to release the walkers there" }, drawings);
-    const lines = EDGES.map(([i, j]) => make("line", { x1: PLACES[i][0], y1: PLACES[i][1], x2: PLACES[j][0],
-      y2: PLACES[j][1], stroke: "var(--line)" }, graph));
-    const arrows = EDGES.slice(0, BRIDGE).map(([i, j]) => {
+      "aria-label": "Graph of six nodes: choose one to release the walkers there, or an edge to weigh it" }, drawings);
+    const ends = ([i, j]) => ({ x1: PLACES[i][0], y1: PLACES[i][1], x2: PLACES[j][0], y2: PLACES[j][1] });
+    const lines = PAIRS.map((nodes) => make("line", ends(nodes), graph));
+    PAIRS.forEach((nodes, e) => make("line", { class: "hit", ...ends(nodes) }, graph).addEventListener("click", () => {
+      choose(e);
+      weigh.input.focus();
+    }));
+    const arrows = TRIANGLES.map((triangle) => triangle.map(([i, j]) => {
       const [dx, dy] = [PLACES[j][0] - PLACES[i][0], PLACES[j][1] - PLACES[i][1]];
       const turn = (Math.atan2(dy, dx) * 180) / Math.PI;
       const [x, y] = [(PLACES[i][0] + PLACES[j][0]) / 2, (PLACES[i][1] + PLACES[j][1]) / 2];
-      return make("path", { d: "M-7,-7 L8,0 L-7,7 Z", fill: "var(--line)",
+      return make("path", { d: "M-7,-7 L8,0 L-7,7 Z", fill: "var(--line)", "pointer-events": "none",
         transform: `translate(${x} ${y}) rotate(${turn})` }, graph);
-    });
+    }));
     const nodes = PLACES.map(([x, y], i) => {
       const node = make("g", { class: "node", role: "button", tabindex: "0",
         "aria-label": `Release the walkers at node ${i}` }, graph);
@@ -132,24 +148,40 @@ export default {
       if (still.matches) { advance(50); tell(); } else if (timer) { pause(); tell(); } else start();
     });
     button("Start again", () => release(home));
+    const label = make("div", { class: "controls" }, sliders);
+    const choice = make("select", { "aria-label": "Edge to weigh" }, label);
+    PAIRS.forEach(([i, j], e) => make("option", { value: e }, choice, `edge ${i}–${j}`));
+    choice.addEventListener("change", () => choose(Number(choice.value)));
+    const weigh = slider("its weight", 2, weights[edge], (value) => { weights[edge] = value; });
+    const toggle = make("button", { type: "button" }, label);
+    toggle.addEventListener("click", () => weigh.change(weights[edge] ? 0 : 1));
+    slider("twist of the triangles", 0.9, twist, (value) => { twist = value; });
+
+    function choose(e) {
+      edge = e;
+      weigh.show(weights[edge]);
+      paint();
+      tell();
+    }
     function slider(text, max, value, action) {
       const label = make("label", {}, sliders);
       make("span", {}, label, text);
       const shown = make("output", {}, label, value.toFixed(2));
       const input = make("input", { type: "range", min: 0, max, step: 0.05, value, "aria-label": text }, label);
-      input.addEventListener("input", () => {
-        shown.textContent = Number(input.value).toFixed(2);
-        action(Number(input.value));
-        walk = chain(bridge, twist);
+      const show = (value) => { input.value = value; shown.textContent = value.toFixed(2); };
+      const change = (value) => {
+        show(value);
+        action(value);
+        walk = chain(weights, twist);
         visits = new Array(NODES).fill(0); // a new walk has a new history; the walkers stay where they are
         steps = 0;
         since = "since the change";
         paint();
         tell();
-      });
+      };
+      input.addEventListener("input", () => change(Number(input.value)));
+      return { input, show, change };
     }
-    slider("weight of the bridge", 2, bridge, (value) => { bridge = value; });
-    slider("twist of the triangles", 0.9, twist, (value) => { twist = value; });
 
     function release(i) {
       home = i;
@@ -185,10 +217,14 @@ export default {
     }
     function name() { play.textContent = still.matches ? "50 steps" : timer ? "Pause" : "Play"; }
     function paint() {
-      lines.forEach((line, e) => {
-        set(line, { "stroke-width": e === BRIDGE ? 6 * bridge : 6, opacity: 0.55 });
-      });
-      arrows.forEach((arrow) => arrow.setAttribute("opacity", twist));
+      lines.forEach((line, e) => set(line, {
+        "stroke-width": weights[e] ? 1.5 + 5 * weights[e] : 1.5, opacity: weights[e] ? (e === edge ? 0.95 : 0.55) : e === edge ? 0.9 : 0.25,
+        "stroke-dasharray": weights[e] ? "none" : "2 5", stroke: e === edge ? "#e69f00" : "var(--line)",
+      }));
+      arrows.forEach((three, t) => three.forEach((arrow) =>
+        arrow.setAttribute("opacity", TRIANGLES[t].every(([i, j]) => weights[pair(i, j)]) ? twist : 0)));
+      choice.value = edge;
+      toggle.textContent = weights[edge] ? "Take it away" : "Put it in";
       dots.forEach((dot, n) => {
         const [x, y] = PLACES[walkers[n]];
         dot.setAttribute("fill", colour(home));
@@ -207,13 +243,16 @@ export default {
       const shares = visits.map((n) => (total ? n / total : 0));
       const rho = slowest(walk);
       const where = walkers.filter((i) => i >= 3).length;
-      const memory = bridge === 0
-        ? "The bridge is gone: two closed classes, no single stationary law (the marks show one of many)."
-        : `NCut at the bridge ${((2 * bridge) / (6 + bridge)).toFixed(3)}; relaxation time ${(1 / (1 - rho)).toFixed(1)} steps.`;
+      const cut = `NCut between 0, 1, 2 and 3, 4, 5: ${walk.ncut.toFixed(3)}`;
+      const memory = walk.parts > 1
+        ? `The graph falls into ${walk.parts} parts: no single stationary law (the marks show one of many).`
+        : rho > 1 - 1e-9 ? `${cut}; the walk is periodic and never settles.`
+          : `${cut}; relaxation time ${(1 / (1 - rho)).toFixed(1)} steps.`;
       facts.textContent = `${steps} steps ${since}: ${walkers.length - where} of ${walkers.length} walkers are now in ` +
         `0, 1, 2 and ${where} in 3, 4, 5. ${memory}`;
       const said = shares.map((share, i) => `node ${i}: ${share.toFixed(2)} against ${walk.law[i].toFixed(2)}`);
       chart.setAttribute("aria-label", `Share of visits against the stationary law. ${said.join("; ")}.`);
+      report(model, { weights: [...weights], twist, edge: PAIRS[edge], steps, visits: [...visits], law: walk.law, ncut: walk.ncut });
     }
     still.addEventListener("change", () => { pause(); });
     name();

@@ -1,4 +1,5 @@
-// One slider prunes a tree of cuts; a block of the tree lights up its region, a point of the picture its block.
+// One slider prunes a tree of cuts; a block of the tree lights up its region, a point of the picture its block. With a walk
+// and an eigenvector beside it, it is the whole method in one figure.
 
 const STYLE = `
 & { --low: #b6bcc6; --edge: #ffffff; }
@@ -7,27 +8,22 @@ html[data-theme="dark"] &, body[data-jp-theme-light="false"] & { --low: #59616d;
 & svg { user-select: none; }
 & .level { display: flex; flex-wrap: wrap; align-items: center; gap: 0.3rem 0.75rem; margin: 0 0 0.6rem; }
 & label { flex: 1 1 14rem; display: flex; align-items: center; gap: 0.6rem; min-height: 44px; }
-& input { flex: 1; min-width: 6rem; height: 44px; accent-color: #0072b2; cursor: pointer; }
+& label.truth { flex: 0 0 auto; cursor: pointer; }
+& input[type="range"] { flex: 1; min-width: 6rem; height: 44px; accent-color: #0072b2; cursor: pointer; }
+& input[type="checkbox"] { width: 1.25rem; height: 1.25rem; accent-color: #0072b2; }
 & output { font-variant-numeric: tabular-nums; font-weight: 600; min-width: 6.5em; }
-& .facts { min-height: 4.5em; }
+& .facts { min-height: 3em; }
+& .steps { display: grid; grid-template-columns: repeat(auto-fit, minmax(max(9rem, 22%), 1fr)); gap: 0.5rem; margin-bottom: 0.4rem; }
+& .panel p { margin: 0.1rem 0 0; font-size: 0.9em; line-height: 1.3; }
 `;
 
-const BOX = { left: 30, right: 354, top: 22, bottom: 244 }; // in the units of the drawing
-
-function render({ model, el }) {
-  const grid = model.get("grid");
-  const [height, width] = model.get("size");
-  const n = grid[0] * grid[1];
-  const [order, start, stop, left, right] = ["order", "start", "stop", "left", "right"].map((name) => words(model.get(name)));
-  const rank = places(order);
+// A tree of cuts as Python stores it: parents come before their children.
+function readTree(model) {
+  const [start, stop, left, right] = ["start", "stop", "left", "right"].map((name) => words(model.get(name)));
   const ncut = words(model.get("ncut")).map((value) => (2 * value) / LEVELS);
-  const highest = model.get("highest");
+  const order = words(model.get("order"));
   const nodes = start.map((_, node) => node);
   const leaf = (node) => left[node] === LEVELS;
-  let threshold = model.get("threshold");
-  let chosen = -1;
-
-  // parents come before their children: one pass down, one pass up
   const parent = nodes.map(() => -1);
   const from = nodes.map(() => 0); // the threshold from which on a node is a part
   const until = ncut.slice(); // and from which on it is split
@@ -47,74 +43,168 @@ function render({ model, el }) {
     [colour[large], colour[small]] = [colour[node], used % COLOURS.length];
     used += 1;
   }
-  // crumbs are drawn wider than they are, so that a finger finds them
+  // crumbs are drawn wider than they are, so that a finger finds them; across and wide are shares of the drawing
   const wide = nodes.map(() => 0);
   for (const node of [...nodes].reverse()) {
-    wide[node] = leaf(node) ? stop[node] - start[node] + n / 100 : wide[left[node]] + wide[right[node]];
+    wide[node] = leaf(node) ? stop[node] - start[node] + order.length / 100 : wide[left[node]] + wide[right[node]];
   }
-  const x = nodes.map(() => BOX.left);
+  const across = nodes.map(() => 0);
   for (const node of nodes) {
-    if (!leaf(node)) [x[left[node]], x[right[node]]] = [x[node], x[node] + at(wide[left[node]])];
+    if (!leaf(node)) [across[left[node]], across[right[node]]] = [across[node], across[node] + wide[left[node]] / wide[0]];
   }
-  function at(amount) { return (amount / wide[0]) * (BOX.right - BOX.left); }
+  const rank = places(order);
+  const inside = (node, place) => start[node] <= place && place < stop[node];
+  return { rank, start, stop, left, ncut, nodes, leaf, parent, from, until, colour, splits, inside,
+    across, wide: wide.map((amount) => amount / wide[0]),
+    // the segments at a threshold, and the owner of each patch
+    prune(threshold) {
+      const parts = nodes.filter((node) => from[node] <= threshold && until[node] > threshold);
+      const owner = order.map(() => 0);
+      for (const node of parts) for (let place = start[node]; place < stop[node]; place += 1) owner[order[place]] = node;
+      return { parts, owner };
+    } };
+}
+
+// What a figure of the whole method shows before its segments: photograph, walk, cut. Returns how to draw them.
+function steps(model, parent, grid, [width, height], picture) {
+  const [rows, columns] = grid;
+  const n = rows * columns;
+  const P = stochastic(model.get("walk"), n);
+  const [colours, hues] = ["colours", "hues"].map((name) => bytes(model.get(name)));
+  const place = [...model.get("patch")];
+  const panel = (title) => {
+    const figure = make("div", { class: "panel" }, parent);
+    const canvas = make("canvas", { width, height, role: "img" }, figure);
+    make("p", {}, figure, title);
+    return canvas;
+  };
+  const [photo, walk, cut] = ["1. photograph: choose a patch", "2. walk: the next step from it", "3. cut: second eigenvector"].map(panel);
+  const choose = (row, column) => { [place[0], place[1]] = [row, column]; show(); };
+  chooser(photo, "Patch of the photograph.", () => grid, () => place, choose);
+  follow(walk, (event) => choose(...pointed(event, walk, grid)));
+
+  function show() {
+    const query = place[0] * columns + place[1];
+    const row = P.subarray(query * n, (query + 1) * n);
+    const most = row.reduce((high, share) => Math.max(high, share), 0);
+    photo.getContext("2d").drawImage(picture, 0, 0, width, height);
+    tint(walk, grid, (patch) => {
+      const level = 3 * Math.round((255 * row[patch]) / most);
+      return [...colours.subarray(level, level + 3), 255];
+    });
+    tint(cut, grid, (patch) => [...hues.subarray(3 * patch, 3 * patch + 3), 255]);
+    for (const canvas of [photo, walk]) ring(canvas, grid, place);
+    const peak = row.indexOf(most);
+    const said = `From row ${place[0] + 1}, column ${place[1] + 1}, the likeliest next step is to row ${Math.floor(peak / columns) + 1}, ` +
+      `column ${(peak % columns) + 1}: ${(most * n).toFixed(1)} times the even share.`;
+    set(photo, { "aria-valuemax": n, "aria-valuenow": query + 1, "aria-valuetext": said });
+    walk.setAttribute("aria-label", `Where a walker goes next. ${said}`);
+    cut.setAttribute("aria-label", "The patches coloured by the second eigenvector of the walk.");
+  }
+  return show;
+}
+
+// Covering of a truth (one number for each patch) by the owners of the patches.
+function covering(truth, owner) {
+  const [sizes, areas, both] = [new Map(), new Map(), new Map()];
+  const more = (map, key) => map.set(key, (map.get(key) ?? 0) + 1);
+  truth.forEach((label, patch) => {
+    more(sizes, label);
+    more(areas, owner[patch]);
+    more(both, `${label} ${owner[patch]}`);
+  });
+  const best = new Map();
+  for (const [pair, overlap] of both) {
+    const [label, part] = pair.split(" ").map(Number);
+    const iou = overlap / (sizes.get(label) + areas.get(part) - overlap);
+    best.set(label, Math.max(best.get(label) ?? 0, iou));
+  }
+  return [...best].reduce((sum, [label, iou]) => sum + sizes.get(label) * iou, 0) / truth.length;
+}
+
+function render({ model, el }) {
+  const grid = model.get("grid");
+  const [height, width] = model.get("size");
+  const n = grid[0] * grid[1];
+  const highest = model.get("highest");
+  const whole = model.get("walk") != null; // the whole method: four pictures, and a low, wide tree below them
+  const truth = model.get("truth") == null ? null : words(model.get("truth"));
+  const BOX = { left: 30, right: whole && (el.clientWidth || 700) > 520 ? 714 : 354, top: whole ? 10 : 22, bottom: whole ? 132 : 244 }; // in units of the drawing
+  const sheet = [BOX.right + 6, BOX.bottom + 18];
+  const tree = readTree(model);
+  const { nodes, from, until, start, stop, left, parent, colour, leaf } = tree;
+  let threshold = model.get("threshold");
+  let chosen = -1;
+
+  const span = BOX.right - BOX.left;
+  const x = tree.across.map((share) => BOX.left + span * share);
   const y = (value) => BOX.bottom - (Math.min(value, highest) / highest) * (BOX.bottom - BOX.top);
 
-  const root = frame(el, "tree", STYLE, { "aria-label": "Prune a tree of cuts" });
+  const root = frame(el, "tree", STYLE, { "aria-label": whole ? "The method on one photograph" : "Prune a tree of cuts" });
+  const picture = load(model, () => { showSteps?.(); draw(); });
+  const top = whole ? make("div", { class: "steps" }, root) : null;
+  const showSteps = whole ? steps(model, top, grid, [width, height], picture) : null;
   const level = make("div", { class: "level" }, root);
   const label = make("label", {}, level, "Threshold");
   const slider = make("input", { type: "range", min: 0, max: highest, step: 0.005, value: threshold }, label);
   const count = make("output", {}, level);
-  const drawings = make("div", { class: "drawings" }, root);
-  const canvas = make("canvas", { width, height, role: "img" }, drawings);
-  const chart = make("svg", { viewBox: "0 0 360 262", role: "group", tabindex: "0", "aria-roledescription": "tree",
+  const check = truth ? make("input", { type: "checkbox" }, make("label", { class: "truth" }, level, "Show the truth")) : null;
+  check?.addEventListener("change", () => draw());
+  const drawings = whole ? root : make("div", { class: "drawings" }, root);
+  const holder = whole ? make("div", { class: "panel" }, top) : drawings;
+  const canvas = make("canvas", { width, height, role: "img" }, holder);
+  if (whole) make("p", {}, holder, "4. segments at the threshold");
+  const chart = make("svg", { viewBox: `0 0 ${sheet.join(" ")}`, role: "group", tabindex: "0", "aria-roledescription": "tree",
     "aria-label": "The tree. Arrow keys move along its branches: up to a part, down to the whole, left and right to neighbours." }, drawings);
   const facts = make("p", { class: "facts", "aria-live": "polite" }, root);
 
-  make("text", { x: 4, y: 13 }, chart, "NCut");
+  if (!whole) make("text", { x: 4, y: BOX.top - 9 }, chart, "NCut");
   for (let tick = 0; tick <= highest + 1e-9; tick += 0.2) {
     make("line", { x1: BOX.left - 4, x2: BOX.right, y1: y(tick), y2: y(tick), stroke: "var(--line)", opacity: 0.35 }, chart);
     make("text", { x: BOX.left - 7, y: y(tick) + 4, "text-anchor": "end" }, chart, tick.toFixed(1));
   }
-  make("text", { x: (BOX.left + BOX.right) / 2, y: 258, "text-anchor": "middle" }, chart, "patches");
-  const blocks = nodes.map((node) => make("rect", { x: x[node], width: Math.max(at(wide[node]), 0.5), y: y(until[node]),
+  make("text", { x: (BOX.left + BOX.right) / 2, y: sheet[1] - 4, "text-anchor": "middle" }, chart, whole ? "the tree: patches, and the NCut that splits them" : "patches");
+  const blocks = nodes.map((node) => make("rect", { x: x[node], width: Math.max(span * tree.wide[node], 0.5), y: y(until[node]),
     height: Math.max(y(from[node]) - y(until[node]), 0), stroke: "var(--edge)", "stroke-width": 0.7 }, chart));
   const outline = make("rect", { fill: "none", stroke: "currentColor", "stroke-width": 3, visibility: "hidden" }, chart);
   const line = make("line", { x1: BOX.left, x2: BOX.right, stroke: "currentColor", "stroke-width": 2, "stroke-dasharray": "6 4" }, chart);
-
-  const picture = load(model, draw);
-  const segments = () => nodes.filter((node) => from[node] <= threshold && until[node] > threshold);
-  const inside = (node, place) => node >= 0 && start[node] <= place && place < stop[node];
-  const owner = new Array(n).fill(0); // patch -> its segment
+  let owner = new Array(n).fill(0); // patch -> its segment
 
   function draw() {
-    const parts = segments();
-    for (const node of parts) for (let place = start[node]; place < stop[node]; place += 1) owner[order[place]] = node;
-    const tinge = (patch) => (chosen < 0 || inside(chosen, rank[patch]) ? [...COLOURS[colour[owner[patch]]], 140] : [20, 20, 20, 190]);
-    paint(canvas, picture, grid, tinge, (patch) => owner[patch]);
+    const pruned = tree.prune(threshold);
+    const parts = pruned.parts;
+    owner = pruned.owner;
+    const lit = (patch) => chosen < 0 || tree.inside(chosen, tree.rank[patch]);
+    paint(canvas, picture, grid, (patch) => (lit(patch) ? [...COLOURS[colour[owner[patch]]], 140] : [20, 20, 20, 190]), (patch) => owner[patch]);
+    if (check?.checked) edges(canvas, grid, (patch) => truth[patch], [["black", 5], ["#f0e442", 2.5]]);
     for (const node of nodes) {
       const above = until[node] > threshold; // as in the book's figures: grey below the line
-      const segment = above ? parts.find((part) => inside(part, start[node])) : -1;
+      const segment = above ? parts.find((part) => tree.inside(part, start[node])) : -1;
       blocks[node].setAttribute("fill", above ? `rgb(${COLOURS[colour[segment]].join(" ")})` : "var(--low)");
     }
     set(line, { y1: y(threshold), y2: y(threshold) });
     outline.setAttribute("visibility", chosen < 0 ? "hidden" : "visible");
     if (chosen >= 0) for (const name of ["x", "y", "width", "height"]) outline.setAttribute(name, blocks[chosen].getAttribute(name));
-    count.textContent = `${threshold.toFixed(3)}: ${parts.length} segment${parts.length > 1 ? "s" : ""}`;
+    const match = truth ? covering(truth, owner) : null;
+    count.textContent = `${threshold.toFixed(3)}: ${parts.length} segment${parts.length > 1 ? "s" : ""}` +
+      (truth ? `, covering of the truth ${match.toFixed(3)}` : "");
     slider.value = threshold;
     slider.setAttribute("aria-valuetext", count.textContent);
     tell(parts);
+    const sizes = parts.map((node) => stop[node] - start[node]);
+    report(model, { threshold, segments: parts.length, sizes, region: chosen < 0 ? null : [start[chosen], stop[chosen]], covering: match });
   }
 
   function tell(parts) {
     const share = (node) => `${(100 * (stop[node] - start[node]) / n).toFixed(0)}% of the picture`;
     if (chosen < 0) {
-      const next = splits.find((node) => until[node] > threshold);
+      const next = tree.splits.find((node) => until[node] > threshold);
       facts.textContent = next === undefined ? "Every split in the drawing is taken. Point at a block or at the picture."
         : `The next split comes at ${until[next].toFixed(3)}. Point at a block, or at the picture, to see a region.`;
     } else {
       const own = leaf(chosen) ? `It is cut by no threshold up to ${highest.toFixed(2)}.`
-        : ncut[chosen] < until[chosen] ? `Its own cut costs ${ncut[chosen].toFixed(3)}, less than a cut above it: it comes at ${until[chosen].toFixed(3)} with that one.`
-          : `Its own cut costs ${ncut[chosen].toFixed(3)}.`;
+        : tree.ncut[chosen] < until[chosen] ? `Its own cut costs ${tree.ncut[chosen].toFixed(3)}, less than a cut above it: it comes at ${until[chosen].toFixed(3)} with that one.`
+          : `Its own cut costs ${tree.ncut[chosen].toFixed(3)}.`;
       const since = chosen === 0 ? "The whole picture." : `This region, ${share(chosen)}, appears at ${from[chosen].toFixed(3)}.`;
       facts.textContent = `${since} ${own}`;
     }
@@ -129,8 +219,8 @@ function render({ model, el }) {
   slider.addEventListener("input", () => { threshold = Number(slider.value); draw(); });
 
   const block = (event) => {
-    const [px, py] = within(event, chart).map((share, i) => share * [360, 262][i]);
-    return nodes.findLast((node) => x[node] <= px && px < x[node] + at(wide[node]) && y(until[node]) <= py && py <= y(from[node])) ?? -1;
+    const [px, py] = within(event, chart).map((share, i) => share * sheet[i]);
+    return nodes.findLast((node) => x[node] <= px && px < x[node] + span * tree.wide[node] && y(until[node]) <= py && py <= y(from[node])) ?? -1;
   };
   const under = (event) => {
     const [row, column] = pointed(event, canvas, grid);
@@ -158,6 +248,7 @@ function render({ model, el }) {
     event.preventDefault();
     choose(moves[event.key]());
   });
+  showSteps?.();
   draw();
 }
 

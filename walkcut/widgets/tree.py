@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import numpy as np
-from IPython.display import HTML
+from matplotlib import colormaps
 
+from walkcut.attention import Grid
 from walkcut.errors import InputError
 from walkcut.tree import PartitionTree
-from walkcut.widgets.encode import LEVELS, photo, words
-from walkcut.widgets.inline import inline_module
+from walkcut.walk import Walk
+from walkcut.widgets.encode import LEVELS, octets, photo, stretched, viridis, words
+from walkcut.widgets.inline import Figure, inline_module
 
 
 def tree_explorer(
-    image: np.ndarray, tree: PartitionTree, threshold: float, highest: float = 1.0, width: int = 480
-) -> HTML:
+    image: np.ndarray,
+    tree: PartitionTree,
+    threshold: float,
+    highest: float = 1.0,
+    width: int = 480,
+    truth: np.ndarray | None = None,
+) -> Figure:
     """A tree as blocks beside the picture: one slider prunes it, and a branch lights up its region.
 
     Parameters
@@ -26,7 +33,51 @@ def tree_explorer(
         Splits that need a larger threshold are left out.
     width : int
         Of the picture in the page, in pixels.
+    truth : int (H, W) or (h, w), optional
+        True regions: their borders can be shown, and the covering of them by the patches' segments. Of pixels, those at
+        the centres of patches are taken.
     """
+    state = _state(image, tree, threshold, highest, width)
+    if truth is not None:
+        state["truth"] = words(_at_patches(truth, tree.grid))
+    return inline_module("tree", state, "This figure needs JavaScript: prune the tree, and see the segments.")
+
+
+def method_explorer(
+    image: np.ndarray,
+    tree: PartitionTree,
+    threshold: float,
+    walk: Walk,
+    y: np.ndarray,
+    patch: tuple[int, int],
+    highest: float = 1.0,
+    width: int = 320,
+) -> Figure:
+    """The whole method in one figure: photograph, walk, cut, tree, and the segments that one slider gives.
+
+    Parameters
+    ----------
+    image, tree, threshold, highest, width
+        As for `tree_explorer`.
+    walk : Walk
+        A patch can be chosen, by mouse, touch or keyboard, and its row is shown.
+    y : array (N,)
+        Second eigenvector of the walk's graph.
+    patch : (row, column)
+        Chosen at first.
+    """
+    y = np.asarray(y, float).ravel()
+    if walk.grid != tree.grid or len(y) != len(walk):
+        raise InputError(f"Walk and eigenvector must be those of the tree's grid, {tree.grid[0]} by {tree.grid[1]}.")
+    steps, _ = stretched(walk.P.cpu().numpy())
+    hues = colormaps["RdBu_r"](0.5 + y / (2 * max(abs(y).max(), 1e-300)))[:, :3]
+    shown = {"walk": steps, "colours": viridis(), "hues": octets(255 * hues), "patch": list(patch)}
+    state = _state(image, tree, threshold, highest, width) | shown
+    return inline_module("tree", state, "This figure needs JavaScript: the method on one photograph.")
+
+
+def _state(image: np.ndarray, tree: PartitionTree, threshold: float, highest: float, width: int) -> dict[str, object]:
+    """The picture, and the tree down to the highest threshold, in numbers of two bytes."""
     check_tree(tree, highest)
     if not 0 <= threshold <= highest:
         raise InputError(f"The first threshold must lie between 0 and the highest, {highest}, not {threshold}.")
@@ -35,7 +86,7 @@ def tree_explorer(
     place = np.full(len(tree) + 1, LEVELS)  # LEVELS: no child
     place[kept] = np.arange(len(kept))
     split = needed[kept] <= highest
-    state = {
+    return {
         "grid": tree.grid,
         **photo(image, width),
         "order": words(tree.order),
@@ -46,8 +97,17 @@ def tree_explorer(
         "ncut": words(np.where(split, tree.ncut[kept], 0) * LEVELS / 2),
         "highest": float(highest),
         "threshold": float(threshold),
+        "walk": None,
+        "truth": None,
     }
-    return inline_module("tree", state, "This figure needs JavaScript: prune the tree, and see the segments.")
+
+
+def _at_patches(truth: np.ndarray, grid: Grid) -> np.ndarray:
+    """True regions of patches, numbered from 0: those at the patches' centres."""
+    if np.ndim(truth) != 2 or min(np.shape(truth)) < 1:
+        raise InputError(f"A truth has one number for each pixel or patch, (H, W), not the shape {np.shape(truth)}.")
+    rows, columns = (((np.arange(n) + 0.5) * side / n).astype(int) for n, side in zip(grid, truth.shape, strict=True))
+    return np.unique(np.asarray(truth)[np.ix_(rows, columns)], return_inverse=True)[1].ravel()
 
 
 def check_tree(tree: PartitionTree, highest: float) -> None:

@@ -1,0 +1,421 @@
+"""The explorers in a real browser, read as files: mouse, keyboard and touch; numbers read back are Python's own."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from explorers import four_pairs, page
+
+from walkcut.attention import AttentionMaps
+from walkcut.bench.metrics import contingency, covering
+from walkcut.graph import Graph
+from walkcut.threshold import prune
+from walkcut.tree import PartitionTree, partition
+from walkcut.walk import Walk
+from walkcut.widgets.attention import attention_explorer
+from walkcut.widgets.criteria import criteria_explorer, levels
+from walkcut.widgets.cut import cut_explorer, sweeps
+from walkcut.widgets.graphs import graph_explorer
+from walkcut.widgets.inline import Figure, module_source
+from walkcut.widgets.toy import toy_walk
+from walkcut.widgets.tree import method_explorer, tree_explorer
+
+pytestmark = pytest.mark.browser
+GRID = (6, 8)
+IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+TRUTH = np.repeat([0, 1, 2], [10, 30, 8]).reshape(GRID)
+
+
+def stochastic(grid: tuple[int, int]) -> torch.Tensor:
+    """A walk that stays near, and among the quarters of the picture; no two rows are alike."""
+    n, (y, x) = grid[0] * grid[1], np.indices(grid).reshape(2, -1)
+    quarter = 2 * (2 * y >= grid[0]) + (2 * x >= grid[1])
+    away = abs(y[:, None] - y) + abs(x[:, None] - x) + 2 * (quarter[:, None] != quarter)
+    scores = 3 * np.random.default_rng(n).random((n, n)) - 0.7 * away
+    return torch.from_numpy(np.exp(scores) / np.exp(scores).sum(1, keepdims=True)).float()
+
+
+MAPS = {GRID: stochastic(GRID), (3, 4): stochastic((3, 4))}
+WALK = Walk(MAPS[GRID], GRID)
+GRAPH = WALK.reversible()
+
+
+@pytest.fixture(scope="module")
+def tree() -> PartitionTree:
+    return partition(GRAPH, GRID, smallest=1)
+
+
+class Hand:
+    """A reader: mouse, fingers, keys, and what the figure says was selected."""
+
+    def __init__(self, browser: object) -> None:
+        self.browser = browser
+
+    def find(self, selector: str, number: int = 0) -> object:
+        return self.browser.find_elements("css selector", selector)[number]
+
+    def selected(self) -> dict:
+        return json.loads(self.find(".walkcut-widget").get_attribute("data-selected"))
+
+    def at(self, node: object, across: float, down: float) -> tuple[float, float]:
+        """The place on the screen that is so far across and down a node, scrolled into view."""
+        self.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", node)
+        box = self.browser.execute_script("return arguments[0].getBoundingClientRect().toJSON()", node)
+        return box["x"] + across * box["width"], box["y"] + down * box["height"]
+
+    def mouse(self, node: object, *places: tuple[float, float], press: bool = True) -> None:
+        """Press at the first place and drag to the others; or only move there."""
+        points = [self.at(node, *place) for place in places]
+        event = {"button": "left", "clickCount": 1} if press else {}
+        held = {"button": "left", "buttons": 1}
+        kinds = [("mouseMoved", {}), ("mousePressed", event), *[("mouseMoved", held)] * (len(points) - 1)]
+        steps = zip(kinds, [points[0], *points], strict=True) if press else [(("mouseMoved", {}), p) for p in points]
+        for (kind, options), (x, y) in steps:
+            self.browser.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, **options})
+        if press:
+            x, y = points[-1]
+            self.browser.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": "mouseReleased", "x": x, "y": y, **event})
+
+    def touch(self, node: object, *places: tuple[float, float]) -> None:
+        """Put a finger down, move it, take it up."""
+        points = [dict(zip("xy", self.at(node, *place), strict=True)) for place in places]
+        kinds = ["touchStart", *["touchMove"] * (len(points) - 1)]
+        for kind, point in zip(kinds, points, strict=True):
+            self.browser.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
+        self.browser.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    def keys(self, node: object, *names: str) -> None:
+        from selenium.webdriver.common.keys import Keys
+
+        self.browser.execute_script("arguments[0].focus()", node)
+        self.browser.switch_to.active_element.send_keys(*(getattr(Keys, name, name) for name in names))
+
+    def button(self, text: str) -> object:
+        return next(node for node in self.browser.find_elements("css selector", "button") if node.text == text)
+
+
+@pytest.fixture
+def show(chromium: object, tmp_path: Path) -> Callable[[Figure], Hand]:
+    def show(figure: Figure, theme: str = "light") -> Hand:
+        chromium.get(page(figure, tmp_path, theme))
+        chromium.execute_script("return document.fonts.ready")
+        return Hand(chromium)
+
+    return show
+
+
+def centre(row: int, column: int, grid: tuple[int, int] = GRID) -> tuple[float, float]:
+    """How far across and down a picture the centre of a patch is."""
+    return (column + 0.5) / grid[1], (row + 0.5) / grid[0]
+
+
+def law(patch: tuple[int, int], k: int) -> np.ndarray:
+    return WALK.propagate(np.eye(len(WALK))[patch[0] * GRID[1] + patch[1]], k).double().numpy()
+
+
+def test_attention(show: Callable) -> None:
+    figure = attention_explorer(IMAGE, AttentionMaps(MAPS))
+    hand = show(figure)
+    photo, a, b = (hand.find("canvas", number) for number in range(3))
+    first, second = hand.selected()["patches"]
+    hand.mouse(photo, centre(*first), centre(0, 1))  # A by the mouse, from where it is
+    hand.touch(photo, centre(*second), centre(4, 6))  # B by a finger
+    assert hand.selected()["patches"] == [[0, 1], [4, 6]]
+    hand.keys(a, "ARROW_DOWN", "ARROW_RIGHT", "ARROW_UP", "ARROW_UP")
+    hand.touch(b, centre(5, 7))
+    assert hand.selected()["patches"] == [[0, 2], [5, 7]]
+    slider, told = hand.find("input[type=range]"), figure.state["grids"][0]["errors"]
+    for k, error in ((1, told[0]), (4, told[2]), (16, told[4])):
+        hand.keys(slider, "HOME", *["ARROW_RIGHT"] * (k - 1))
+        found, laws = hand.selected(), [law((0, 2), k), law((5, 7), k)]
+        assert found["steps"] == k
+        assert abs(found["apart"] - abs(laws[0] - laws[1]).sum() / 2) <= 2 * error
+        for peak, mu in zip(found["peaks"], laws, strict=True):
+            assert mu.max() - mu[peak] <= 2 * error
+    hand.keys(slider, "END")
+    assert (hand.selected()["steps"], hand.selected()["apart"]) == (None, 0)
+    pi = WALK.stationary().law.numpy()
+    assert pi[hand.selected()["peaks"][0]] == pytest.approx(pi.max(), rel=1e-4)
+    hand.find("input[type=radio]", 1).click()
+    assert hand.selected()["grid"] == [3, 4]
+    assert hand.selected()["patches"] == [[0, 1], [2, 3]]  # the patches that hold the places chosen before
+
+
+STEPS = """
+const [grid, n, k, strides, done] = arguments;
+const powers = { 1: probe.stochastic(grid, n) };
+const start = (patch) => Float32Array.from({ length: n }, (_, i) => Number(i === patch));
+const go = () => {
+  if (powers[strides]) done(Array.from({ length: n }, (_, patch) => [...probe.walked(powers, start(patch), k)]));
+  else setTimeout(go, 5);
+};
+if (strides > 1) probe.warm(powers, n);
+go();
+"""
+
+
+def test_steps_in_the_browser_are_pythons(show: Callable, tmp_path: Path, chromium: object) -> None:
+    """Every start, with the figure's own functions."""
+    figure = attention_explorer(IMAGE, AttentionMaps({GRID: MAPS[GRID]}))
+    probe = "window.probe = { stochastic, warm, walked };\nconst figure ="
+    probe = module_source("attention").replace("export default", probe)
+    path = tmp_path / "probe.html"
+    path.write_text(f'<!doctype html><meta charset="utf-8"><script type="module">\n{probe}</script>', encoding="utf-8")
+    chromium.get(path.as_uri())
+    (grid,) = figure.state["grids"]
+    for k, error in ((1, grid["errors"][0]), (4, grid["errors"][2]), (16, grid["errors"][4])):
+        true = np.linalg.matrix_power(WALK.P.double().numpy(), k)
+        for strides in (1, 2, 4):  # one step at a time, then as many at once as idle moments have made ready
+            walked = chromium.execute_async_script(STEPS, grid, len(WALK), k, strides)
+            assert abs(np.array(walked) - true).sum(1).max() / 2 <= error
+
+
+def test_cut(show: Callable) -> None:
+    y, leaving, entering = sweeps(GRAPH, 3)
+    hand = show(cut_explorer(IMAGE, GRID, y, leaving, entering))
+    chart, picture, n = hand.find("svg"), hand.find("canvas"), len(WALK)
+
+    def agrees(vector: int, split: int) -> None:
+        found, price = hand.selected(), leaving[vector] + entering[vector]
+        assert (found["vector"], found["split"]) == (vector, split)
+        for name, value in (("leaving", leaving[vector]), ("entering", entering[vector]), ("ncut", price)):
+            assert found[name] == pytest.approx(value[split - 1], abs=2 / 65535)
+        said = hand.find(".facts").text
+        assert f"NCut {found['ncut']:.3f}" in said
+        assert f"{100 * found['leaving']:.1f}%" in said
+        assert ("best of all" in said) == (split == np.argmin(price) + 1)
+
+    hand.mouse(chart, (0.2, 0.3), ((34 + 0.5 * 318) / 360, 0.3))  # from somewhere to the middle
+    agrees(0, n // 2)
+    hand.keys(chart, "ARROW_RIGHT", "ARROW_UP", "ARROW_LEFT")
+    agrees(0, n // 2 + 1)
+    hand.keys(chart, "HOME")
+    agrees(0, 1)
+    hand.touch(chart, (0.5, 0.7), (0.99, 0.7))
+    agrees(0, n - 1)
+    order = np.argsort(y[0], kind="stable")
+    hand.touch(picture, centre(*divmod(int(order[9]), GRID[1])))
+    agrees(0, 10)
+    hand.button("third eigenvector").click()
+    agrees(1, 10)
+    hand.button("best split").click()
+    agrees(1, int(np.argmin(leaving[1] + entering[1])) + 1)
+
+
+def test_tree(show: Callable, tree: PartitionTree) -> None:
+    highest = float(np.sort(tree.needed()[tree.left >= 0])[20])
+    hand = show(tree_explorer(IMAGE, tree, 0.0, highest, truth=TRUTH))
+    slider, chart, picture = hand.find("input"), hand.find("svg"), hand.find("canvas")
+
+    def agrees() -> np.ndarray:
+        found = hand.selected()
+        labels = tree.labels(found["threshold"])
+        assert sorted(found["sizes"]) == sorted(np.bincount(labels.ravel()))
+        assert found["covering"] == pytest.approx(covering(contingency(TRUTH, labels)))
+        assert f"covering of the truth {found['covering']:.3f}" in hand.find("output").text
+        return labels
+
+    agrees()
+    hand.keys(slider, "END")
+    assert agrees().max() > 10
+    hand.keys(slider, *["ARROW_LEFT"] * 7)
+    hand.mouse(slider, (0.98, 0.5))
+    labels = agrees()
+    assert 1 < hand.selected()["segments"] == labels.max() + 1
+    hand.touch(picture, centre(2, 3))  # lights up the segment of this patch
+    start, stop = hand.selected()["region"]
+    inside = np.isin(np.arange(len(WALK)), tree.order[start:stop]).reshape(GRID)
+    np.testing.assert_array_equal(inside, labels == labels[2, 3])
+    hand.mouse(chart, (0.3, (244 - 1) / 262), press=False)  # the block at the bottom is the whole picture
+    assert hand.selected()["region"] == [0, len(WALK)]
+    hand.mouse(chart, (0.999, 0.01), press=False)
+    hand.keys(chart, "HOME", "ARROW_UP")
+    assert hand.selected()["region"] == [0, int(tree.stop[tree.left[0]])]
+    hand.keys(chart, "ARROW_RIGHT")
+    assert hand.selected()["region"][0] == tree.stop[tree.left[0]]
+    hand.keys(chart, "ESCAPE")
+    assert hand.selected()["region"] is None
+    hand.keys(hand.find("input[type=checkbox]"), "SPACE")
+    yellow = """const data = arguments[0].getContext('2d').getImageData(0, 0, 480, 360).data;
+        return data.filter((v, i) => i % 4 === 0 && v > 220 && data[i + 1] > 200 && data[i + 2] < 110).length"""
+    assert hand.browser.execute_script(yellow, picture) > 300  # the truth's borders
+
+
+def test_method(show: Callable, tree: PartitionTree) -> None:
+    y, *_ = sweeps(GRAPH, 1)
+    hand = show(method_explorer(IMAGE, tree, 0.3, WALK, y[0], (1, 1), highest=0.95))
+    photo, walk = hand.find("canvas"), hand.find("canvas", 1)
+    for act, place in ((hand.mouse, (4, 2)), (hand.touch, (3, 6))):
+        act(photo, centre(*place))
+        row = WALK.P[place[0] * GRID[1] + place[1]].numpy()
+        said = photo.get_attribute("aria-valuetext")
+        assert f"row {place[0] + 1}, column {place[1] + 1}," in said
+        to, column, times = map(float, re.search(r"to row (\d+), column (\d+): ([\d.]+) times", said).groups())
+        assert times == pytest.approx(row.max() * 48, abs=0.1)
+        assert row[int(8 * (to - 1) + column - 1)] == pytest.approx(row.max(), rel=0.01)  # two may be as good as equal
+    hand.keys(photo, "ARROW_LEFT")
+    assert "row 4, column 6," in photo.get_attribute("aria-valuetext")
+    hand.mouse(walk, centre(0, 0))
+    assert photo.get_attribute("aria-valuenow") == "1"
+    hand.keys(hand.find("input"), "ARROW_RIGHT")
+    found = hand.selected()
+    assert sorted(found["sizes"]) == sorted(np.bincount(tree.labels(found["threshold"]).ravel()))
+
+
+def test_criteria(show: Callable) -> None:
+    tree = four_pairs()
+    stops = {name: prune(tree, name) for name in ("half-life", "gap", "stability")}
+    scores = {"count": [len(tree.leaves(step)) for step in (0, *levels(tree, 0.6))]}
+    hand = show(criteria_explorer(IMAGE[:40], tree, stops, scores, highest=0.6))
+    for act in ("mouse", "touch"):
+        for name, pruning in stops.items():
+            getattr(hand, act)(hand.button(name), (0.5, 0.5))
+            assert hand.button(name).get_attribute("aria-pressed") == "true"
+            assert (hand.selected()["criterion"], hand.selected()["segments"]) == (name, len(pruning))
+    hand.keys(hand.find("input"), "HOME")
+    assert hand.selected() == {"criterion": "constant", "threshold": 0, "segments": len(tree.leaves(0.0))}
+    hand.mouse(hand.find("svg"), (0.2, 0.3), (0.7, 0.3))
+    found = hand.selected()
+    assert found["threshold"] == pytest.approx(0.6 * (0.7 * 360 - 12) / 336, abs=2e-3)
+    assert found["segments"] == len(tree.leaves(found["threshold"]))
+    hand.touch(hand.find("svg"), (0.3, 0.3))
+    assert hand.selected()["threshold"] < found["threshold"]
+    top = f"count is largest at {levels(tree, 0.6)[np.argmax(scores['count'][1:])]:.3f}"
+    assert top in hand.find("svg").get_attribute("aria-label")
+
+
+def test_graphs(show: Callable) -> None:
+    tables = {"walk": {k: np.linalg.matrix_power(WALK.P.double().numpy(), k) for k in (1, 4)}}
+    tables["W"] = {1: GRAPH.W.double().numpy()}
+    hand = show(graph_explorer(IMAGE, GRID, tables, ["W"]))
+    photo, other = hand.find("canvas"), hand.find("canvas", 2)
+    steps, power = (hand.find("input", number) for number in (0, 1))
+
+    def agrees(patch: tuple[int, int], k: int, alpha: int) -> None:
+        assert hand.selected() == {"patch": list(patch), "steps": k, "power": alpha}
+        query = patch[0] * GRID[1] + patch[1]
+        for number, row in enumerate((tables["walk"][k][query], tables["W"][1][query] ** alpha), 1):
+            share = row / row.sum()
+            spread = np.exp(-(share * np.log(share)).sum()) / len(share)
+            said = float(re.search(r"spread over ([\d.]+)%", hand.find(".panel p", number).text)[1])
+            assert said == pytest.approx(100 * spread, abs=1.0)
+
+    hand.mouse(photo, centre(4, 4), centre(2, 4))
+    agrees((2, 4), 1, 1)
+    hand.touch(other, centre(5, 1))  # every second patch can be chosen: the one above and to the left
+    agrees((4, 0), 1, 1)
+    hand.keys(photo, "ARROW_UP", "ARROW_RIGHT")
+    agrees((2, 2), 1, 1)
+    hand.keys(steps, "ARROW_RIGHT")
+    hand.keys(power, "ARROW_RIGHT", "ARROW_RIGHT")
+    agrees((2, 2), 4, 3)
+
+
+def toy_law(found: dict, twist: float = 0.0) -> np.ndarray:
+    """Stationary law of the toy with the figure's weights, by `walkcut`."""
+    W = np.zeros((6, 6))
+    W[np.triu_indices(6, 1)] = found["weights"]
+    W += W.T
+    for i, j, m in ((0, 1, 2), (3, 4, 5)):
+        current = twist * min(W[i, j], W[j, m], W[m, i])
+        for a, b in ((i, j), (j, m), (m, i)):
+            W[a, b] += current
+            W[b, a] -= current
+    return Walk(torch.from_numpy(W / W.sum(1, keepdims=True)), (2, 3)).stationary().law.numpy()
+
+
+def test_toy(show: Callable, chromium: object) -> None:
+    still = {"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]}
+    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", still)
+    try:
+        hand = show(toy_walk(bridge=1.0))
+        assert hand.find("circle.walker").value_of_css_property("transition-duration") == "0s"
+        for _ in range(40):  # instead of motion: fifty steps at once
+            hand.button("50 steps").click()
+    finally:
+        chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    found = hand.selected()
+    assert (found["steps"], sum(found["visits"])) == (2000, 2000 * 60)
+    np.testing.assert_allclose(found["law"], toy_law(found), atol=1e-6)
+    np.testing.assert_allclose(np.divide(found["visits"], sum(found["visits"])), found["law"], atol=0.01)
+
+    graph, weight, twist = hand.find("svg"), hand.find("input"), hand.find("input", 1)
+    hand.mouse(graph, (90 / 360, 70 / 200))  # in the middle between nodes 0 and 2
+    assert hand.selected()["edge"] == [0, 2]
+    hand.keys(hand.browser.switch_to.active_element, "END")  # its weight has the focus
+    hand.keys(twist, *["ARROW_RIGHT"] * 6)
+    found = hand.selected()
+    assert (found["weights"][1], found["twist"], found["steps"]) == (2, pytest.approx(0.3), 0)
+    np.testing.assert_allclose(found["law"], toy_law(found, 0.3), atol=1e-6)
+    hand.keys(hand.find("select"), "edge 2")  # typed, as a reader would
+    assert hand.selected()["edge"] == [2, 3]
+    hand.keys(hand.button("Take it away"), "ENTER")
+    assert "falls into 2 parts" in hand.find(".facts").text
+    hand.touch(graph, (180 / 360, 100 / 200))  # the bridge's place can still be touched
+    hand.touch(hand.button("Put it in"), (0.5, 0.5))
+    hand.keys(weight, "ARROW_LEFT")
+    assert hand.selected()["weights"][9] == pytest.approx(0.95)
+    cut, volume = 0.95, 8 + 0.95
+    assert hand.selected()["ncut"] == pytest.approx(cut / volume + cut / (volume - 1 + 0 - 1), abs=1e-9)
+    hand.touch(graph, (310 / 360, 40 / 200))
+    hand.button("One step").click()
+    assert "1 steps from node 4: 0 of 60 walkers are now in 0, 1, 2" in hand.find(".facts").text
+
+
+def figures(tree: PartitionTree) -> dict[str, Figure]:
+    return {
+        "attention": attention_explorer(IMAGE, AttentionMaps(MAPS)),
+        "cut": cut_explorer(IMAGE, GRID, *sweeps(GRAPH, 3)),
+        "tree": tree_explorer(IMAGE, tree, 0.5, truth=TRUTH),
+        "method": method_explorer(IMAGE, tree, 0.3, WALK, sweeps(GRAPH, 1)[0][0], (1, 1)),
+        "criteria": criteria_explorer(IMAGE[:40], four_pairs(), {"gap": prune(four_pairs(), "gap")}, {}, 0.6),
+        "graphs": graph_explorer(IMAGE, GRID, {"W": {1: Graph(GRAPH.W).W.numpy()}}, ["W"]),
+        "toy": toy_walk(),
+    }
+
+
+# Of everything that takes the focus: a name for a screen reader, a ring that is seen, and a size that a finger finds.
+FOCUS = """
+const nodes = [...document.querySelectorAll('button, input, select, [tabindex]')];
+return nodes.map((node) => {
+  node.focus({ focusVisible: true });
+  const style = getComputedStyle(node.matches('.node') ? node.querySelector('circle') : node);
+  const box = (node.closest('label') ?? node).getBoundingClientRect();
+  const name = node.getAttribute('aria-label') ?? (node.closest('label') ?? node).textContent.trim();
+  const ring = style.outlineStyle !== 'none' || parseFloat(style.strokeWidth) >= 5;
+  return { name, ring, high: box.height, wide: box.width };
+});
+"""
+WIDE = "return [document.documentElement.scrollWidth, innerWidth]"
+
+
+@pytest.mark.parametrize("name", ["attention", "cut", "tree", "method", "criteria", "graphs", "toy"])
+def test_everybody_can_use_it(name: str, show: Callable, chromium: object, tree: PartitionTree) -> None:
+    figure = figures(tree)[name]
+    chromium.get("about:blank")
+    chromium.get_log("browser"), chromium.get_log("performance")
+    hand = show(figure, "dark")
+    grey = re.findall(r"\d+", hand.find("section").value_of_css_property("color"))
+    assert min(map(int, grey[:3])) > 200, "text on a dark page is light"
+    for width in (390, 700, 1400):
+        size = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
+        chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        page_width, screen = chromium.execute_script(WIDE)
+        assert page_width <= screen == width
+    chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    found = chromium.execute_script(FOCUS)
+    assert found
+    for node in found:
+        assert node["name"], node
+        assert node["ring"], node
+        assert min(node["high"], node["wide"]) >= 24, node  # WCAG 2.2, 2.5.8
+    for drawing in chromium.find_elements("css selector", "canvas, svg"):
+        assert drawing.get_attribute("aria-label")
+    assert chromium.get_log("browser") == []
+    asked = [json.loads(entry["message"])["message"] for entry in chromium.get_log("performance")]
+    urls = [e["params"]["request"]["url"] for e in asked if e["method"] == "Network.requestWillBeSent"]
+    assert all(url.startswith(("file:", "data:")) for url in urls), urls

@@ -1,0 +1,107 @@
+"""One page about one picture: attention, cut and tree to explore, in a file that needs nothing else."""
+
+from __future__ import annotations
+
+import html
+
+import numpy as np
+
+from walkcut.attention import attend
+from walkcut.backbone import Backbone, load_backbone
+from walkcut.images import check_image
+from walkcut.presets import PRESETS, graph_for, noise_for, walk_for
+from walkcut.segmentation import cut_walk
+from walkcut.widgets.attention import attention_explorer
+from walkcut.widgets.cut import cut_explorer, sweeps
+from walkcut.widgets.inline import Figure
+from walkcut.widgets.tree import tree_explorer
+
+MAX_GRID = 32  # patches along the longer side: attention between 32 x 32 of them fills 1.4 MB of the page
+HIGHEST = 0.9  # threshold of the slider
+
+# nothing is fetched, from anywhere: the policy forbids it, and there is nothing to fetch
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; img-src data:; script-src 'unsafe-inline'; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{name}: diffuse, walk, cut</title>
+<style>
+:root {{ color-scheme: light dark; }}
+body {{ max-width: 46rem; margin: 0 auto; padding: 0.5rem 1rem 2rem; font: 1rem/1.5 system-ui, sans-serif;
+  background: #ffffff; color: #1b2028; overflow-wrap: anywhere; }}
+html[data-theme="dark"] body {{ background: #14181e; color: #e5e7eb; }}
+h2 {{ margin: 2rem 0 0.25rem; }}
+</style>
+<script>
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const dress = () => {{ document.documentElement.dataset.theme = dark.matches ? "dark" : "light"; }};
+dark.addEventListener("change", dress);
+dress();
+</script>
+</head>
+<body>
+<h1>{name}</h1>
+<p>Seen by the denoiser <em>{model}</em> on {h} by {w} patches; where to stop was chosen by the criterion
+<em>{criterion}</em>: {count} segments.</p>
+{parts}
+</body>
+</html>
+"""
+
+
+def explore(
+    image: np.ndarray, name: str, model: str | Backbone = "dead-leaves", grid: int = MAX_GRID, seed: int = 0
+) -> str:
+    """The page, as one string of HTML.
+
+    Parameters
+    ----------
+    image : uint8 (H, W, 3)
+    name : str
+        Of the picture; any characters.
+    model : str or Backbone
+        See `walkcut.segment`.
+    grid : int
+        Patches along the picture's longer side, at most `MAX_GRID`.
+    seed : int
+        Of the noise.
+
+    Raises
+    ------
+    InputError
+        For a picture that is none, and as `walkcut.segment`.
+    """
+    image, preset = check_image(image), PRESETS["walkcut"]
+    backbone = load_backbone(model) if isinstance(model, str) else model
+    attention = attend(backbone, image, grid, seed=seed, noise=noise_for(preset, backbone))
+    walk = walk_for(preset, backbone, attention)
+    found = cut_walk(image, backbone, walk, preset)
+    threshold = min(HIGHEST, found.threshold or _threshold_for(found.tree.needed(), len(np.unique(found.patch_labels))))
+    h, w = walk.grid
+    vectors = sweeps(graph_for(preset, walk), min(4, h * w - 1))
+    figures = {
+        "Attention: where a walker goes": attention_explorer(image, attention),
+        "Cut: where the walk rarely crosses": cut_explorer(image, walk.grid, *vectors),
+        "Tree: each part cut again": tree_explorer(image, found.tree, threshold, HIGHEST),
+    }
+    shown = {"name": name, "model": backbone.name, "criterion": found.criterion}
+    safe = {key: html.escape(_readable(value)) for key, value in shown.items()}
+    return PAGE.format(h=h, w=w, count=found.count, parts=_parts(figures), **safe)
+
+
+def _threshold_for(needed: np.ndarray, count: int) -> float:
+    """The threshold that splits a tree into about `count` segments, for a criterion that goes by none."""
+    finite = np.sort(needed[np.isfinite(needed)])
+    return float(finite[min(count, len(finite) + 1) - 2]) if count > 1 and len(finite) else 0.0
+
+
+def _readable(text: str) -> str:
+    """A file's name may hold bytes that are no text."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _parts(figures: dict[str, Figure]) -> str:
+    return "\n".join(f"<h2>{title}</h2>\n{figure.data}" for title, figure in figures.items())
