@@ -118,8 +118,8 @@ def walked(image: np.ndarray, masks: torch.Tensor, beta: float = BETA) -> torch.
     """Where a random walker over pixels first meets a pixel that is sure of its segment.
 
     Grady, "Random walks for image segmentation", TPAMI 2006, by scikit-image. Sure are, of the pixels that a segment
-    holds, the half that belong to it most: so every segment keeps a place of its own, though one in many pieces may lose
-    some of them.
+    holds, the half that belong to it most: so every segment keeps a place of its own, though one in many pieces may
+    lose some of them.
 
     Parameters
     ----------
