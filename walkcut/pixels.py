@@ -17,6 +17,8 @@ STRIP = 2**20  # pixels times segments held at once
 def soft_membership(walk: Walk, labels: np.ndarray, stay: float = 0.5) -> torch.Tensor:
     """In which segment is a walker after its next step, if it stays where it is with probability `stay`?
 
+    Equation `eq-pixels-soft` of the book.
+
     Parameters
     ----------
     walk : Walk on a grid (h, w)
@@ -46,6 +48,8 @@ def _upsampler(size: int, patches: int) -> torch.Tensor:
 
 def pixel_labels(membership: torch.Tensor, grid: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
     """Up-sample memberships bilinearly and give each pixel to the segment it belongs to most.
+
+    Equation `eq-pixels-up` of the book.
 
     Parameters
     ----------

@@ -65,6 +65,8 @@ def shifted(maps: torch.Tensor, dilation: int, steps: tuple[tuple[int, int], ...
 def weights(image: torch.Tensor, dilations: tuple[int, ...]) -> torch.Tensor:
     """How much each pixel listens to each neighbour, (8 len(dilations), H, W), summing to 1 over neighbours.
 
+    Equation `eq-pixels-pamr` of the book.
+
     The softmax of -|x_i - x_j| / (0.1 sigma_i), averaged over channels, where sigma_i is the standard deviation of the
     colours around pixel i (section 4.2 of the paper).
     """
@@ -79,6 +81,8 @@ def pamr(
     image: np.ndarray, masks: torch.Tensor, iterations: int = ITERATIONS, dilations: tuple[int, ...] = DILATIONS
 ) -> torch.Tensor:
     """Pixel-adaptive mask refinement: masks after a few steps towards those of neighbours that look alike.
+
+    Equation `eq-pixels-steps` of the book.
 
     Araslanov & Roth, "Single-stage semantic segmentation from image labels", CVPR 2020, section 4.2. A step is a
     random walk's: a mask becomes its mean over neighbours, weighted by likeness.
@@ -116,6 +120,8 @@ def pamr(
 
 def walked(image: np.ndarray, masks: torch.Tensor, beta: float = BETA) -> torch.Tensor:
     """Where a random walker over pixels first meets a pixel that is sure of its segment.
+
+    Equations `eq-pixels-weights` and `eq-pixels-dirichlet` of the book.
 
     Grady, "Random walks for image segmentation", TPAMI 2006, by scikit-image. Sure are, of the pixels that a segment
     holds, the half that belong to it most: so every segment keeps a place of its own, though one in many pieces may

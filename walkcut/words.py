@@ -125,6 +125,8 @@ def _gathered(backbone: Backbone, sums: dict[int, torch.Tensor], grids: dict[int
 def name_segments(patch_labels: np.ndarray, maps: WordMaps) -> list[list[tuple[str, float]]]:
     """Words for each segment, the most telling first.
 
+    Equation `eq-pixels-lead` of the book.
+
     A word tells of a segment what it says there more than elsewhere: the lead is its mean share inside, divided by its
     mean share over the picture. So a word that every patch looks at names nothing.
 
