@@ -17,7 +17,7 @@ export PYTHONHASHSEED ?= 0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup book test lint serve lab clean
+.PHONY: help setup book slides test lint serve lab clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
@@ -33,6 +33,9 @@ $(READY): requirements.txt pyproject.toml
 
 book: _build/.built  ## execute every chapter, build the site, print the page to open
 	@echo "The book is built. Open: $(CURDIR)/$(HTML)/index.html"
+
+slides: book  ## build the site with its decks of slides, print the decks to open
+	@echo "Slides, turned by arrow keys and printed one to a page:"; ls $(CURDIR)/$(HTML)/book/*-slides.html
 
 _build/.built: $(INPUTS) $(READY) _build/.code
 	@touch _build/.started
