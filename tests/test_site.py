@@ -4,6 +4,7 @@ The fixture calls `make book`, which does nothing where the site is up to date. 
 except where the environment sets CI: there a missing browser is a failure.
 """
 
+import importlib.util
 import json
 import os
 import re
@@ -260,3 +261,95 @@ def test_a_still_stands_where_a_kernel_is_needed(page: str, site: str) -> None:
     assert len(re.findall(r'<div class="walkcut-live"><img src="data:image/png;base64,', text)) == 1
     assert "In a notebook that runs, controls stand here" in text
     assert "application/vnd.jupyter.widget" not in text
+
+
+# axe-core on the page as it stands, in the theme that is named: rules of WCAG 2.1, levels A and AA.
+AXE = """
+const [theme, done] = arguments;
+document.documentElement.dataset.theme = document.documentElement.dataset.mode = theme;
+(async () => {
+  if (window.MathJax && MathJax.startup) await MathJax.startup.promise;
+  await Promise.all(document.getAnimations().map(animation => animation.finished.catch(() => null)));
+  const found = await axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa'], resultTypes: ['violations']});
+  done({rules: found.passes.length, faults: found.violations.map(fault => ({
+    rule: fault.id, impact: fault.impact, count: fault.nodes.length,
+    first: fault.nodes.slice(0, 5).map(node => node.html.slice(0, 200) + ' ' + node.failureSummary),
+  }))});
+})().catch(error => done({rules: 0, faults: [{rule: String(error), impact: 'critical'}]}));
+"""
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """axe-core itself, which comes with a package: nothing is fetched."""
+    package = importlib.util.find_spec("selenium_axe_python")
+    return Path(package.origin).with_name("axe-core").joinpath("axe.min.js").read_text(encoding="utf-8")
+
+
+def faults(chromium: object, axe: str, theme: str) -> dict:
+    """What axe-core finds on the page that is open: how many rules were kept, and the grave faults."""
+    chromium.execute_script(axe)
+    found = chromium.execute_async_script(AXE, theme)
+    found["faults"] = [fault for fault in found["faults"] if fault["impact"] in ("serious", "critical")]
+    return found
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("page", ["intro", "03-ncut", "teaching", "api", "03-ncut-slides"])
+def test_pages_are_open_to_all(page: str, theme: str, chromium: object, site: str, axe: str) -> None:
+    chromium.get(f"{site}/book/{page}.html")
+    found = faults(chromium, axe, theme)
+    assert found["rules"] > 10
+    assert found["faults"] == []
+
+
+def test_a_fault_would_be_found(chromium: object, site: str, axe: str) -> None:
+    chromium.get(f"{site}/book/references.html")
+    fault = "<img src='x.png'><button></button><p style='color: #ccc; background: #fff'>Pale words on white.</p>"
+    chromium.execute_script("document.querySelector('article').insertAdjacentHTML('afterbegin', arguments[0])", fault)
+    rules = {fault["rule"] for fault in faults(chromium, axe, "light")["faults"]}
+    assert {"image-alt", "button-name", "color-contrast"} <= rules
+
+
+DECK = """
+const slides = [...document.querySelectorAll('.slide')];
+return {slides: slides.length, bare: slides.filter(slide => slide.children.length < 2).length,
+        ids: [...document.querySelectorAll('main [id]')].map(node => node.id)};
+"""
+DECKS = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["sphinx"]["config"]["slides_pages"]
+
+
+@pytest.mark.parametrize("name", DECKS)
+def test_a_deck_shows_what_its_chapter_shows(name: str, chromium: object, site: str) -> None:
+    """Every figure, formula, proposition and exercise once, on slides of which none is empty; from this host alone."""
+    cells = json.loads((ROOT / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+    text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    text, figures = re.sub(r"^```+\{solution-start\}.*?\{solution-end\}", "", text, flags=re.M | re.S), set()
+    text = re.sub(r"^(```+)\{prf:proof\}.*?^\1$", "", text, flags=re.M | re.S)
+    for cell in cells:
+        figures.add(cell["metadata"].get("mystnb", {}).get("figure", {}).get("name", "fig-live"))
+    figures = {figure for figure in figures if not figure.endswith("-live")}
+    labels = set(re.findall(r"^:label: ((?:prop|ex)-[\w-]+)$", text, re.M)) | figures
+    labels |= {f"equation-{label}" for label in re.findall(r"^\$\$ \((eq-[\w-]+)\)$", text, re.M)}
+    chromium.get("about:blank")
+    chromium.get_log("browser"), chromium.get_log("performance")
+    chromium.get(f"{site}/{name}-slides.html")
+    facts, deck = chromium.execute_async_script(FACTS), chromium.execute_script(DECK)
+    assert sorted(label for label in deck["ids"] if label in labels) == sorted(labels)
+    assert len(figures) < deck["slides"] < 3 * len(text.split("\n## "))
+    assert deck["bare"] == 0
+    assert (facts["bare"], facts["broken"]) == ([], [])
+    requests, failed = network(chromium)
+    assert {urlsplit(url).hostname for url in requests if urlsplit(url).scheme == "http"} == {"127.0.0.1"}
+    assert failed == []
+    assert [entry["message"] for entry in chromium.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def test_the_handout_prints_on_two_pages(chromium: object, site: str) -> None:
+    import base64
+
+    chromium.get(f"{site}/book/handout.html")
+    chromium.execute_async_script(FACTS)
+    printed = chromium.execute_cdp_cmd("Page.printToPDF", {"paperWidth": 8.27, "paperHeight": 11.69})
+    pages = re.findall(rb"/Type\s*/Page\b", base64.b64decode(printed["data"]))
+    assert 1 <= len(pages) <= 2
