@@ -3,6 +3,7 @@
 import ast
 import functools
 import importlib
+import importlib.util
 import json
 import re
 from collections.abc import Iterator
@@ -89,3 +90,20 @@ def test_every_citation_has_its_row() -> None:
 def test_rows_follow_the_book() -> None:
     order = [list(labels()).index(label) for label, *_ in rows()]
     assert order == sorted(order)
+
+
+@pytest.mark.parametrize(
+    ("line", "set_as"),
+    [
+        ("See `walkcut.ncut.ncut`.", "See ``walkcut.ncut.ncut``."),
+        ("Equations `eq-a` and `eq-b-c` of the book.", "Equations :eq:`eq-a` and :eq:`eq-b-c` of the book."),
+        ("Largest entry of |P^T law - law|.", r"Largest entry of \|P^T law - law\|."),
+        ("h*w, of *true* regions, 2 * f", r"h\*w, of *true* regions, 2 \* f"),
+        ("grid : (h, w), with `h * w` = n", "grid : (h, w), with ``h * w`` = n"),
+    ],
+)
+def test_docstrings_are_set_as_they_are_written(line: str, set_as: str) -> None:
+    spec = importlib.util.spec_from_file_location("docstrings", ROOT / "book" / "_ext" / "docstrings.py")
+    docstrings_set = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(docstrings_set)
+    assert docstrings_set.plain(line) == set_as

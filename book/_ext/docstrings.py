@@ -9,8 +9,13 @@ import re
 from sphinx.application import Sphinx
 
 LABEL = re.compile(r"`(eq-[\w-]+)`")
-MARKUP = re.compile(r"(?<!`)([|*\\])(?!`)")
+MARKUP = re.compile(r"(?<![\w*])(\*\w[^*\n]*\*)(?![\w*])|([|*\\])")  # *emphasis*, or a sign that means itself
 NAME = re.compile(r"(?<![`:\w])`([^`\n]+)`(?!`)")
+
+
+def literal(text: str) -> str:
+    """The text with signs escaped that would be markup, but for emphasis."""
+    return MARKUP.sub(lambda found: found[1] or "\\" + found[2], text)
 
 
 def plain(line: str) -> str:
@@ -18,9 +23,9 @@ def plain(line: str) -> str:
     pieces, end = [], 0
     for found in NAME.finditer(line):
         label = LABEL.fullmatch(found[0])
-        pieces += [MARKUP.sub(r"\\\1", line[end : found.start()]), f":eq:`{label[1]}`" if label else f"``{found[1]}``"]
+        pieces += [literal(line[end : found.start()]), f":eq:`{label[1]}`" if label else f"``{found[1]}``"]
         end = found.end()
-    return "".join([*pieces, MARKUP.sub(r"\\\1", line[end:])])
+    return "".join([*pieces, literal(line[end:])])
 
 
 def set_plainly(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
