@@ -350,7 +350,7 @@ def test_the_read_out_is_the_encoder_and_its_ceiling_comes_from_noise(whole: Pat
     cuts = []
     for seed in range(8):
         noise = np.random.default_rng([seed, 8]).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-        walk = aggregate(attend(backbone, noise, 8, seed=seed)).local(backbone.locality)
+        walk = aggregate(attend(backbone, noise, 8, seed=seed)).inflated(backbone.inflation).local(backbone.locality)
         cuts.append(best_cut(walk.reversible()).ncut / blank_ncut(walk.grid, backbone.locality))
     assert backbone.ceiling == pytest.approx(min(cuts), abs=1e-3)
 

@@ -60,7 +60,7 @@ SCHEDULER_CONFIG = dict(
 )
 TOKENS = 12  # of a caption; what is left over is empty
 # Where to read attention: chosen on BSDS500 train and on scenes. The encoder's layers alone: they do the looking.
-READOUT = {"timesteps": [10], "locality": 0.5, "sharpness": 1.5}
+READOUT = {"timesteps": [10], "locality": 0.5, "sharpness": 1.5, "inflation": 2.0}
 CALIBRATION_GRIDS = (32, 64)
 
 
@@ -383,7 +383,8 @@ def calibrate(folder: Path, pictures: int = 8) -> Path:
         for seed in range(pictures):
             noise = np.random.default_rng([seed, grid]).integers(0, 256, (2 * grid, 2 * grid, 3), dtype=np.uint8)
             walk = aggregate(attend(backbone, noise, grid, READOUT["timesteps"], seed, heads))
-            found = best_cut(walk.local(READOUT["locality"]).reversible()).ncut
+            walk = walk.inflated(READOUT["inflation"]).local(READOUT["locality"])
+            found = best_cut(walk.reversible()).ncut
             ratios.append(found / blank_ncut(walk.grid, READOUT["locality"]))
     record = {**READOUT, "heads": heads, "ceiling": round(min(ratios), 4)}
     (folder / "readout.json").write_text(json.dumps(record, indent=1) + "\n")
