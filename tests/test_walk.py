@@ -140,6 +140,20 @@ def test_a_wide_prior_changes_nothing() -> None:
     torch.testing.assert_close(Walk(walk.P, (3, 4)).local(1e6).P, walk.P)
 
 
+def test_jumps_against_a_loop_and_a_patch_that_is_never_left() -> None:
+    P = random_walk(5, 9).P
+    P[3] = torch.eye(5)[3]
+    jumps = Walk(P, (1, 5)).jumps().P
+    for i, j in itertools.product(range(5), repeat=2):
+        expected = float(i == j) if i == 3 else (i != j) * P[i, j] / (1 - P[i, i])
+        assert jumps[i, j] == pytest.approx(float(expected))
+
+
+def test_a_rest_changes_no_jump() -> None:
+    walk = random_walk(8, 10)
+    torch.testing.assert_close(walk.lazy(0.7).jumps().P, walk.jumps().P)
+
+
 def test_walkers_who_agree_by_counting_every_pair() -> None:
     """Two walkers leave each patch; of all pairs of steps only those that end together count."""
     P = random_walk(6, 7).P

@@ -140,10 +140,11 @@ def walk_for(preset: str | Preset, backbone: Backbone, attention: AttentionMaps)
 
 
 def prepared(preset: str | Preset, backbone: Backbone, walk: Walk) -> Walk:
-    """A walk made ready to be cut: so many walkers agree on a step, near patches come first, k steps at once."""
+    """A walk made ready to be cut: so many walkers agree on a jump, near patches come first, k steps at once."""
     preset = find_preset(preset)
     sigma = backbone.locality if preset.locality == "auto" else preset.locality
-    walk = walk.inflated(inflation_for(preset, backbone))
+    walkers = inflation_for(preset, backbone)
+    walk = walk if walkers == 1 else walk.jumps().inflated(walkers)
     return (walk.local(sigma) if sigma else walk).power(preset.steps)
 
 

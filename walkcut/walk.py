@@ -131,6 +131,19 @@ class Walk:
             raise InputError(f"The probability to stay must lie in [0, 1), not {stay}.")
         return Walk((1 - stay) * self.P + stay * torch.eye(len(self)).to(self.P), self.grid)
 
+    def jumps(self) -> Walk:
+        """The walk without its rests: p_ij / (1 - p_ii) for j other than i (its jump chain).
+
+        A patch looks best like itself. How long a walker rests says nothing of regions, but it lowers the NCut of every
+        cut, in one picture more than in another. A patch that is never left keeps its rest.
+        """
+        P = self.P.clone()
+        rests = P.diagonal().clone()
+        P.fill_diagonal_(0)
+        stuck = P.sum(1) == 0
+        P.diagonal()[stuck] = rests[stuck]
+        return Walk(_normalised(P), self.grid)
+
     def local(self, sigma: float) -> Walk:
         """The walk that prefers short steps: p_ij times exp(-r_ij^2 / (2 sigma^2)), rows renormalised.
 
