@@ -1,9 +1,12 @@
 """Segments at the picture's own edges, against PAMR pixel by pixel and a random walker's linear system."""
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
 from skimage.color import rgb2lab
+from skimage.segmentation import random_walker
 
 from walkcut.bench.metrics import contingency, covering
 from walkcut.errors import InputError
@@ -125,6 +128,21 @@ def test_a_segment_that_no_pixel_prefers_gets_none(how: str) -> None:
     refined = REFINERS[how](two_tone(8, 8, 4), masks)
     assert refined.shape == masks.shape
     assert 1 not in refined.argmax(0)
+
+
+def test_the_usual_beta_is_that_of_scikit_image() -> None:
+    assert inspect.signature(random_walker).parameters["beta"].default == BETA
+
+
+def test_a_leaf_of_which_no_pixel_is_among_the_surer_half_is_lost() -> None:
+    """Two leaves of one segment on the ground of another: one is sure, the other hardly prefers its segment."""
+    image = np.full((12, 40, 3), 60, np.uint8)
+    image[3:9, 3:15] = image[3:9, 26:34] = 190
+    leaves = np.zeros((12, 40))
+    leaves[3:9, 3:15], leaves[3:9, 26:34] = 0.9, 0.6
+    found = walked(image, torch.from_numpy(np.stack([1 - leaves, leaves])).float()).argmax(0).numpy()
+    assert found[3:9, 3:15].all()
+    assert not found[3:9, 26:34].any()
 
 
 @pytest.mark.parametrize("beta", [0.0, -1.0, float("nan")])

@@ -22,7 +22,7 @@ PIXELS_PER_PATCH = 4  # along a side, at which segments are refined; more pixels
 ITERATIONS = 10
 DILATIONS = (1, 2, 4, 8)  # as DiffCut has it; up to 24 in the paper it comes from
 SHARPNESS = 0.1  # of a difference, in units of the local standard deviation
-BETA = 1000.0  # of the random walker: how little it likes to cross an edge; scikit-image's units
+BETA = 130.0  # of the random walker: how little it likes to cross an edge; scikit-image's units, and its default
 CENTRE = (0, 0)
 AROUND = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != CENTRE)
 
@@ -118,7 +118,8 @@ def walked(image: np.ndarray, masks: torch.Tensor, beta: float = BETA) -> torch.
     """Where a random walker over pixels first meets a pixel that is sure of its segment.
 
     Grady, "Random walks for image segmentation", TPAMI 2006, by scikit-image. Sure are, of the pixels that a segment
-    holds, the half that belong to it most: so every segment keeps a place of its own.
+    holds, the half that belong to it most: so every segment keeps a place of its own, though one in many pieces may
+    lose some of them.
 
     Parameters
     ----------
