@@ -204,12 +204,14 @@ def test_a_compiled_denoiser_says_the_same(
 
 def test_the_readout_of_a_model_is_read(copy: Path) -> None:
     readout = {"timesteps": [20, 80], "heads": {"a.attn1": [1, 0]}, "locality": 0.25, "sharpness": 1.5}
+    readout |= {"inflation": 2.0}
     (copy / "readout.json").write_text(json.dumps(readout))
     backbone = load_backbone(str(copy), "cpu")
     assert backbone.timesteps == (20, 80)
     assert backbone.heads == {"a.attn1": (1, 0)}
     assert backbone.locality == 0.25
     assert backbone.sharpness == 1.5
+    assert backbone.inflation == 2
 
 
 def test_words_of_the_vocabulary_become_tokens(tiny: Backbone) -> None:

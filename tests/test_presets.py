@@ -53,7 +53,8 @@ def test_a_preset_stops_somewhere_and_says_what_is_not_public(name: str) -> None
 def test_what_each_preset_cuts(embedded: Backbone, maps: AttentionMaps) -> None:
     plain = aggregate(maps)
     default = walk_for("walkcut", embedded, maps)
-    torch.testing.assert_close(default.P, plain.local(embedded.locality).P)
+    usual = plain if embedded.inflation == 1 else plain.jumps().inflated(embedded.inflation)
+    torch.testing.assert_close(default.P, usual.local(embedded.locality).P)
     torch.testing.assert_close(graph_for("walkcut", default).W, default.reversible().W)
     twice = walk_for("paper-v1", embedded, maps)
     torch.testing.assert_close(twice.P, plain.power(2).P)
@@ -69,8 +70,18 @@ def test_the_other_graphs(embedded: Backbone, maps: AttentionMaps) -> None:
     for graph in GRAPHS:
         assert len(graph_for(Preset("own", graph=graph), walk)) == len(walk)
     assert isinstance(graph_for(Preset("own", subwalk="renormalise"), walk), Held)
-    wide = Preset("own", locality=0.2)
+    wide = Preset("own", locality=0.2, inflation=1.0)
     torch.testing.assert_close(walk_for(wide, embedded, maps).P, aggregate(maps).local(0.2).P)
+
+
+def test_how_many_walkers_agree_is_the_presets_or_the_models(embedded: Backbone, maps: AttentionMaps) -> None:
+    agreeing = replace(embedded, inflation=3.0)
+    plain = aggregate(maps)
+    jumps = plain.jumps()
+    for walkers, expected in (("auto", 3.0), (2.0, 2.0)):
+        preset = Preset("own", locality=None, inflation=walkers)
+        torch.testing.assert_close(walk_for(preset, agreeing, maps).P, jumps.inflated(expected).P)
+    torch.testing.assert_close(walk_for("paper-v1", agreeing, maps).P, plain.power(2).P)
 
 
 def test_features_come_to_the_walks_grid(embedded: Backbone, maps: AttentionMaps) -> None:
@@ -101,6 +112,7 @@ def test_the_recursion_runs_on_every_sub_walk(embedded: Backbone, maps: Attentio
         ({"steps": 0}, "at least 1, not 0"),
         ({"locality": -1.0}, r"positive width, not -1\.0"),
         ({"locality": "near"}, "positive width, not 'near'"),
+        ({"inflation": 0}, "positive and finite, not 0"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings: dict, words: str) -> None:

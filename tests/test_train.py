@@ -347,10 +347,11 @@ def test_the_read_out_is_the_encoder_and_its_ceiling_comes_from_noise(whole: Pat
     backbone = load_backbone(str(whole / "model"), "cpu")
     encoder = {n: (1.0,) * layer.heads for n, layer in self_attention_layers(backbone).items() if "down" in n}
     assert backbone.heads == encoder
+    assert backbone.inflation == 2
     cuts = []
     for seed in range(8):
         noise = np.random.default_rng([seed, 8]).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-        walk = aggregate(attend(backbone, noise, 8, seed=seed)).local(backbone.locality)
+        walk = aggregate(attend(backbone, noise, 8, seed=seed)).jumps().inflated(2).local(backbone.locality)
         cuts.append(best_cut(walk.reversible()).ncut / blank_ncut(walk.grid, backbone.locality))
     assert backbone.ceiling == pytest.approx(min(cuts), abs=1e-3)
 

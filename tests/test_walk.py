@@ -140,6 +140,60 @@ def test_a_wide_prior_changes_nothing() -> None:
     torch.testing.assert_close(Walk(walk.P, (3, 4)).local(1e6).P, walk.P)
 
 
+def test_jumps_against_a_loop_and_a_patch_that_is_never_left() -> None:
+    P = random_walk(5, 9).P
+    P[3] = torch.eye(5)[3]
+    jumps = Walk(P, (1, 5)).jumps().P
+    for i, j in itertools.product(range(5), repeat=2):
+        expected = float(i == j) if i == 3 else (i != j) * P[i, j] / (1 - P[i, i])
+        assert jumps[i, j] == pytest.approx(float(expected))
+
+
+def test_a_rest_changes_no_jump() -> None:
+    walk = random_walk(8, 10)
+    torch.testing.assert_close(walk.lazy(0.7).jumps().P, walk.jumps().P)
+
+
+def test_walkers_who_agree_by_counting_every_pair() -> None:
+    """Two walkers leave each patch; of all pairs of steps only those that end together count."""
+    P = random_walk(6, 7).P
+    expected = torch.zeros_like(P)
+    for i, j, other in itertools.product(range(6), repeat=3):
+        if j == other:
+            expected[i, j] += P[i, j] * P[i, other]
+    expected /= expected.sum(1, keepdim=True)
+    torch.testing.assert_close(Walk(P, (1, 6)).inflated(2).P, expected)
+
+
+def test_one_walker_agrees_with_himself_and_inflations_multiply() -> None:
+    walk = random_walk(12, 8)
+    assert walk.inflated(1) is walk
+    torch.testing.assert_close(walk.inflated(2).inflated(1.5).P, walk.inflated(3).P)
+
+
+def test_walkers_who_agree_leave_a_room_less_often() -> None:
+    """Two rooms of three patches, a door of probability e: two walkers agree on it with about 3 e^2 / (1 - e)^2."""
+    e = 0.06
+    room = torch.full((3, 3), (1 - e) / 3, dtype=torch.float64)
+    door = torch.full((3, 3), e / 3, dtype=torch.float64)
+    walk = Walk(torch.cat([torch.cat([room, door], 1), torch.cat([door, room], 1)]), (1, 6))
+    assert walk.inflated(2).P[0, 3:].sum().item() == pytest.approx(e**2 / (e**2 + (1 - e) ** 2))
+
+
+@pytest.mark.filterwarnings("error")
+def test_many_walkers_agree_on_the_likeliest_step_without_underflow() -> None:
+    P = torch.full((4, 4), 1e-30)
+    P[:, 1] = 1
+    many = Walk(P, (2, 2)).inflated(50).P
+    torch.testing.assert_close(many, torch.eye(4)[[1] * 4])
+
+
+@pytest.mark.parametrize("walkers", [0, -2.0, float("nan"), float("inf"), True, "two"])
+def test_walkers_who_agree_are_some_number(walkers: object) -> None:
+    with pytest.raises(InputError, match="walkers who agree must be positive and finite"):
+        PATH.inflated(walkers)
+
+
 @pytest.mark.parametrize("sigma", [0, -1.0, float("nan")])
 def test_the_prior_has_a_width(sigma: float) -> None:
     with pytest.raises(InputError, match="must be positive"):

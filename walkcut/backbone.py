@@ -67,6 +67,8 @@ class Backbone:
     sharpness : float
         Scores are multiplied by it before the softmax when attention is read; above 1 a broad model looks less far
         afield. What the model itself computes is left alone.
+    inflation : float
+        How many walkers must agree on a step, see `walkcut.walk.Walk.inflated`; 1 is the walk as it is.
     ceiling : float
         The NCut that this model finds where there is nothing to cut (white noise), as a share of what a walk without
         memory would give; the automatic threshold stays below it.
@@ -86,6 +88,7 @@ class Backbone:
     heads: dict[str, tuple[float, ...]] = field(default_factory=dict)
     locality: float | None = None
     sharpness: float = 1.0
+    inflation: float = 1.0
     ceiling: float = 1.0
     vocabulary: dict[str, torch.Tensor] = field(default_factory=dict)
     spans: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -285,6 +288,7 @@ def _readout(folder: Path) -> dict:
         "heads": {layer: tuple(weights) for layer, weights in found.get("heads", {}).items()},
         "locality": found.get("locality"),
         "sharpness": found.get("sharpness", 1.0),
+        "inflation": found.get("inflation", 1.0),
         "ceiling": found.get("ceiling", 1.0),
     }
 

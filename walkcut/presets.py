@@ -13,7 +13,7 @@ from walkcut.errors import InputError
 from walkcut.graph import Affinity
 from walkcut.noise import NOISES
 from walkcut.refine import PIXELS
-from walkcut.walk import Walk, aggregate, check_steps
+from walkcut.walk import Walk, aggregate, check_steps, check_walkers
 
 # What is cut, made from a walk; "features" takes those of a layer instead.
 GRAPHS: dict[str, Callable[[Walk], Affinity]] = {
@@ -45,6 +45,8 @@ class Preset:
         Where to stop, a name that `walkcut.threshold` knows.
     locality : "auto", None or float
         Width of the prior on distance; "auto" is the model's.
+    inflation : "auto" or float
+        How many walkers must agree on a step, see `walkcut.walk.Walk.inflated`; "auto" is the model's, 1 none.
     pixels : str
         How segments of patches become segments of pixels, one of `walkcut.refine.PIXELS`: "bilinear", or with borders
         moved to the picture's own edges.
@@ -61,6 +63,7 @@ class Preset:
     subwalk: str = "restrict"
     criterion: str = "auto"
     locality: float | str | None = "auto"
+    inflation: float | str = "auto"
     pixels: str = "bilinear"
     noise: str = "forward"
     reconstruction: str = ""
@@ -75,6 +78,8 @@ class Preset:
         number = isinstance(self.locality, Real) and not isinstance(self.locality, bool) and self.locality > 0
         if not (self.locality in ("auto", None) or number):
             raise InputError(f"The prior on distance is 'auto', None or a positive width, not {self.locality!r}.")
+        if self.inflation != "auto":
+            check_walkers(self.inflation)
         if self.pixels not in PIXELS:
             raise InputError(f"Patches do not become pixels by {self.pixels!r}: choose from {', '.join(PIXELS)}.")
         if self.noise not in NOISES:
@@ -92,6 +97,7 @@ PRESETS = {
             steps=2,
             criterion="gap",
             locality=None,
+            inflation=1.0,
             noise="inversion",
             reconstruction="arXiv 2412.04678, first version: attention of 10 of 50 denoising steps after an inversion, "
             "NCut directly on P, k steps, a dynamic threshold. Ours: which ten (every fifth), k = 2, the rule for the "
@@ -104,6 +110,7 @@ PRESETS = {
             steps=2,
             criterion="gap",
             locality=None,
+            inflation=1.0,
             noise="inversion",
             reconstruction="arXiv 2412.04678, second version: NCut on the similarity of self-attention features, k "
             "steps, an automatic threshold. Ours: features are rows of P^k and similarity is their cosine; the rest as "
@@ -128,11 +135,23 @@ def noise_for(preset: str | Preset, backbone: Backbone) -> str:
 
 
 def walk_for(preset: str | Preset, backbone: Backbone, attention: AttentionMaps) -> Walk:
-    """The walk that a preset takes over a picture: aggregated, with its prior on distance, k steps at once."""
+    """The walk that a preset takes over a picture: aggregated, then as `prepared` has it."""
+    return prepared(preset, backbone, aggregate(attention))
+
+
+def prepared(preset: str | Preset, backbone: Backbone, walk: Walk) -> Walk:
+    """A walk made ready to be cut: so many walkers agree on a jump, near patches come first, k steps at once."""
     preset = find_preset(preset)
     sigma = backbone.locality if preset.locality == "auto" else preset.locality
-    walk = aggregate(attention)
+    walkers = inflation_for(preset, backbone)
+    walk = walk if walkers == 1 else walk.jumps().inflated(walkers)
     return (walk.local(sigma) if sigma else walk).power(preset.steps)
+
+
+def inflation_for(preset: str | Preset, backbone: Backbone) -> float:
+    """How many walkers must agree under a preset."""
+    chosen = find_preset(preset).inflation
+    return backbone.inflation if chosen == "auto" else chosen
 
 
 def graph_for(preset: str | Preset, walk: Walk, features: Features | None = None) -> Affinity:

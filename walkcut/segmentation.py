@@ -14,7 +14,7 @@ from walkcut.attention import Features, attend_batch, observe
 from walkcut.backbone import Backbone, load_backbone
 from walkcut.images import check_image
 from walkcut.pixels import connected_parts, soft_membership, without_gaps
-from walkcut.presets import Preset, find_preset, graph_for, noise_for, walk_for
+from walkcut.presets import Preset, find_preset, graph_for, inflation_for, noise_for, walk_for
 from walkcut.refine import refined_labels
 from walkcut.threshold import Pruning, blank_ncut, check_threshold, prune
 from walkcut.tree import MEMORYLESS, PartitionTree, partition
@@ -259,11 +259,12 @@ def cut_walk(
 
 
 def _ceiling(preset: Preset, backbone: Backbone, grid: tuple[int, int]) -> float:
-    """Where nothing is left to cut; the model's share was measured on the reversible walk, one step at a time."""
+    """Where nothing is left to cut; the model's share was measured on its reversible walk, one step at a time."""
     if preset.graph != "reversible" or preset.steps > 1:
         return MEMORYLESS
     sigma = backbone.locality if preset.locality == "auto" else preset.locality
-    return blank_ncut(grid, sigma) * backbone.ceiling
+    usual = inflation_for(preset, backbone) == backbone.inflation
+    return blank_ncut(grid, sigma) * (backbone.ceiling if usual else 1.0)
 
 
 @contextmanager

@@ -28,9 +28,9 @@ from walkcut.attention import attend, self_attention_layers
 from walkcut.backbone import VOCABULARY, load_backbone
 from walkcut.errors import InputError
 from walkcut.ncut import best_cut
+from walkcut.presets import walk_for
 from walkcut.scenes import NATURAL_TEXTURES, WORDS, Scene, make_scene
 from walkcut.threshold import blank_ncut
-from walkcut.walk import aggregate
 
 UNET_CONFIG = dict(
     sample_size=64,
@@ -60,7 +60,7 @@ SCHEDULER_CONFIG = dict(
 )
 TOKENS = 12  # of a caption; what is left over is empty
 # Where to read attention: chosen on BSDS500 train and on scenes. The encoder's layers alone: they do the looking.
-READOUT = {"timesteps": [10], "locality": 0.5, "sharpness": 1.5}
+READOUT = {"timesteps": [10], "locality": 0.5, "sharpness": 1.5, "inflation": 2.0}
 CALIBRATION_GRIDS = (32, 64)
 
 
@@ -375,16 +375,16 @@ def calibrate(folder: Path, pictures: int = 8) -> Path:
 
     Noise has no regions, so a cut that is no better than the best of its best cuts is no cut (`threshold.prune`).
     """
-    backbone = replace(load_backbone(str(folder), "cpu"), sharpness=READOUT["sharpness"])
+    backbone = load_backbone(str(folder), "cpu")
     layers = {n: layer for n, layer in self_attention_layers(backbone).items() if n.startswith("down_blocks")}
     heads = {name: (1.0,) * layer.heads for name, layer in layers.items()}
+    backbone = replace(backbone, heads=heads, **READOUT | {"timesteps": tuple(READOUT["timesteps"])})
     ratios = []
     for grid in CALIBRATION_GRIDS:
         for seed in range(pictures):
             noise = np.random.default_rng([seed, grid]).integers(0, 256, (2 * grid, 2 * grid, 3), dtype=np.uint8)
-            walk = aggregate(attend(backbone, noise, grid, READOUT["timesteps"], seed, heads))
-            found = best_cut(walk.local(READOUT["locality"]).reversible()).ncut
-            ratios.append(found / blank_ncut(walk.grid, READOUT["locality"]))
+            walk = walk_for("walkcut", backbone, attend(backbone, noise, grid, seed=seed))
+            ratios.append(best_cut(walk.reversible()).ncut / blank_ncut(walk.grid, backbone.locality))
     record = {**READOUT, "heads": heads, "ceiling": round(min(ratios), 4)}
     (folder / "readout.json").write_text(json.dumps(record, indent=1) + "\n")
     return folder

@@ -1,6 +1,6 @@
 """Ablations, one setting at a time, everything else as usual: which graph, how many steps, which resolutions, layers,
-heads and timesteps, how strong a prior, how patches become pixels. The first method of each list is the usual one, with
-which all are compared.
+heads and timesteps, how strong a prior, how many walkers agree, how patches become pixels. The first method of each
+list is the usual one, with which all are compared.
 
 Thresholds need no run of their own: every method's row of constants is its whole curve, beside its dynamic threshold.
 """
@@ -17,7 +17,7 @@ from walkcut.bench.look import Look, Looker
 from walkcut.bench.method import Method
 from walkcut.bench.ours import AUTO, OURS, tree_method
 from walkcut.errors import InputError
-from walkcut.presets import GRAPHS, Preset, find_preset
+from walkcut.presets import GRAPHS, Preset, find_preset, prepared
 from walkcut.refine import PIXELS
 from walkcut.segmentation import Segmentation, cut_walk
 from walkcut.walk import Walk, aggregate, lift
@@ -26,6 +26,7 @@ THRESHOLDS = tuple(round(0.1 * i, 1) for i in range(1, 10))
 STEPS = tuple(range(1, 9))
 TIMESTEPS = ((0,), (50,), (100,), (200,), (400,), (700,), (10, 10), (10, 100))
 PRIORS = (None, 0.25, 1.0, 2.0)
+WALKERS = (1.0, 1.5, 2.0, 3.0, 4.0)
 GRIDS = (16, 24, 48)
 
 Cut = Callable[[Look], Segmentation]
@@ -105,6 +106,12 @@ def priors(looker: Looker) -> dict[str, Cut]:
     return {f"sigma={s}" if s else "no prior": by_preset(Preset("prior", locality=s)) for s in PRIORS}
 
 
+def inflations(looker: Looker) -> dict[str, Cut]:
+    """How many walkers must agree on a step."""
+    usual_one = looker.blank.backbone.inflation
+    return {f"{r:g} walkers": by_preset(Preset("inflation", inflation=r)) for r in WALKERS if r != usual_one}
+
+
 def pixels(looker: Looker) -> dict[str, Cut]:
     """How segments of patches become segments of pixels."""
     return {way: by_preset(Preset("pixels", pixels=way)) for way in PIXELS if way != find_preset(OURS).pixels}
@@ -118,14 +125,14 @@ ABLATIONS: dict[str, Callable[[Looker], dict[str, Cut]]] = {
     "heads": heads,
     "timesteps": timesteps,
     "prior": priors,
+    "inflation": inflations,
     "pixels": pixels,
 }
 
 
 def from_walk(look: Look, walk: Walk) -> Segmentation:
-    """Cut a walk that was made in another way, with the usual prior on distance."""
-    sigma = look.backbone.locality
-    return cut_walk(look.image, look.backbone, walk.local(sigma) if sigma else walk)
+    """Cut a walk that was made in another way, prepared as usual."""
+    return cut_walk(look.image, look.backbone, prepared(OURS, look.backbone, walk))
 
 
 def from_heads(weights: Mapping[str, Sequence[float]]) -> Cut:

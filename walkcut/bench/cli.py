@@ -30,7 +30,7 @@ DATASETS = (
     *("scenes-seeds", "scenes-families", "bsds500-train", "bsds500-val", "bsds500-test"),
     *("coco-stuff-27", "cityscapes-27", "ade20k-150"),
 )
-ABLATIONS = ("graph", "steps", "resolutions", "layers", "heads", "timesteps", "prior", "pixels")
+ABLATIONS = ("graph", "steps", "resolutions", "layers", "heads", "timesteps", "prior", "inflation", "pixels")
 NOISES = ("forward", "none", "inversion")
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 ENGINES = ("local", "ray")

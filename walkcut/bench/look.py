@@ -70,14 +70,14 @@ class Look:
         return self.seen[1]
 
     @cached_property
-    def walks(self) -> dict[tuple[object, int], Walk]:
-        """Walks made so far, by prior on distance and steps: to multiply P out takes longer than to cut it."""
+    def walks(self) -> dict[tuple[object, object, int], Walk]:
+        """Walks made so far, by prior, walkers who agree and steps: to multiply P out takes longer than to cut it."""
         return {}
 
     def walk(self, preset: str | Preset = "walkcut") -> Walk:
         """The walk that a preset takes, see `walkcut.presets.walk_for`."""
         chosen = find_preset(preset)
-        key = chosen.locality, chosen.steps
+        key = chosen.locality, chosen.inflation, chosen.steps
         if key not in self.walks:
             self.walks[key] = walk_for(chosen, self.backbone, self.attention)
         return self.walks[key]

@@ -137,7 +137,7 @@ def preset_methods(
     others = tuple(name for name in criteria.CRITERIA if name != first) if chosen.name == OURS else ()
     segmenter = cutter(looker, replace(chosen, criterion=first))
     config = looker.config | {
-        name: getattr(chosen, name) for name in ("graph", "steps", "subwalk", "locality", "pixels")
+        name: getattr(chosen, name) for name in ("graph", "steps", "subwalk", "locality", "inflation", "pixels")
     }
     shared = {"variants": variants, "looker": looker, "code": ("bench/criteria",) if variants else ()}
     return [

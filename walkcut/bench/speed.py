@@ -87,13 +87,12 @@ def attention(n: int, model: str = "dead-leaves") -> Case:
     from walkcut.attention import attend
     from walkcut.backbone import load_backbone
     from walkcut.images import sample
-    from walkcut.walk import aggregate
+    from walkcut.presets import walk_for
 
     backbone = load_backbone(model)
-    walk = aggregate(attend(backbone, sample("astronaut"), round(n**0.5)))
+    walk = walk_for("walkcut", backbone, attend(backbone, sample("astronaut"), round(n**0.5)))
     if walk.grid[0] * walk.grid[1] != n:
         raise InputError(f"Attention of {n} patches needs a square grid whose side the model can take.")
-    walk = walk.local(backbone.locality) if backbone.locality else walk
     return Case("attention", walk.reversible().W.cpu(), None)
 
 
