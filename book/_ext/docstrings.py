@@ -32,7 +32,7 @@ def set_plainly(app: Sphinx, what: str, name: str, thing: object, options: objec
     """Rewrite a docstring before it is read as markup."""
     lines[:] = [plain(line) for line in lines]
     if what in ("attribute", "property"):
-        lines.insert(0, "")  # napoleon takes what stands before a colon in the first line for the name of a class
+        lines[:0] = ["..", ""]  # a comment: napoleon takes what precedes a colon in the first line for a class's name
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
