@@ -82,7 +82,7 @@ def deck(page: str, back: str) -> str:
     mathematics = [str(script) for script in soup.find_all("script") if "mathjax" in str(script).lower()]
     return "\n".join(
         [
-            '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
+            '<!DOCTYPE html>\n<html lang="en" data-theme="light"><head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{title.get_text()}: slides</title>",
             *mathematics,
