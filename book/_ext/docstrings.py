@@ -28,9 +28,25 @@ def plain(line: str) -> str:
     return "".join([*pieces, literal(line[end:])])
 
 
+def set_lines(lines: list[str]) -> list[str]:
+    """A docstring's lines; what stands apart, after an empty line and four places further in, is kept as it is."""
+    done, last, inside = [], 0, 0
+    for line in lines:
+        indent = len(line) - len(line.lstrip())
+        if line.strip() and not (inside and indent >= inside):
+            apart = done and not done[-1].strip() and indent >= last + 4
+            inside = indent if apart else 0
+            if apart:
+                done += [" " * last + ".. code-block:: text", ""]
+            else:
+                last = indent
+        done.append(line if inside else plain(line))
+    return done
+
+
 def set_plainly(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
     """Rewrite a docstring before it is read as markup."""
-    lines[:] = [plain(line) for line in lines]
+    lines[:] = set_lines(lines)
     if what in ("attribute", "property"):
         lines[:0] = ["..", ""]  # a comment: napoleon takes what precedes a colon in the first line for a class's name
 
