@@ -51,6 +51,12 @@ def set_plainly(app: Sphinx, what: str, name: str, thing: object, options: objec
         lines[:0] = ["..", ""]  # a comment: napoleon takes what precedes a colon in the first line for a class's name
 
 
+def skip(app: Sphinx, what: str, name: str, thing: object, skipped: bool, options: object) -> bool | None:
+    """Leave out the fields of named tuples, which say "Alias for field number"; their class describes them."""
+    return True if (getattr(thing, "__doc__", "") or "").startswith("Alias for field") else None
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", set_plainly, priority=400)  # before napoleon adds markup of its own
+    app.connect("autodoc-skip-member", skip)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
