@@ -16,7 +16,7 @@ from walkcut import segment
 from walkcut.cli import main
 from walkcut.errors import InputError
 from walkcut.images import check_image
-from walkcut.models import EMBEDDED
+from walkcut.models import WEIGHTS
 
 load_once = cache(walkcut.backbone.load_backbone)
 
@@ -249,7 +249,7 @@ def test_an_unknown_model(tmp_path: Path, capsys: pytest.CaptureFixture) -> None
 def test_corrupt_weights(tmp_path: Path, capsys: pytest.CaptureFixture, damage: str) -> None:
     photograph().save(tmp_path / "a.png")
     model = tmp_path / "model"
-    shutil.copytree(EMBEDDED, model)
+    shutil.copytree(WEIGHTS / "dead-leaves", model)
     weights = next((model / "unet").glob("*.safetensors"))
     if damage == "truncated":
         weights.write_bytes(weights.read_bytes()[:1000])

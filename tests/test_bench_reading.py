@@ -126,6 +126,14 @@ def test_what_was_not_run_names_its_command(
     assert f"not run yet: {command}" in capsys.readouterr().out
 
 
+def test_the_log_tells_what_was_found_and_what_was_not_counted() -> None:
+    entry = {"stage": "walk", "tried": "a", "predicted": "b", "on": "c", "found": 0.0242, "interval": [0.0075, 0.0423]}
+    entry |= {"note": "OIS", "kept": "yes"}
+    bare = entry | {"found": None, "interval": None, "note": "by eye", "kept": "no"}
+    rows = reading.log_table([entry, bare, entry | {"stage": "graph"}], "walk").rows
+    assert rows == [["a", "b", "c", "+0.024 [+0.007, +0.042]; OIS", "yes"], ["a", "b", "c", "by eye", "no"]]
+
+
 def test_a_picture_gains_by_what_its_ladder_is_told() -> None:
     scene = make_scene([1, 2, 3], 64)
     found = reading.rungs(Look(load_backbone("dead-leaves", "cpu"), scene.image, 16), scene.materials)

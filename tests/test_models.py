@@ -15,6 +15,7 @@ from walkcut.backbone import load_backbone
 from walkcut.errors import InputError
 from walkcut.models import MODELS, fetch, model_folder
 
+EMBEDDED = {"dead-leaves": False, "dead-leaves-words": True}  # with whether they know words
 NAMES = [name for name, model in MODELS.items() if model.repository]
 
 
@@ -32,8 +33,10 @@ def nothing_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_embedded_model_comes_first_and_is_here() -> None:
     assert next(iter(MODELS)) == "dead-leaves"
-    assert model_folder("dead-leaves") == models.EMBEDDED
-    assert (models.EMBEDDED / "unet" / "config.json").is_file()
+    for name, words in EMBEDDED.items():
+        assert model_folder(name) == models.WEIGHTS / name
+        assert (models.WEIGHTS / name / "unet" / "config.json").is_file()
+        assert bool(load_backbone(name, "cpu").vocabulary) == words
 
 
 def test_rows_are_whole() -> None:
@@ -42,8 +45,8 @@ def test_rows_are_whole() -> None:
         assert model.licence
         assert model.pixels % 64 == 0
         assert 0 < model.gigabytes < 30
-        assert model.repository.count("/") == (name != "dead-leaves")
-    assert len({model.repository for model in MODELS.values()}) == len(MODELS)
+        assert model.repository.count("/") == (name not in EMBEDDED)
+    assert len({model.repository for model in MODELS.values()}) == len(MODELS) - len(EMBEDDED) + 1
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -111,6 +114,6 @@ def test_the_table_tells_what_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path:
     shutil.copytree(tiny_model, tmp_path / "segmind-vega")
     monkeypatch.setenv(models.HOME, str(tmp_path))
     rows = {line.split()[0]: line for line in models.table().splitlines()[1:]}
-    assert {name for name, line in rows.items() if " not here" not in line} == {"dead-leaves", "segmind-vega"}
+    assert {name for name, line in rows.items() if " not here" not in line} == {*EMBEDDED, "segmind-vega"}
     assert rows["sd-2.1"].split()[1:8] == ["768", "px", "96", "x", "96", "2.6", "GB"]
     assert rows["dead-leaves"].endswith("here      BSD-3-Clause, comes with walkcut")

@@ -52,6 +52,9 @@ def test_each_symbol_names_the_chapter_where_it_is_introduced() -> None:
     rows = [line for line in NOTATION.partition("## From the formula")[0].splitlines() if line.startswith("| $")]
     assert len(rows) > 120
     for row in rows:
+        if row.endswith("| {ref}`model` |"):  # the page on how the embedded model was made, which has no number
+            assert symbols(row.split(" | ")[0]) <= symbols(text(BOOK / "model.ipynb"))
+            continue
         found = re.search(r"\| \{ref\}`(\d) <([\w-]+)>` \|$", row)
         assert found, f"no chapter: {row}"
         assert labels()[found[2]] == found[1], f"another chapter's label: {row}"

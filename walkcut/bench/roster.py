@@ -43,6 +43,6 @@ def roster(
             methods.append(felzenszwalb_method(sigma=0.5, min_size=20))
         else:
             methods += PEERS[name](looker, seed)
-    if scenes and looker is not None and looker.blank.backbone.name == "dead-leaves":
+    if scenes and looker is not None and looker.blank.backbone.name.startswith("dead-leaves"):
         methods = [replace(m, trained_on="dead leaves") if m.looker is not None else m for m in methods]
     return methods
