@@ -1,6 +1,7 @@
 # `make book` and `make test` do everything, from a fresh clone; `make help` lists the rest.
 PYTHON ?= python3
 PORT ?= 8000
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -46,8 +47,9 @@ _build/.code: $(CODE) $(READY)
 	@rm -rf _build/.jupyter_cache
 	@mkdir -p _build && touch $@
 
-test: $(READY)  ## run every test and every chapter
-	$(BIN)/python -m pytest --nbval-lax tests $(wildcard book/*.ipynb)
+# Each worker computes with one thread, or they would wait for one another; a file is never shared between two of them.
+test: $(READY)  ## run every test and every chapter, by WORKERS=2 side by side
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --nbval-lax tests $(wildcard book/*.ipynb)
 
 lint: $(READY)  ## check style and formatting
 	$(BIN)/ruff check .
