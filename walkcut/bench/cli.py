@@ -160,7 +160,7 @@ def add_bench(subparsers: argparse._SubParsersAction) -> None:
     beside = parts.add_parser("models", help="models side by side, and the spectra of their walks")
     _add_data(beside)
     beside.add_argument("--models", required=True, metavar="LIST", help="names or folders; the first is compared with")
-    _add_settings(beside, 64)
+    _add_settings(beside, 32)
     _add_crew(beside)
     beside.set_defaults(run=run_models)
 
