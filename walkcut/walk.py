@@ -178,7 +178,8 @@ class Walk:
         Let r walkers leave patch i, none knowing of the others, and look only at the times when all arrive at one
         place: that place is j with probability p_ij^r / sum_k p_ik^r. What was spread thinly over many places becomes
         rare, so a walk that leaks a little everywhere keeps to its region. Van Dongen calls it inflation and sets it
-        against expansion, our `power` ("Graph clustering by flow simulation", PhD thesis, Utrecht 2000).
+        against expansion, our `power` ("Graph clustering by flow simulation", PhD thesis, Utrecht 2000). Equation
+        `eq-model-agree` of the book.
 
         Parameters
         ----------
