@@ -204,9 +204,9 @@ return [...document.querySelectorAll('.walkcut-widget')].map(figure => ({
 }));
 """
 EXPLORERS = {
-    "intro": ["tree"],
+    "intro": ["tree", "toy"],
     "01-attention": ["attention"],
-    "02-walk": ["toy"],
+    "02-walk": ["toy", "attention"],
     "03-ncut": ["cut"],
     "04-recursion": ["tree"],
     "05-threshold": ["criteria", "tree"],
