@@ -11,7 +11,8 @@ from walkcut.bench.table import beside_published, cell, markdown
 from walkcut.threshold import AUTO, CRITERIA
 
 ROOT = Path(__file__).resolve().parent.parent
-EVERY = sorted((ROOT / "book" / "results").rglob("*.json"))
+LOG = ROOT / "book" / "results" / "model-log.json"  # of explorations, which no single command repeats
+EVERY = sorted(path for path in (ROOT / "book" / "results").rglob("*.json") if path != LOG)
 RESULTS = [path for path in EVERY if "methods" in json.loads(path.read_text())]  # of a data set
 SHOWN = {"bsds500-val": "human", "scenes-seeds": "materials", "scenes-families": "materials"}
 METHODS = (
@@ -28,6 +29,19 @@ def readme_row(method: str) -> str:
         found = [r for r in table if (r["method"], r["truth"], r["measure"]) == (method, truth, "covering")]
         cells.append(cell(found[0]) if found else "not run yet")
     return f"| {method} | " + " | ".join(cells) + " |"
+
+
+def test_the_log_says_what_was_predicted_and_on_what_it_was_measured() -> None:
+    log = json.loads(LOG.read_text())
+    assert log["processor"]
+    for entry in log["entries"]:
+        assert entry["predicted"], entry["tried"]
+        assert entry["on"], entry["tried"]
+        assert entry["kept"] in ("yes", "no", "to be decided", "for words only")
+        assert (entry["found"] is not None) or entry["note"], "nothing was found, and nothing is said"
+        if entry["interval"]:
+            low, high = entry["interval"]
+            assert low <= entry["found"] <= high
 
 
 @pytest.mark.parametrize("path", EVERY, ids=lambda path: path.stem)
