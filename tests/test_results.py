@@ -37,7 +37,7 @@ def test_the_log_says_what_was_predicted_and_on_what_it_was_measured() -> None:
     for entry in log["entries"]:
         assert entry["predicted"], entry["tried"]
         assert entry["on"], entry["tried"]
-        assert entry["kept"] in ("yes", "no", "to be decided", "for words only")
+        assert entry["kept"] in ("yes", "no", "to be decided")
         assert (entry["found"] is not None) or entry["note"], "nothing was found, and nothing is said"
         if entry["interval"]:
             low, high = entry["interval"]
