@@ -69,6 +69,18 @@ def test_it_shows_what_segment_finds(two_halves: np.ndarray, tiny: Backbone) -> 
     assert found.tree.labels(tree["threshold"]).max() + 1 == pytest.approx(count, abs=1)
 
 
+@pytest.mark.parametrize(
+    ("count", "low", "high"),
+    [(1, 0, 0.2), (2, 0.2, 0.409), (3, 0.409, 0.7), (5, 0.409, 0.7), (6, 0.7, 0.9), (9, 0.7, 0.9)],
+)
+def test_the_slider_starts_between_two_levels_where_rounding_decides_nothing(
+    count: int, low: float, high: float
+) -> None:
+    """A child cheaper than its parent is split with it: three splits come at once here."""
+    needed = np.array([0.2, 0.409, 0.409, 0.409, 0.7, np.inf])
+    assert explore._threshold_for(needed, count) == pytest.approx((low + high) / 2)
+
+
 def test_a_model_may_look_on_several_grids_and_anywhere(two_halves: np.ndarray, stable_model: Path) -> None:
     text = explore.explore(two_halves, "halves", str(stable_model), grid=8)
     attention, *_ = states(text)

@@ -205,7 +205,7 @@ def _unpacked(picture: _Picture, preset: Preset) -> Seen:
 
 def _cutter(settings: Settings) -> Function:
     def cut_all(pictures: Sequence[_Picture]) -> list[Report]:
-        with _one_thread():
+        with single_threaded():
             return [_cut(picture, settings) for picture in pictures]
 
     return cut_all
@@ -223,8 +223,8 @@ def _cut(picture: _Picture, settings: Settings) -> Report:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """So that sums are taken in one order, whoever takes them; and so that workers do not wait for each other."""
+def single_threaded() -> Iterator[None]:
+    """One thread for torch and SciPy: sums are taken in one order, whoever takes them, and workers do not wait."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -15,7 +15,7 @@ from walkcut.bench.table import NOT_RUN, Table, published
 from walkcut.errors import InputError
 from walkcut.files import Job, save
 from walkcut.images import read_image
-from walkcut.many import _one_thread
+from walkcut.many import single_threaded
 from walkcut.segmentation import cut, look
 
 MILLION = 10**6
@@ -42,7 +42,7 @@ def measure(
         (seen,) = look([image], backbone, grid=grid)
         ticks.append(time.perf_counter())
         job = Job(path, out / path.stem)
-        with _one_thread():
+        with single_threaded():
             save(job, cut(seen), {})
         ticks.append(time.perf_counter())
         seconds.append(np.diff(ticks))

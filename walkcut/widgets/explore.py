@@ -79,7 +79,7 @@ def explore(
     attention = attend(backbone, image, grid, seed=seed, noise=noise_for(preset, backbone))
     walk = walk_for(preset, backbone, attention)
     found = cut_walk(image, backbone, walk, preset)
-    threshold = min(HIGHEST, found.threshold or _threshold_for(found.tree.needed(), len(np.unique(found.patch_labels))))
+    threshold = min(HIGHEST, _threshold_for(found.tree.needed(), len(np.unique(found.patch_labels))))
     h, w = walk.grid
     vectors = sweeps(graph_for(preset, walk), min(4, h * w - 1))
     figures = {
@@ -93,9 +93,14 @@ def explore(
 
 
 def _threshold_for(needed: np.ndarray, count: int) -> float:
-    """The threshold that splits a tree into about `count` segments, for a criterion that goes by none."""
-    finite = np.sort(needed[np.isfinite(needed)])
-    return float(finite[min(count, len(finite) + 1) - 2]) if count > 1 and len(finite) else 0.0
+    """A threshold that splits a tree into at least `count` segments, or into all that it has: the lowest level that
+    does, and half-way to the next, so that the slider's rounding decides nothing."""
+    levels = np.sort(needed[np.isfinite(needed)])
+    if not len(levels):
+        return HIGHEST
+    level = levels[min(count, len(levels) + 1) - 2] if count > 1 else 0.0
+    above = min(levels[levels > level], default=max(level, HIGHEST))
+    return float((level + above) / 2)
 
 
 def _readable(text: str) -> str:
