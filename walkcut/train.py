@@ -36,7 +36,7 @@ UNET_CONFIG = dict(
     sample_size=64,
     in_channels=12,
     out_channels=12,
-    block_out_channels=(96, 128),
+    block_out_channels=(128, 160),
     down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
     # no attention in the last block: what is far must be fetched by the encoder, whose attention we read
     up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
@@ -45,7 +45,7 @@ UNET_CONFIG = dict(
     # the deeper a layer of the fine level, the more its attention says of regions; the coarse level's says little
     transformer_layers_per_block=(4, 2),
     reverse_transformer_layers_per_block=(1, 1),
-    attention_head_dim=2,  # diffusers' name for the number of heads: heads of 48 and 64 dimensions
+    attention_head_dim=2,  # diffusers' name for the number of heads: heads of 64 and 80 dimensions
     cross_attention_dim=32,
     norm_num_groups=16,
 )
@@ -70,15 +70,16 @@ class TrainConfig:
 
     steps: int = 2200
     seed: int = 0
-    patches: int = 8192  # per batch
-    sides: tuple[int, ...] = (24, 36, 48)  # patch grids; a batch holds one of them, at a constant number of patches
-    natural: float = 0.7  # share of scenes with the light and lens of a photograph, and with more textures
-    captioned: float = 0.7  # share of crops with a caption
-    learning_rate: float = 5e-4
-    warmup: int = 100
+    patches: int = 98304  # per batch
+    sides: tuple[int, ...] = (32, 48, 64)  # patch grids; a batch holds one of them, at a constant number of patches
+    draws: int = 2  # of noise and timestep for each crop: drawing a scene costs more than looking at it
+    natural: float = 0.5  # share of scenes with the light and lens of a photograph, and with more textures
+    captioned: float = 0.5  # share of crops with a caption
+    learning_rate: float = 7e-4
+    warmup: int = 200
     decay: float = 0.25  # the last share of the steps, in which the rate falls linearly to 2%
     ema: float = 0.998
-    timestep_shift: float = -0.8  # timesteps are 1000 * logistic(normal + shift); attention is read at little noise
+    timestep_shift: float = -0.3  # timesteps are 1000 * logistic(normal + shift)
 
 
 def to_latent(image: torch.Tensor) -> torch.Tensor:
@@ -97,7 +98,7 @@ def make_batch(config: TrainConfig, step: int) -> tuple[torch.Tensor, torch.Tens
     rng = np.random.default_rng([config.seed, step])
     side = int(rng.choice(config.sides))
     crops, captions = [], []
-    for index in range(max(config.patches // side**2, 1)):
+    for index in range(max(config.patches // (config.draws * side**2), 1)):
         size = int(2 * side * rng.uniform(1, 1.75))
         natural = {"textures": NATURAL_TEXTURES, "natural": True} if rng.uniform() < config.natural else {}
         scene = make_scene([config.seed, step, index], size, **natural)
@@ -235,8 +236,8 @@ class _State:
 
     def advance(self, latent: torch.Tensor, captions: torch.Tensor, alphas: torch.Tensor, config: TrainConfig) -> None:
         device = alphas.device
-        latent = latent.to(device).contiguous(memory_format=torch.channels_last)
-        captions = captions.to(device)
+        latent = latent.to(device).repeat(config.draws, 1, 1, 1).contiguous(memory_format=torch.channels_last)
+        captions = captions.to(device).repeat(config.draws, 1)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(config, self.step)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
