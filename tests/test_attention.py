@@ -349,3 +349,18 @@ def test_a_gpu_looks_alike(tiny_model: Path, two_halves: np.ndarray) -> None:
     here, there = (attend(load_backbone(str(tiny_model), device), two_halves, GRID) for device in ("cpu", "cuda"))
     for grid, matrix in here.maps.items():
         torch.testing.assert_close(there.maps[grid].cpu(), matrix, rtol=0.01, atol=1e-4)
+
+
+def test_all_heads_at_once_make_the_same_mean() -> None:
+    """As a GPU hears them, in blocks of a few rows."""
+    generator = torch.Generator().manual_seed(0)
+    query, key = (torch.randn(3, 12, 4, generator=generator) for _ in range(2))
+    for weights in ((1.0, 1.0, 1.0), (2.0, 0.0, 0.5)):
+        one, all_heads = _Means({12: (3, 4)}), _Means({12: (3, 4)})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("walkcut.attention.GPU_BLOCK", 3 * 12 * 5)
+            for _ in range(2):
+                all_heads.hear_layer(query, key, weights)
+                for q, k, weight in zip(query, key, weights, strict=True):
+                    one.hear(q, k, weight)
+        torch.testing.assert_close(all_heads.maps().maps[3, 4], one.maps().maps[3, 4])

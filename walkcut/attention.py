@@ -30,6 +30,7 @@ from walkcut.noise import View, views
 Grid = tuple[int, int]
 Heads = Mapping[str, Sequence[float]]
 BLOCK = 2**22  # numbers of a head's A that are held at once
+GPU_BLOCK = 2**26  # of all heads' A, on a GPU
 
 
 @dataclass(frozen=True)
@@ -124,10 +125,14 @@ def queries_and_keys(
 
     A = softmax(Q K^T). With a sharpness of 1 this is what the layer itself uses; scores are multiplied by any other.
     """
-    query = by_head(attn, attn.to_q(hidden), attn.norm_q)
-    key = by_head(attn, attn.to_k(hidden), attn.norm_k)
-    for q, k in zip(query, key, strict=True):
+    for q, k in zip(*all_queries_and_keys(attn, hidden), strict=True):
         yield q.float() * (attn.scale * sharpness), k.float()
+
+
+def all_queries_and_keys(attn: Attention, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Q and K of all heads (heads, n, d), as the layer makes them."""
+    query = by_head(attn, attn.to_q(hidden), attn.norm_q)
+    return query, by_head(attn, attn.to_k(hidden), attn.norm_k)
 
 
 def head_attention(attn: Attention, hidden: torch.Tensor, sharpness: float = 1.0) -> Iterator[torch.Tensor]:
@@ -152,6 +157,24 @@ class _Means:
         for total, some in zip(self.sums[grid].split(rows), query.split(rows), strict=True):
             total.add_(torch.softmax(some @ key.T, dim=-1), alpha=weight)
         self.weights[grid] = self.weights.get(grid, 0.0) + weight
+
+    def hear_layer(self, query: torch.Tensor, key: torch.Tensor, weights: Sequence[float]) -> None:
+        """`hear` for all heads (heads, n, d) at once: a GPU is kept waiting by many small calls."""
+        if not max(weights) > 0:
+            return
+        heads, n, _ = query.shape
+        grid = self.grids[n]
+        if grid not in self.sums:
+            self.sums[grid] = query.new_zeros(n, n)
+        rows = max(GPU_BLOCK // (heads * n), 1)
+        for total, some in zip(self.sums[grid].split(rows), query.split(rows, dim=1), strict=True):
+            looks = torch.softmax(some @ key.mT, dim=-1)  # (heads, rows, n)
+            if min(weights) < max(weights):
+                looks.mul_(looks.new_tensor(weights)[:, None, None])
+                total.add_(looks.sum(0))
+            else:
+                total.add_(looks.sum(0), alpha=weights[0])
+        self.weights[grid] = self.weights.get(grid, 0.0) + sum(weights)
 
     def maps(self) -> AttentionMaps:
         return AttentionMaps({grid: total.div_(self.weights[grid]) for grid, total in self.sums.items()})
@@ -178,8 +201,13 @@ class _Listener:
     def __init__(self, ears: Ears, weights: Sequence[float], sharpness: float, inner: object) -> None:
         self.ears, self.weights, self.sharpness, self.inner = ears, weights, sharpness, inner
 
+    @torch.compiler.disable  # what it notes is new for every picture, and would be compiled anew for each
     def __call__(self, attn: Attention, hidden_states: torch.Tensor, *args: object, **kwargs: object) -> torch.Tensor:
         for ear, hidden in zip(self.ears, hidden_states.split(1), strict=True):
+            if hidden.is_cuda and isinstance(ear, _Means):
+                query, key = all_queries_and_keys(attn, hidden)
+                ear.hear_layer(query.float() * (attn.scale * self.sharpness), key.float(), self.weights)
+                continue
             pairs = queries_and_keys(attn, hidden, self.sharpness)
             for (query, key), weight in zip(pairs, self.weights, strict=True):
                 if weight > 0:

@@ -12,6 +12,7 @@ from walkcut.errors import InputError
 
 CHUNK = 64  # so many float32 numbers are summed as such, the sums of chunks as float64
 ROWS = 64  # rows of a matrix looked at together, so that they stay in the processor's cache
+BLOCK = 2**24  # numbers looked at together by a GPU, which is kept waiting by many small calls
 
 
 class Affinity(Protocol):
@@ -115,7 +116,8 @@ class Graph:
         """(n,) float64: for each node, the weight that ties it to the nodes before it in `order`."""
         place = torch.empty(len(self), dtype=torch.int32, device=order.device)
         place[order] = torch.arange(len(self), dtype=torch.int32, device=order.device)
-        rows, places = self.W.split(ROWS), place[:, None].split(ROWS)
+        size = max(BLOCK // len(self), 1) if self.W.is_cuda else ROWS
+        rows, places = self.W.split(size), place[:, None].split(size)
         return torch.cat([row_sums(w * (place < at)) for w, at in zip(rows, places, strict=True)])
 
 

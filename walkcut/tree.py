@@ -11,12 +11,13 @@ import numpy as np
 
 from walkcut.attention import Grid
 from walkcut.errors import InputError
-from walkcut.graph import Affinity
+from walkcut.graph import Affinity, Graph
 from walkcut.ncut import best_cut
 
 # NCut of every cut of a walk that forgets where it was: no reason to split. Exact for a walk; for a region's graph,
 # whose own walk forgets the rest of the picture, a rule of thumb.
 MEMORYLESS = 1.0
+NEAR = 1024  # nodes of a region that the processor cuts: for a GPU they are too few to be worth its calls
 ROUNDING = 1e-6  # an NCut below it is what float32 sums leave of zero: a cut between components
 
 
@@ -217,6 +218,13 @@ class PartitionTree:
             raise InputError(f"This is no record of a tree ({error}): write it anew with to_dict().") from error
 
 
+def at_hand(region: Affinity) -> Affinity:
+    """A region of few nodes brought from a GPU to main memory; any other as it is."""
+    if type(region) is Graph and region.W.is_cuda and len(region) <= NEAR:
+        return Graph._trusted(region.W.cpu())
+    return region
+
+
 def partition(
     graph: Affinity,
     grid: Grid,
@@ -277,7 +285,7 @@ def partition(
         bounds = (start, start + split.size, stop)
         sides = split.order[: split.size], split.order[split.size :]
         for place, side, lo, hi in zip((2, 3), sides, bounds[:2], bounds[1:], strict=True):
-            part = region.subgraph(side)
+            part = at_hand(region.subgraph(side))
             nodes[node][place] = child = add(lo, hi, part, float(degrees[order[lo:hi]].sum()))
             waiting.append((child, part))
     table = np.array(nodes)
