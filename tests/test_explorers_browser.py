@@ -319,7 +319,8 @@ def test_method(show: Callable, tree: PartitionTree) -> None:
 def test_criteria(show: Callable) -> None:
     tree = four_pairs()
     stops = {name: prune(tree, name) for name in ("half-life", "gap", "stability")}
-    scores = {"count": [len(tree.leaves(step)) for step in (0, *levels(tree, 0.6))]}
+    count = [len(tree.leaves(step)) for step in (0, *levels(tree, 0.6))]
+    scores = {"count": count, "twice": [2 * many for many in count]}
     hand = show(criteria_explorer(IMAGE[:40], tree, stops, scores, highest=0.6))
     for act in ("mouse", "touch"):
         for name, pruning in stops.items():
@@ -336,6 +337,9 @@ def test_criteria(show: Callable) -> None:
     assert hand.selected()["threshold"] < found["threshold"]
     top = f"count is largest at {levels(tree, 0.6)[np.argmax(scores['count'][1:])]:.3f}"
     assert top in hand.find("svg").get_attribute("aria-label")
+    (x, r), (y, less) = ([float(hand.find("circle", i).get_attribute(name)) for name in ("cx", "r")] for i in (0, 1))
+    assert x == y
+    assert r > less, "both dots are seen where two scores are largest"
 
 
 def test_graphs(show: Callable) -> None:

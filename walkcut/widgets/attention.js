@@ -6,8 +6,8 @@ const STYLE = `
 & label { display: inline-flex; align-items: center; gap: 0.4rem; min-height: 44px; cursor: pointer; }
 & .steps { display: flex; flex-wrap: wrap; }
 & .steps span { min-width: 6.5em; font-variant-numeric: tabular-nums; font-weight: 600; }
-& .steps input { flex: 1 1 12rem; height: 44px; accent-color: #0072b2; cursor: pointer; }
-& input[type="radio"] { width: 1.1rem; height: 1.1rem; accent-color: #0072b2; }
+& .steps input { flex: 1 1 12rem; height: 44px; accent-color: var(--a); cursor: pointer; }
+& input[type="radio"] { width: 1.1rem; height: 1.1rem; accent-color: var(--a); }
 & .three { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 0.75rem; }
 @media (max-width: 600px) {
   & .three { grid-template-columns: repeat(2, minmax(0, 1fr)); }
@@ -21,6 +21,7 @@ const STYLE = `
 
 const LONGEST = 16; // one place further on the slider is "forever"
 const AT_ONCE = 6 * 2 ** 20; // products between two frames: a few milliseconds
+const DARKEST = 215; // of 255: where no walker is, the picture can still be made out
 const NAMES = ["A", "B"];
 const RINGS = ["#56b4e9", "#e69f00"];
 
@@ -173,21 +174,23 @@ function render({ model, el }) {
 
   function mark(canvas, which, [row, column]) {
     const context = canvas.getContext("2d");
+    const unit = width / (canvas.clientWidth || width); // a pixel of the page
     const [x, y] = [((column + 0.5) * width) / grid.shape[1], ((row + 0.5) * height) / grid.shape[0]];
-    for (const [colour, thick] of [["black", 6], [RINGS[which], 3]]) {
+    for (const [colour, thick] of [["black", 4], [RINGS[which], 2]]) {
       context.strokeStyle = colour;
-      context.lineWidth = thick;
+      context.lineWidth = thick * unit;
       context.beginPath();
-      context.arc(x, y, 9, 0, 2 * Math.PI);
+      context.arc(x, y, 6 * unit, 0, 2 * Math.PI);
       context.stroke();
     }
-    context.font = "bold 20px sans-serif";
-    context.lineWidth = 4;
+    context.font = `bold ${14 * unit}px sans-serif`;
+    context.lineWidth = 3 * unit;
     context.strokeStyle = "black";
-    const beside = x > width - 36 ? x - 28 : x + 13;
-    context.strokeText(NAMES[which], beside, Math.max(y + 7, 20));
+    const beside = x > width - 24 * unit ? x - 19 * unit : x + 9 * unit;
+    const under = clamp(y + 5 * unit, height - 3 * unit);
+    context.strokeText(NAMES[which], beside, Math.max(under, 14 * unit));
     context.fillStyle = RINGS[which];
-    context.fillText(NAMES[which], beside, Math.max(y + 7, 20));
+    context.fillText(NAMES[which], beside, Math.max(under, 14 * unit));
   }
 
   function show(which) {
@@ -198,7 +201,7 @@ function render({ model, el }) {
     canvas.getContext("2d").drawImage(picture, 0, 0, width, height);
     tint(canvas, grid.shape, (to) => {
       const share = mu[to] / most;
-      if (!heat) return [0, 0, 0, 255 * (1 - Math.sqrt(share))]; // the root, because a screen shows half the number as far less light
+      if (!heat) return [0, 0, 0, DARKEST * (1 - Math.sqrt(share))]; // the root, because a screen shows half the number as far less light
       const level = 3 * Math.round(255 * share);
       return [...colours.subarray(level, level + 3), 255];
     });
