@@ -206,22 +206,22 @@ go();
 
 
 def test_a_long_walk_on_a_fine_grid_is_spread_over_frames(show: Callable, chromium: object) -> None:
-    """Of 30 steps before and 16 after the patch has moved, six go between two frames; only whole walks are shown."""
+    """Of 30 steps before and 16 after the patch has moved, four go between two frames; only whole walks are shown."""
     grid = 32, 32
     P = stochastic(grid)
     figure = attention_explorer(IMAGE, AttentionMaps({grid: P}))
     show(figure)
     before, *frames = chromium.execute_async_script(FRAMES)
     assert before["steps"] == 1
-    assert [one["steps"] for one in frames] == [1] * 3 + [16] * 4
-    assert [one["patches"] for one in frames[:6]] == [before["patches"]] * 6
-    assert frames[6]["patches"] == [[index + 1 for index in before["patches"][0]], before["patches"][1]]
+    assert [one["steps"] for one in frames] == [1] * 6 + [16] * 5
+    assert [one["patches"] for one in frames[:-1]] == [before["patches"]] * 10
+    assert frames[-1]["patches"] == [[index + 1 for index in before["patches"][0]], before["patches"][1]]
     starts = np.zeros((2, len(P)))
-    for row, (y, x) in zip(starts, frames[6]["patches"], strict=True):
+    for row, (y, x) in zip(starts, frames[-1]["patches"], strict=True):
         row[32 * y + x] = 1
     a, b = starts @ np.linalg.matrix_power(P.double().numpy(), 16)
     error = figure.state["grids"][0]["errors"][4]
-    assert frames[6]["apart"] == pytest.approx(abs(a - b).sum() / 2, abs=2 * error)
+    assert frames[-1]["apart"] == pytest.approx(abs(a - b).sum() / 2, abs=2 * error)
 
 
 def test_cut(show: Callable) -> None:
@@ -241,8 +241,10 @@ def test_cut(show: Callable) -> None:
 
     hand.mouse(chart, (0.2, 0.3), ((34 + 0.5 * 318) / 360, 0.3))  # from somewhere to the middle
     agrees(0, n // 2)
+    assert chart.value_of_css_property("outline-style") == "none", "a mouse leaves no ring"
     hand.keys(chart, "ARROW_RIGHT", "ARROW_UP", "ARROW_LEFT")
     agrees(0, n // 2 + 1)
+    assert chart.value_of_css_property("outline-style") == "solid", "keys do"
     hand.keys(chart, "HOME")
     agrees(0, 1)
     hand.touch(chart, (0.5, 0.7), (0.99, 0.7))

@@ -20,7 +20,7 @@ const STYLE = `
 `;
 
 const LONGEST = 16; // one place further on the slider is "forever"
-const AT_ONCE = 6 * 2 ** 20; // products between two frames: a few milliseconds
+const AT_ONCE = 4 * 2 ** 20; // products between two frames: a few milliseconds
 const DARKEST = 215; // of 255: where no walker is, the picture can still be made out
 const NAMES = ["A", "B"];
 const RINGS = ["#56b4e9", "#e69f00"];

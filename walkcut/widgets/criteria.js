@@ -3,7 +3,7 @@
 const STYLE = `
 & label { display: flex; align-items: center; gap: 0.6rem; min-height: 44px; }
 & input { flex: 1; min-width: 6rem; height: 44px; accent-color: var(--a); cursor: pointer; }
-& svg { cursor: pointer; touch-action: pan-y; user-select: none; }
+& svg { cursor: pointer; touch-action: pan-y; }
 & .facts { min-height: 3em; }
 `;
 

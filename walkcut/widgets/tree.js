@@ -5,7 +5,6 @@ const STYLE = `
 & { --low: #b6bcc6; --edge: #ffffff; }
 html[data-theme="dark"] &, body[data-jp-theme-light="false"] & { --low: #59616d; --edge: #14181e; }
 & canvas, & svg { cursor: pointer; touch-action: pan-y; }
-& svg { user-select: none; }
 & .level { display: flex; flex-wrap: wrap; align-items: center; gap: 0.3rem 0.75rem; margin: 0 0 0.6rem; }
 & label { flex: 1 1 14rem; display: flex; align-items: center; gap: 0.6rem; min-height: 44px; }
 & label.truth { flex: 0 0 auto; cursor: pointer; }
