@@ -150,8 +150,12 @@ const [grid, n, k, strides, done] = arguments;
 const powers = { 1: probe.stochastic(grid, n) };
 const start = (patch) => Float32Array.from({ length: n }, (_, i) => Number(i === patch));
 const go = () => {
-  if (powers[strides]) done(Array.from({ length: n }, (_, patch) => [...probe.walked(powers, start(patch), k)]));
-  else setTimeout(go, 5);
+  if (!powers[strides]) { setTimeout(go, 5); return; }
+  done(Array.from({ length: n }, (_, patch) => {
+    const walk = [start(patch)];
+    const taken = [7, 7, 7].map((most) => probe.advance(powers, walk, k, most));
+    return { law: [...walk[k]], taken };
+  }));
 };
 if (strides > 1) probe.warm(powers, n);
 go();
@@ -161,7 +165,7 @@ go();
 def test_steps_in_the_browser_are_pythons(show: Callable, tmp_path: Path, chromium: object) -> None:
     """Every start, with the figure's own functions."""
     figure = attention_explorer(IMAGE, AttentionMaps({GRID: MAPS[GRID]}))
-    probe = "window.probe = { stochastic, warm, walked };\nconst figure ="
+    probe = "window.probe = { stochastic, warm, advance };\nconst figure ="
     probe = module_source("attention").replace("export default", probe)
     path = tmp_path / "probe.html"
     path.write_text(f'<!doctype html><meta charset="utf-8"><script type="module">\n{probe}</script>', encoding="utf-8")
@@ -171,7 +175,53 @@ def test_steps_in_the_browser_are_pythons(show: Callable, tmp_path: Path, chromi
         true = np.linalg.matrix_power(WALK.P.double().numpy(), k)
         for strides in (1, 2, 4):  # one step at a time, then as many at once as idle moments have made ready
             walked = chromium.execute_async_script(STEPS, grid, len(WALK), k, strides)
-            assert abs(np.array(walked) - true).sum(1).max() / 2 <= error
+            assert abs(np.array([walk["law"] for walk in walked]) - true).sum(1).max() / 2 <= error
+            needed = {1: k, 2: {1: 1, 4: 2, 16: 8}[k], 4: {1: 1, 4: 1, 16: 4}[k]}[strides]
+            spread = [min(7, max(0, needed - before)) for before in (0, 7, 14)]
+            assert all(walk["taken"] == spread for walk in walked)  # never more than asked for
+
+
+FRAMES = """
+const done = arguments[0];
+const place = document.querySelector('.walkcut-widget');
+const read = () => JSON.parse(place.dataset.selected);
+const slider = document.querySelector('input[type=range]');
+const [photo, a] = document.querySelectorAll('canvas');
+const frames = [];
+const ask = window.requestAnimationFrame.bind(window);
+window.requestAnimationFrame = (act) => ask(() => { act(); frames.push(read()); });
+window.requestIdleCallback = () => {}; // no idle moment: every step is taken by itself
+slider.value = 16;
+slider.dispatchEvent(new Event('input', { bubbles: true }));
+const before = read();
+for (const key of ['ArrowDown', 'ArrowRight']) a.dispatchEvent(new KeyboardEvent('keydown', { key }));
+const go = () => {
+  const { patches: [now], steps } = read();
+  const there = before.patches[0].every((index, axis) => now[axis] === index + 1);
+  if (steps === 16 && there) done([before, ...frames]);
+  else setTimeout(go, 5);
+};
+go();
+"""
+
+
+def test_a_long_walk_on_a_fine_grid_is_spread_over_frames(show: Callable, chromium: object) -> None:
+    """Of 30 steps before and 16 after the patch has moved, four go between two frames; only whole walks are shown."""
+    grid = 32, 32
+    P = stochastic(grid)
+    figure = attention_explorer(IMAGE, AttentionMaps({grid: P}))
+    show(figure)
+    before, *frames = chromium.execute_async_script(FRAMES)
+    assert before["steps"] == 1
+    assert [one["steps"] for one in frames] == [1] * 6 + [16] * 5
+    assert [one["patches"] for one in frames[:-1]] == [before["patches"]] * 10
+    assert frames[-1]["patches"] == [[index + 1 for index in before["patches"][0]], before["patches"][1]]
+    starts = np.zeros((2, len(P)))
+    for row, (y, x) in zip(starts, frames[-1]["patches"], strict=True):
+        row[32 * y + x] = 1
+    a, b = starts @ np.linalg.matrix_power(P.double().numpy(), 16)
+    error = figure.state["grids"][0]["errors"][4]
+    assert frames[-1]["apart"] == pytest.approx(abs(a - b).sum() / 2, abs=2 * error)
 
 
 def test_cut(show: Callable) -> None:
@@ -191,8 +241,10 @@ def test_cut(show: Callable) -> None:
 
     hand.mouse(chart, (0.2, 0.3), ((34 + 0.5 * 318) / 360, 0.3))  # from somewhere to the middle
     agrees(0, n // 2)
+    assert chart.value_of_css_property("outline-style") == "none", "a mouse leaves no ring"
     hand.keys(chart, "ARROW_RIGHT", "ARROW_UP", "ARROW_LEFT")
     agrees(0, n // 2 + 1)
+    assert chart.value_of_css_property("outline-style") == "solid", "keys do"
     hand.keys(chart, "HOME")
     agrees(0, 1)
     hand.touch(chart, (0.5, 0.7), (0.99, 0.7))
@@ -269,7 +321,8 @@ def test_method(show: Callable, tree: PartitionTree) -> None:
 def test_criteria(show: Callable) -> None:
     tree = four_pairs()
     stops = {name: prune(tree, name) for name in ("half-life", "gap", "stability")}
-    scores = {"count": [len(tree.leaves(step)) for step in (0, *levels(tree, 0.6))]}
+    count = [len(tree.leaves(step)) for step in (0, *levels(tree, 0.6))]
+    scores = {"count": count, "twice": [2 * many for many in count]}
     hand = show(criteria_explorer(IMAGE[:40], tree, stops, scores, highest=0.6))
     for act in ("mouse", "touch"):
         for name, pruning in stops.items():
@@ -286,6 +339,9 @@ def test_criteria(show: Callable) -> None:
     assert hand.selected()["threshold"] < found["threshold"]
     top = f"count is largest at {levels(tree, 0.6)[np.argmax(scores['count'][1:])]:.3f}"
     assert top in hand.find("svg").get_attribute("aria-label")
+    (x, r), (y, less) = ([float(hand.find("circle", i).get_attribute(name)) for name in ("cx", "r")] for i in (0, 1))
+    assert x == y
+    assert r > less, "both dots are seen where two scores are largest"
 
 
 def test_graphs(show: Callable) -> None:

@@ -217,10 +217,13 @@ EXPLORERS = {
 @pytest.mark.parametrize("page", EXPLORERS)
 def test_explorers_answer_on_a_page_read_as_a_file(page: str, site: str, chromium: object) -> None:
     from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.ui import WebDriverWait
 
     chromium.get("about:blank")
     chromium.get_log("browser"), chromium.get_log("performance")
     chromium.get((HTML / "book" / f"{page}.html").as_uri())
+    stands = "return document.querySelectorAll('.walkcut-widget[data-selected]').length"
+    WebDriverWait(chromium, 10).until(lambda browser: browser.execute_script(stands) == len(EXPLORERS[page]))
     before = chromium.execute_script(FIGURES)
     assert [figure["name"] for figure in before] == [f"walkcut-{name}" for name in EXPLORERS[page]]
     assert all(figure["bytes"] <= 2_100_000 for figure in before)  # 2 MB of data, and the module

@@ -6,8 +6,8 @@ const STYLE = `
 & label { display: inline-flex; align-items: center; gap: 0.4rem; min-height: 44px; cursor: pointer; }
 & .steps { display: flex; flex-wrap: wrap; }
 & .steps span { min-width: 6.5em; font-variant-numeric: tabular-nums; font-weight: 600; }
-& .steps input { flex: 1 1 12rem; height: 44px; accent-color: #0072b2; cursor: pointer; }
-& input[type="radio"] { width: 1.1rem; height: 1.1rem; accent-color: #0072b2; }
+& .steps input { flex: 1 1 12rem; height: 44px; accent-color: var(--a); cursor: pointer; }
+& input[type="radio"] { width: 1.1rem; height: 1.1rem; accent-color: var(--a); }
 & .three { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 0.75rem; }
 @media (max-width: 600px) {
   & .three { grid-template-columns: repeat(2, minmax(0, 1fr)); }
@@ -20,6 +20,8 @@ const STYLE = `
 `;
 
 const LONGEST = 16; // one place further on the slider is "forever"
+const AT_ONCE = 4 * 2 ** 20; // products between two frames: a few milliseconds
+const DARKEST = 215; // of 255: where no walker is, the picture can still be made out
 const NAMES = ["A", "B"];
 const RINGS = ["#56b4e9", "#e69f00"];
 
@@ -62,13 +64,16 @@ function warm(powers, n) {
   square(1);
 }
 
-// The law after k steps more, by the longest strides that are there.
-function walked(powers, mu, k) {
-  let law = mu;
-  for (const stride of [4, 2, 1]) {
-    for (; powers[stride] && k >= stride; k -= stride) law = onward(powers[stride], law);
+// Take a walk, whose entry k is the law after k steps, to `steps` of them, by the longest strides that are there but by
+// at most so many; how many it took. It has arrived when the entry is there.
+function advance(powers, walk, steps, most) {
+  let taken = 0;
+  for (; !walk[steps] && taken < most; taken += 1) {
+    const at = walk.findLastIndex((law, k) => law && k < steps);
+    const stride = [4, 2, 1].find((length) => powers[length] && at + length <= steps);
+    walk[at + stride] = onward(powers[stride], walk[at]);
   }
-  return law;
+  return taken;
 }
 
 function render({ model, el }) {
@@ -85,10 +90,12 @@ function render({ model, el }) {
   let heat = false;
   let active = 0; // the patch that the photograph moves
   const spots = [[0.3, 0.3], [0.7, 0.7]]; // of both patches, as shares of height and width
-  const walks = [[], []]; // of each patch on this grid: where its walkers are after so many steps, where that is known
+  const walks = []; // of each patch: the number it began at, and where its walkers are after so many steps, where known
+  let waiting = false; // for the next frame
 
   const patch = (which) => spots[which].map((share, axis) => clamp(Math.floor(share * grid.shape[axis]), grid.shape[axis] - 1));
-  const number = ([row, column]) => row * grid.shape[1] + column;
+  const number = (which) => patch(which)[0] * grid.shape[1] + patch(which)[1];
+  const place = (index) => [Math.floor(index / grid.shape[1]), index % grid.shape[1]];
 
   const root = frame(el, "attention", STYLE, { "aria-label": "Where walkers go" });
   const radios = (title, names, act) => {
@@ -105,7 +112,7 @@ function render({ model, el }) {
   if (grids.length > 1) {
     radios("Patches", grids.map(({ shape }) => `${shape[0]} × ${shape[1]}`), (index) => {
       grid = grids[index];
-      for (const walk of walks) walk.length = 0;
+      walks.length = 0;
     });
   }
   radios("Show", ["the picture, dimmed", "colours"], (index) => { heat = index === 1; });
@@ -132,10 +139,9 @@ function render({ model, el }) {
   const picture = load(model, draw);
 
   const choose = (which) => (row, column) => {
-    if (number(patch(which)) === number([row, column])) return;
+    const before = number(which);
     spots[which] = [(row + 0.5) / grid.shape[0], (column + 0.5) / grid.shape[1]];
-    walks[which].length = 0;
-    draw();
+    if (number(which) !== before) draw();
   };
   follow(photo.canvas, (event, first) => {
     const to = pointed(event, photo.canvas, grid.shape);
@@ -148,77 +154,89 @@ function render({ model, el }) {
   // Python measured how far 1, 2, 4, 8 and 16 steps stray, and the strays of several add up at most
   const error = (k) => grid.errors.reduce((sum, stray, bit) => sum + ((k >> bit) & 1) * stray, 0);
 
-  // where the walkers of a patch are now
-  function law(which) {
-    if (steps > LONGEST) return grid.law;
-    const walk = walks[which];
-    if (!walk.length) {
-      walk[0] = new Float32Array(grid.n);
-      walk[0][number(patch(which))] = 1;
-    }
-    walk[steps] ??= walk[steps - 1] ? onward(grid.powers[1], walk[steps - 1]) : walked(grid.powers, walk[0], steps);
-    return walk[steps];
-  }
+  // where the walkers of a patch are now, if they are there yet
+  const law = (which) => (steps > LONGEST ? grid.law : walks[which]?.laws[steps]);
+  const moved = (which) => walks[which]?.from !== number(which);
 
-  function rings(canvas, whose) {
-    const context = canvas.getContext("2d");
-    const [dx, dy] = [width / grid.shape[1], height / grid.shape[0]];
-    for (const which of whose) {
-      const [row, column] = patch(which);
-      const [x, y] = [(column + 0.5) * dx, (row + 0.5) * dy];
-      for (const [colour, thick] of [["black", 6], [RINGS[which], 3]]) {
-        context.strokeStyle = colour;
-        context.lineWidth = thick;
-        context.beginPath();
-        context.arc(x, y, 9, 0, 2 * Math.PI);
-        context.stroke();
+  // Take as many strides as fit between two frames. Walkers from a patch that was left are let arrive and shown before
+  // others set out: so the figure keeps up with a pointer that never rests.
+  function walkOn() {
+    let most = Math.max(1, Math.floor(AT_ONCE / grid.n ** 2));
+    const arrived = law(0) && law(1);
+    for (const which of [0, 1]) {
+      if (!walks[which] || (arrived && moved(which))) {
+        walks[which] = { from: number(which), laws: [new Float32Array(grid.n)] };
+        walks[which].laws[0][number(which)] = 1;
       }
-      context.font = "bold 20px sans-serif";
-      context.lineWidth = 4;
-      context.strokeStyle = "black";
-      const beside = x > width - 36 ? x - 28 : x + 13;
-      context.strokeText(NAMES[which], beside, Math.max(y + 7, 20));
-      context.fillStyle = RINGS[which];
-      context.fillText(NAMES[which], beside, Math.max(y + 7, 20));
+      if (!law(which)) most -= advance(grid.powers, walks[which].laws, steps, most);
     }
   }
 
-  function show(which, mu) {
+  function mark(canvas, which, [row, column]) {
+    const context = canvas.getContext("2d");
+    const unit = width / (canvas.clientWidth || width); // a pixel of the page
+    const [x, y] = [((column + 0.5) * width) / grid.shape[1], ((row + 0.5) * height) / grid.shape[0]];
+    for (const [colour, thick] of [["black", 4], [RINGS[which], 2]]) {
+      context.strokeStyle = colour;
+      context.lineWidth = thick * unit;
+      context.beginPath();
+      context.arc(x, y, 6 * unit, 0, 2 * Math.PI);
+      context.stroke();
+    }
+    context.font = `bold ${14 * unit}px sans-serif`;
+    context.lineWidth = 3 * unit;
+    context.strokeStyle = "black";
+    const beside = x > width - 24 * unit ? x - 19 * unit : x + 9 * unit;
+    const under = clamp(y + 5 * unit, height - 3 * unit);
+    context.strokeText(NAMES[which], beside, Math.max(under, 14 * unit));
+    context.fillStyle = RINGS[which];
+    context.fillText(NAMES[which], beside, Math.max(under, 14 * unit));
+  }
+
+  function show(which) {
     const { canvas, said } = maps[which];
+    const [mu, from] = [law(which), walks[which].from];
     const most = mu.reduce((high, share) => Math.max(high, share), 0);
     const least = mu.reduce((low, share) => Math.min(low, share), 1);
     canvas.getContext("2d").drawImage(picture, 0, 0, width, height);
     tint(canvas, grid.shape, (to) => {
       const share = mu[to] / most;
-      if (!heat) return [0, 0, 0, 255 * (1 - Math.sqrt(share))]; // the root, because a screen shows half the number as far less light
+      if (!heat) return [0, 0, 0, DARKEST * (1 - Math.sqrt(share))]; // the root, because a screen shows half the number as far less light
       const level = 3 * Math.round(255 * share);
       return [...colours.subarray(level, level + 3), 255];
     });
-    rings(canvas, [which]);
+    mark(canvas, which, place(from));
     const peak = mu.indexOf(most);
-    const place = (index) => `row ${Math.floor(index / grid.shape[1]) + 1}, column ${(index % grid.shape[1]) + 1}`;
+    const told = (index) => `row ${place(index)[0] + 1}, column ${place(index)[1] + 1}`;
     const times = (share) => `${(share * grid.n).toFixed(share * grid.n < 10 ? 1 : 0)}×`;
-    const from = number(patch(which));
-    const text = `: most of all at ${place(peak)}, ${times(most)} the even share; least ${times(least)}.`;
+    const text = `: most of all at ${told(peak)}, ${times(most)} the even share; least ${times(least)}.`;
     said.replaceChildren(make("b", {}, null, `From ${NAMES[which]}`), text);
-    set(canvas, { "aria-valuemax": grid.n, "aria-valuenow": from + 1, "aria-valuetext": `${place(from)}${text}` });
-    return { patch: patch(which), peak, most: most * grid.n };
+    set(canvas, { "aria-valuemax": grid.n, "aria-valuenow": from + 1, "aria-valuetext": `${told(from)}${text}` });
+    return { patch: place(from), peak, most: most * grid.n };
   }
 
-  function draw() {
+  function compare() {
+    const found = [0, 1].map(show);
+    const apart = law(0).reduce((sum, share, to) => sum + Math.abs(share - law(1)[to]), 0) / 2;
     const forever = steps > LONGEST;
-    shown.textContent = forever ? "forever" : `${steps} step${steps > 1 ? "s" : ""}`;
-    set(slider, { "aria-valuetext": shown.textContent });
-    photo.canvas.getContext("2d").drawImage(picture, 0, 0, width, height);
-    rings(photo.canvas, [0, 1]);
-    const laws = [0, 1].map(law);
-    const found = laws.map((mu, which) => show(which, mu));
-    const apart = laws[0].reduce((sum, share, to) => sum + Math.abs(share - laws[1][to]), 0) / 2;
     facts.textContent = forever ? "In the long run a walker has forgotten where it began: this is the stationary law, and A and B agree."
       : `${(100 * apart).toFixed(1)}% of A's walkers would have to move to stand as B's do. ` +
         `Stored to a byte, these shares are off by at most ${(100 * error(steps)).toFixed(1)}% of the walkers in all.`;
     photo.canvas.setAttribute("aria-label", `The photograph with the patches A and B. ${facts.textContent}`);
     report(model, { grid: grid.shape, steps: forever ? null : steps, patches: found.map((one) => one.patch), peaks: found.map((one) => one.peak), apart });
+  }
+
+  // The patches at once, and where the walkers are as soon as they are there.
+  function draw() {
+    if (waiting) return;
+    shown.textContent = steps > LONGEST ? "forever" : `${steps} step${steps > 1 ? "s" : ""}`;
+    set(slider, { "aria-valuetext": shown.textContent });
+    photo.canvas.getContext("2d").drawImage(picture, 0, 0, width, height);
+    for (const which of [0, 1]) mark(photo.canvas, which, patch(which));
+    walkOn();
+    if (law(0) && law(1)) compare();
+    waiting = ![0, 1].every((which) => law(which) && !moved(which));
+    if (waiting) requestAnimationFrame(() => { waiting = false; draw(); });
   }
   draw();
 }

@@ -16,6 +16,8 @@ html[data-theme="dark"] &, body[data-jp-theme-light="false"] & { --a: #56b4e9; -
 & canvas { box-sizing: border-box; border: 1px solid var(--line); border-radius: 2px; }
 & canvas:focus-visible, & svg:focus-visible, & button:focus-visible, & input:focus-visible, & select:focus-visible {
   outline: 3px solid #e69f00; outline-offset: 2px; }
+& svg:focus:not(:focus-visible) { outline: none; } /* Chromium rings a drawing that a mouse has pressed */
+& svg { user-select: none; }
 & button, & select { font: inherit; color: inherit; background: transparent; border: 1.5px solid var(--line); border-radius: 0.4rem;
   min-height: 44px; padding: 0 0.8rem; cursor: pointer; }
 & button:hover { border-color: currentColor; }

@@ -2,14 +2,14 @@
 
 const STYLE = `
 & label { display: flex; align-items: center; gap: 0.6rem; min-height: 44px; }
-& input { flex: 1; min-width: 6rem; height: 44px; accent-color: #0072b2; cursor: pointer; }
-& svg { cursor: pointer; touch-action: pan-y; user-select: none; }
+& input { flex: 1; min-width: 6rem; height: 44px; accent-color: var(--a); cursor: pointer; }
+& svg { cursor: pointer; touch-action: pan-y; }
 & .facts { min-height: 3em; }
 `;
 
-const STROKES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"];
+const STROKES = ["var(--a)", "var(--b)", "#009e73", "#cc79a7"];
 const DASHES = ["none", "7 3", "2 3", "8 3 2 3"];
-const BOX = { left: 12, right: 348, top: 14, bottom: 190 }; // in the units of the drawing
+const BOX = { left: 12, right: 348, top: 32, bottom: 208 }; // in the units of the drawing
 
 function render({ model, el }) {
   const grid = model.get("grid");
@@ -32,7 +32,7 @@ function render({ model, el }) {
   slider.addEventListener("input", () => { chosen = null; threshold = Number(slider.value); draw(); });
   const drawings = make("div", { class: "drawings" }, root);
   const canvas = make("canvas", { width, height, role: "img" }, drawings);
-  const bottom = 232 + 18 * curves.length;
+  const bottom = BOX.bottom + 42 + 18 * curves.length;
   const chart = make("svg", { viewBox: `0 0 360 ${bottom}`, role: "img" }, drawings);
   const facts = make("p", { class: "facts", "aria-live": "polite" }, root);
 
@@ -43,12 +43,13 @@ function render({ model, el }) {
     make("text", { x: x(tick), y: BOX.bottom + 18, "text-anchor": "middle" }, chart, tick.toFixed(1));
   }
   make("text", { x: (BOX.left + BOX.right) / 2, y: BOX.bottom + 34, "text-anchor": "middle" }, chart, "threshold on NCut");
+  if (curves.length) make("text", { x: BOX.left, y: 13 }, chart, "each score, between its smallest and its largest value");
   const best = curves.map(({ name, values }, i) => {
     const stroke = { stroke: STROKES[i % 4], "stroke-dasharray": DASHES[i % 4], "stroke-width": 2.2, fill: "none" };
     const path = values.map((value, k) => `${k ? "H" + x(levels[k - 1]) + "V" : "M" + x(0) + " "}${y(value)}`).join("");
     make("path", { d: path + "H" + x(highest), ...stroke }, chart);
-    const top = values.indexOf(1);
-    if (top >= 0) make("circle", { cx: x(top ? levels[top - 1] : 0), cy: y(1), r: 5, fill: STROKES[i % 4] }, chart);
+    const top = values.indexOf(1); // dots in one place lie in one another
+    if (top >= 0) make("circle", { cx: x(top ? levels[top - 1] : 0), cy: y(1), r: 4 + 2.5 * (curves.length - 1 - i), fill: STROKES[i % 4] }, chart);
     const row = BOX.bottom + 54 + 18 * i;
     make("line", { x1: BOX.left, x2: BOX.left + 34, y1: row - 4, y2: row - 4, ...stroke }, chart);
     make("text", { x: BOX.left + 42, y: row }, chart, name);

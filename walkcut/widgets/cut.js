@@ -2,7 +2,7 @@
 
 const STYLE = `
 & canvas { cursor: pointer; touch-action: pan-y; }
-& svg { cursor: ew-resize; touch-action: pan-y; user-select: none; }
+& svg { cursor: ew-resize; touch-action: pan-y; }
 & .facts { min-height: 4.5em; }
 & .facts b:nth-of-type(1) { color: var(--a); }
 & .facts b:nth-of-type(2) { color: var(--b); }

@@ -3,7 +3,7 @@
 const STYLE = `
 & .sliders { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 15rem), 1fr)); gap: 0.25rem 1.25rem; margin-bottom: 0.6rem; }
 & label { display: block; font-variant-numeric: tabular-nums; }
-& input { display: block; width: 100%; min-height: 44px; margin: 0; accent-color: #0072b2; cursor: pointer; }
+& input { display: block; width: 100%; min-height: 44px; margin: 0; accent-color: var(--a); cursor: pointer; }
 & .panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(12.5rem, 45%), 1fr)); gap: 0.75rem; }
 & .panel { min-width: 0; }
 & canvas { border-color: currentColor; cursor: crosshair; touch-action: pan-y; }

@@ -5,12 +5,11 @@ const STYLE = `
 & { --low: #b6bcc6; --edge: #ffffff; }
 html[data-theme="dark"] &, body[data-jp-theme-light="false"] & { --low: #59616d; --edge: #14181e; }
 & canvas, & svg { cursor: pointer; touch-action: pan-y; }
-& svg { user-select: none; }
 & .level { display: flex; flex-wrap: wrap; align-items: center; gap: 0.3rem 0.75rem; margin: 0 0 0.6rem; }
 & label { flex: 1 1 14rem; display: flex; align-items: center; gap: 0.6rem; min-height: 44px; }
 & label.truth { flex: 0 0 auto; cursor: pointer; }
-& input[type="range"] { flex: 1; min-width: 6rem; height: 44px; accent-color: #0072b2; cursor: pointer; }
-& input[type="checkbox"] { width: 1.25rem; height: 1.25rem; accent-color: #0072b2; }
+& input[type="range"] { flex: 1; min-width: 6rem; height: 44px; accent-color: var(--a); cursor: pointer; }
+& input[type="checkbox"] { width: 1.25rem; height: 1.25rem; accent-color: var(--a); }
 & output { font-variant-numeric: tabular-nums; font-weight: 600; min-width: 6.5em; }
 & .facts { min-height: 3em; }
 & .steps { display: grid; grid-template-columns: repeat(auto-fit, minmax(max(9rem, 22%), 1fr)); gap: 0.5rem; margin-bottom: 0.4rem; }
