@@ -114,6 +114,32 @@ def gains(summary: dict, truth: str, ending: str = "") -> dict[str, Interval]:
     return {names[row["method"]]: (row["difference"], row["low"], row["high"]) for row in rows}
 
 
+def graph_lines(name: str, part: dict) -> list[str]:
+    """A line for each graph of a set in `graphs.json`: covering at both best settings; a star where zero is out."""
+    lines = [f"{name}, {part['pictures']}: covering at the best threshold, and at the best number of segments"]
+    for row in part["graphs"]:
+        by, at = ([row[choice][key] for choice in ("threshold", "segments")] for key in ("covering", "setting"))
+        star = "*" if row["threshold"]["low"] > 0 or row["threshold"]["high"] < 0 else " "
+        lines.append(f"  {row['graph']:26} {by[0]:.3f}{star} (at {at[0]:.2f})   {by[1]:.3f} (at {at[1]:.0f})")
+    return lines
+
+
+def graph_gains(part: dict) -> dict[str, Interval]:
+    """Covering of each graph minus that of the reversible walk, at the best threshold, with its interval."""
+    return {row["graph"]: tuple(row["threshold"][e] for e in ("difference", "low", "high")) for row in part["graphs"]}
+
+
+def stream_lines(cost: dict) -> list[str]:
+    """A line for each measurement of `stream.json`: processor time and memory, with the matrix and without."""
+    lines = []
+    for row in sorted(cost["measurements"], key=lambda row: (row["kind"], row["patches"])):
+        seconds, peak, before = row["total"]["cpu_s"], row["peak_gib"], row["before_gib"]
+        lines.append(
+            f"{row['kind']:9}{row['patches']:6} patches: {seconds:6.1f} s, peak {peak:.2f} GiB, {before:.2f} before it"
+        )
+    return lines
+
+
 def by_complexity(summary: dict, truth: str, labels: Sequence[str]) -> dict[str, Line]:
     """Mean covering of some lines of a table, at the middle of each bin of true regions that holds pictures."""
     ends = np.array([*COMPLEXITY, 2 * COMPLEXITY[-1]])
