@@ -20,6 +20,7 @@ from walkcut.attention import (
     features,
     head_attention,
     listening,
+    look,
     observe,
     self_attention_layers,
 )
@@ -349,3 +350,10 @@ def test_a_gpu_looks_alike(tiny_model: Path, two_halves: np.ndarray) -> None:
     here, there = (attend(load_backbone(str(tiny_model), device), two_halves, GRID) for device in ("cpu", "cuda"))
     for grid, matrix in here.maps.items():
         torch.testing.assert_close(there.maps[grid].cpu(), matrix, rtol=0.01, atol=1e-4)
+
+
+def test_look_is_a_row_as_a_map() -> None:
+    A = torch.arange(36.0).view(6, 6)
+    found, patch = look(A, (2, 3), (0.6, 0.9))
+    assert patch == (1, 2)
+    np.testing.assert_array_equal(found, A[5].view(2, 3).numpy())
