@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from walkcut.bench.ablate import usual
+from walkcut.bench.datasets import Item
 from walkcut.bench.ladder import climb, told_affinity
 from walkcut.bench.look import Look
 from walkcut.bench.metrics import contingency, covering
@@ -112,6 +113,47 @@ def gains(summary: dict, truth: str, ending: str = "") -> dict[str, Interval]:
     }
     rows = [row for row in rows if row["method"] in names]
     return {names[row["method"]]: (row["difference"], row["low"], row["high"]) for row in rows}
+
+
+def gains_by_set(
+    folder: Path, what: str, columns: Sequence[tuple[str, str]], ending: str = ""
+) -> dict[str, dict[str, Interval]]:
+    """`gains` of one ablation or ladder for pairs of a data set and its truth; a ladder also says where it starts."""
+    groups = {}
+    for name, truth in columns:
+        if summary := read_change(folder, what, name):
+            start = rows_where(summary["table"], method="as it is", truth=truth, measure="covering")
+            label = f"{name}, {truth}, {summary['pictures']} pictures" + "".join(
+                f", from {r['ods']:.3f}" for r in start
+            )
+            groups[label] = gains(summary, truth, ending)
+    return groups
+
+
+def gains_both_ways(
+    folder: Path, changes: Sequence[str], name: str, truth: str
+) -> dict[str, dict[str, dict[str, Interval]]]:
+    """A panel for each ablation on one data set: `gains` with the automatic threshold and at the best constant."""
+    panels = {}
+    for what in changes:
+        if summary := read_change(folder, what, name):
+            ways = {"automatic": f", {AUTO}", "best constant": ""}
+            found = {way: gains(summary, truth, ending) for way, ending in ways.items()}
+            panels[f"{what}, {summary['pictures']} pictures"] = found
+    return panels
+
+
+def threshold_panels(folder: Path, results: Mapping[str, dict]) -> dict[str, dict[str, Line]]:
+    """Covering against a constant threshold: scenes and photographs, and for other graphs and more steps on scenes."""
+    scenes = "scenes-seeds"
+    panels = {f"threshold, {scenes}": with_automatic(results[scenes], "walkcut", "materials")}
+    panels["threshold, bsds500-val"] = with_automatic(results["bsds500-val"], "walkcut, parts", "human")
+    others = {"graph": ("direct", "rows-dot", "rows-cosine", "features"), "steps": ("k=2", "k=4", "k=8")}
+    for what, shown in others.items():
+        if summary := read_change(folder, what, scenes):
+            lines = {name: constants(summary, name, "materials") for name in ("as usual", *shown)}
+            panels[f"threshold, {what}"] = lines
+    return panels
 
 
 def graph_lines(name: str, part: dict) -> list[str]:
@@ -245,3 +287,14 @@ def rungs(look: Look, truth: np.ndarray) -> dict[str, tuple[np.ndarray, float]]:
         rung: climb(tree, truth, stages, False) for rung, (tree, stages) in (told | {"affinity": (knowing, ())}).items()
     }
     return {rung: (labels, covering(contingency(truth, labels))) for rung, labels in found.items()}
+
+
+def failure(look: Look, item: Item, truth: str) -> tuple[str, dict[str, tuple[np.ndarray, np.ndarray | None]]]:
+    """One picture with each stage told the truth in turn, as a line and as panels for `plots.segmentations`."""
+    (true,), found = item.truths[truth], rungs(look, item.truths[truth][0])
+    line = f"{item.name}, {truth}: " + ", ".join(f"{rung} {value:.2f}" for rung, (_, value) in found.items())
+    panels = {f"scene {item.name}": (item.image, None), f"{truth} of {item.name}": (item.image, true)}
+    for rung in ("as it is", "affinity"):
+        labels, value = found[rung]
+        panels[f"{item.name}, {rung}: {value:.2f}"] = item.image, labels
+    return line, panels
