@@ -13,6 +13,7 @@ from walkcut.bench.look import Look, Looker
 from walkcut.bench.summary import read_summary
 from walkcut.errors import InputError
 from walkcut.scenes import make_scene
+from walkcut.threshold import CRITERIA
 
 TABLE = [
     {"method": "walkcut", "truth": "materials", "measure": "covering", "ods": 0.5, "curve": [0.2, 0.5]},
@@ -188,3 +189,23 @@ def test_a_failure_is_a_line_and_a_row_of_panels() -> None:
     assert line.startswith("0001, materials: as it is 0.")
     assert len(panels) == 4
     assert all(picture is item.image for picture, _ in panels.values())
+
+
+def test_criteria_against_the_best_constant() -> None:
+    scores = {
+        "truth": "materials",
+        "method": "walkcut",
+        "measure": "covering",
+        "setting": "0.3",
+        "ods": 0.5,
+        "ois": 0.6,
+    }
+    row = {"baseline": "walkcut", "measure": "covering", "choice": "ods", "truth": "materials"}
+    rows = [row | {"method": f"walkcut, {c}", "difference": 0.1, "low": 0.0, "high": 0.2} for c in CRITERIA]
+    segments = {f"walkcut, {c}": {"median": 3.5, "pictures_in_one": 7} for c in CRITERIA}
+    summary = {"title": "Few", "table": [scores], "differences": rows, "segments": segments, "pictures": 8}
+    assert reading.against_constant([summary]) == {"Few: materials": dict.fromkeys(CRITERIA, (0.1, 0.0, 0.2))}
+    first, alone, medians = reading.criteria_table([summary], [], summary).rows
+    assert first == ["Few: materials", "0.500", *len(CRITERIA) * ["+0.100"]]
+    assert (alone[2], medians[2]) == ("7", "3.5")
+    assert reading.constant_lines([summary])[0] == "Few, materials: best constant 0.3"

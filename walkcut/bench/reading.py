@@ -17,6 +17,7 @@ from walkcut.bench.scores import TREES
 from walkcut.bench.summary import COMPLEXITY, read_summary
 from walkcut.bench.table import NOT_RUN, Table, beside_published, gap
 from walkcut.errors import InputError
+from walkcut.threshold import CRITERIA
 
 Line = tuple[Sequence[float], Sequence[float]]  # x and y
 Interval = tuple[float, float, float]  # value, low, high
@@ -154,6 +155,52 @@ def threshold_panels(folder: Path, results: Mapping[str, dict]) -> dict[str, dic
             lines = {name: constants(summary, name, "materials") for name in ("as usual", *shown)}
             panels[f"threshold, {what}"] = lines
     return panels
+
+
+def constant_lines(summaries: Sequence[dict]) -> list[str]:
+    """For each data set and truth: the best constant threshold, its covering, and that of the best for each picture."""
+    lines = []
+    for summary in summaries:
+        for row in rows_where(summary["table"], method="walkcut", measure="covering"):
+            lines.append(f"{summary['title']}, {row['truth']}: best constant {row['setting']}")
+            lines.append(f"    covering {row['ods']:.3f}; with the best threshold for each picture {row['ois']:.3f}")
+    return lines
+
+
+def against_constant(summaries: Sequence[dict]) -> dict[str, dict[str, Interval]]:
+    """Covering of each criterion minus that of the best constant threshold: a group for each data set and truth."""
+    groups = {}
+    for summary in summaries:
+        wanted = {"baseline": "walkcut", "measure": "covering", "choice": "ods"}
+        rows = {(r["truth"], r["method"]): r for r in rows_where(summary["differences"], **wanted)}
+        for truth in dict.fromkeys(truth for truth, _ in rows):
+            found = {name: rows[truth, f"walkcut, {name}"] for name in CRITERIA}
+            shown = {name: (row["difference"], row["low"], row["high"]) for name, row in found.items()}
+            groups[f"{summary['title']}: {truth}"] = shown
+    return groups
+
+
+def criteria_table(choosing: Sequence[dict], reported: Sequence[dict], blank: dict) -> Table:
+    """Criteria against the best constant, where they were chosen and where they are reported, and on blank pictures.
+
+    Parameters
+    ----------
+    choosing, reported : sequences of summaries
+    blank : dict
+        The summary of white noise and constant pictures.
+    """
+    rows = []
+    for summary in (*choosing, *reported):
+        for group, others in against_constant([summary]).items():
+            truth = group.removeprefix(f"{summary['title']}: ")
+            constant = row_where(summary["table"], method="walkcut", truth=truth, measure="covering")["ods"]
+            rows.append([group, f"{constant:.3f}", *(f"{difference:+.3f}" for difference, *_ in others.values())])
+    alone = [blank["segments"][f"walkcut, {name}"]["pictures_in_one"] for name in CRITERIA]
+    rows.append([f"in one segment, of {blank['pictures']} blank pictures", "", *map(str, alone)])
+    for summary in choosing:
+        medians = [f"{summary['segments'][f'walkcut, {name}']['median']:g}" for name in CRITERIA]
+        rows.append([f"median segments: {summary['title']}", "", *medians])
+    return Table(["", "best constant", *CRITERIA], rows)
 
 
 def graph_lines(name: str, part: dict) -> list[str]:
