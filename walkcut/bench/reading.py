@@ -229,6 +229,15 @@ def stream_lines(cost: dict) -> list[str]:
     return lines
 
 
+def time_and_memory(cost: dict) -> dict[str, list[tuple[float, float, str]]]:
+    """Of `stream.json`, for `plots.tradeoff`: MiB above the start, processor seconds, patches; dense and streamed."""
+    ways: dict[str, list] = {"dense": [], "streamed": []}
+    for row in sorted(cost["measurements"], key=lambda row: row["patches"]):
+        memory = 1024 * (row["peak_gib"] - row["before_gib"])
+        ways[row["kind"]].append((memory, row["total"]["cpu_s"], f"{row['patches']:,}"))
+    return ways
+
+
 def by_complexity(summary: dict, truth: str, labels: Sequence[str]) -> dict[str, Line]:
     """Mean covering of some lines of a table, at the middle of each bin of true regions that holds pictures."""
     ends = np.array([*COMPLEXITY, 2 * COMPLEXITY[-1]])
