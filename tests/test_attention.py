@@ -20,6 +20,7 @@ from walkcut.attention import (
     features,
     head_attention,
     listening,
+    look,
     observe,
     self_attention_layers,
 )
@@ -364,3 +365,10 @@ def test_all_heads_at_once_make_the_same_mean() -> None:
                 for q, k, weight in zip(query, key, weights, strict=True):
                     one.hear(q, k, weight)
         torch.testing.assert_close(all_heads.maps().maps[3, 4], one.maps().maps[3, 4])
+
+
+def test_look_is_a_row_as_a_map() -> None:
+    A = torch.arange(36.0).view(6, 6)
+    found, patch = look(A, (2, 3), (0.6, 0.9))
+    assert patch == (1, 2)
+    np.testing.assert_array_equal(found, A[5].view(2, 3).numpy())

@@ -385,3 +385,12 @@ def test_paired_differences_are_narrower_than_unpaired_ones_and_zero_with_onesel
     few = matching.Counts(*(part[:5] for part in (ours.hits, ours.wrong, ours.missed, ours.void)))
     with pytest.raises(InputError):
         matching.bootstrap(ours, few)
+
+
+def test_label_maps_are_few_classes_in_many_clusters() -> None:
+    truth, clusters = matching.label_maps(np.random.default_rng(0), 20, classes=5, side=16)
+    assert truth.shape == clusters.shape == (16, 16)
+    assert 2 <= len(np.unique(truth)) <= 4
+    assert truth.max() < 5
+    assert clusters.max() < 20
+    assert all(len(np.unique(truth[clusters == c])) == 1 for c in np.unique(clusters))

@@ -1,15 +1,19 @@
 """Numbers are picked from the rows they stand in, and what was not measured is told."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from walkcut.backbone import load_backbone
-from walkcut.bench import reading
-from walkcut.bench.look import Look
+from walkcut.bench import RESULTS, reading
+from walkcut.bench.datasets import Item
+from walkcut.bench.look import Look, Looker
+from walkcut.bench.summary import read_summary
 from walkcut.errors import InputError
 from walkcut.scenes import make_scene
+from walkcut.threshold import CRITERIA
 
 TABLE = [
     {"method": "walkcut", "truth": "materials", "measure": "covering", "ods": 0.5, "curve": [0.2, 0.5]},
@@ -144,3 +148,64 @@ def test_a_picture_gains_by_what_its_ladder_is_told() -> None:
         labels.shape == scene.materials.shape and np.issubdtype(labels.dtype, np.integer)
         for labels, _ in found.values()
     )
+
+
+def test_gains_by_set_and_both_ways(capsys: pytest.CaptureFixture) -> None:
+    groups = reading.gains_by_set(RESULTS, "ladder", [("scenes-seeds", "materials"), ("nowhere", "human")])
+    ((label, rungs),) = groups.items()
+    assert re.fullmatch(r"scenes-seeds, materials, \d+ pictures, from 0\.\d{3}", label)
+    assert all(low <= value <= high for value, low, high in rungs.values())
+    panels = reading.gains_both_ways(RESULTS, ("steps", "graph"), "scenes-seeds", "materials")
+    assert [label.partition(",")[0] for label in panels] == ["steps", "graph"]
+    assert all(list(ways) == ["automatic", "best constant"] for ways in panels.values())
+    assert "nowhere" in capsys.readouterr().out  # what is missing names its command
+
+
+def test_threshold_panels() -> None:
+    results = {name: read_summary(RESULTS / f"{name}.json") for name in ("scenes-seeds", "bsds500-val")}
+    panels = reading.threshold_panels(RESULTS, results)
+    assert list(panels)[:2] == ["threshold, scenes-seeds", "threshold, bsds500-val"]
+    assert list(panels["threshold, steps"]) == ["as usual", "k=2", "k=4", "k=8"]
+
+
+def test_lines_of_chapter_6() -> None:
+    part = {"pictures": 3, "graphs": []}
+    for name, low in (("walk", -0.1), ("rows", 0.1)):
+        best = {"covering": 0.5, "setting": 0.25, "difference": 0.2, "low": low, "high": 0.3}
+        part["graphs"].append({"graph": name, "threshold": best, "segments": best | {"setting": 4}})
+    head, *lines = reading.graph_lines("scenes", part)
+    assert head.startswith("scenes, 3: ")
+    assert ["*" in line for line in lines] == [False, True]
+    assert reading.graph_gains(part)["rows"] == (0.2, 0.1, 0.3)
+    row = {"kind": "dense", "patches": 9, "total": {"cpu_s": 1}, "peak_gib": 2, "before_gib": 1}
+    lines = reading.stream_lines({"measurements": [row | {"kind": "streamed"}, row | {"patches": 16}, row]})
+    assert [line.split(" patches")[0].split() for line in lines] == [["dense", "9"], ["dense", "16"], ["streamed", "9"]]
+
+
+def test_a_failure_is_a_line_and_a_row_of_panels() -> None:
+    scene = make_scene([3, 1])
+    item = Item("0001", scene.image, {"materials": (scene.materials,)})
+    line, panels = reading.failure(Looker(load_backbone(), grid=16)(item.image), item, "materials")
+    assert line.startswith("0001, materials: as it is 0.")
+    assert len(panels) == 4
+    assert all(picture is item.image for picture, _ in panels.values())
+
+
+def test_criteria_against_the_best_constant() -> None:
+    scores = {
+        "truth": "materials",
+        "method": "walkcut",
+        "measure": "covering",
+        "setting": "0.3",
+        "ods": 0.5,
+        "ois": 0.6,
+    }
+    row = {"baseline": "walkcut", "measure": "covering", "choice": "ods", "truth": "materials"}
+    rows = [row | {"method": f"walkcut, {c}", "difference": 0.1, "low": 0.0, "high": 0.2} for c in CRITERIA]
+    segments = {f"walkcut, {c}": {"median": 3.5, "pictures_in_one": 7} for c in CRITERIA}
+    summary = {"title": "Few", "table": [scores], "differences": rows, "segments": segments, "pictures": 8}
+    assert reading.against_constant([summary]) == {"Few: materials": dict.fromkeys(CRITERIA, (0.1, 0.0, 0.2))}
+    first, alone, medians = reading.criteria_table([summary], [], summary).rows
+    assert first == ["Few: materials", "0.500", *len(CRITERIA) * ["+0.100"]]
+    assert (alone[2], medians[2]) == ("7", "3.5")
+    assert reading.constant_lines([summary])[0] == "Few, materials: best constant 0.3"

@@ -7,7 +7,7 @@ from explorers import four_pairs, same, state, words
 from walkcut.errors import InputError
 from walkcut.threshold import prune
 from walkcut.tree import PartitionTree
-from walkcut.widgets.criteria import criteria_explorer, levels
+from walkcut.widgets.criteria import criteria_explorer, levels, scores_along
 
 IMAGE = np.zeros((40, 80, 3), np.uint8)
 
@@ -71,3 +71,11 @@ def test_what_does_not_fit_is_refused(
 def test_the_same_input_gives_the_same_bytes(tree: PartitionTree) -> None:
     first, second = (criteria_explorer(IMAGE, tree, {"gap": prune(tree, "gap")}, {}, 0.3).data for _ in range(2))
     assert first == second
+
+
+def test_scores_along_the_levels(tree: PartitionTree) -> None:
+    steps, curves = levels(tree, 0.6), scores_along(tree, 0.6)
+    assert all(len(curve) == len(steps) + 1 for curve in curves.values())
+    assert curves["stability"][0] == pytest.approx(0, abs=1e-9)  # the whole picture keeps everybody, as chance does
+    assert curves["width of the gap above"][-1] == pytest.approx(0.6 - steps[-1])
+    assert curves["map equation: bits saved"][0] == pytest.approx(0, abs=1e-9)

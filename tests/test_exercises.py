@@ -197,3 +197,14 @@ def test_the_toys_are_those_of_the_chapters() -> None:
     for W in (exercises.triangles(), exercises._random(4, 3, False), exercises._random(5, 4, True)):
         for theta in exercises.THRESHOLDS:
             assert len({len(parts(W, theta + shift)) for shift in (-1e-3, 0, 1e-3)}) == 1
+
+
+def test_twist_and_wind_change_no_degree() -> None:
+    """They circle: what leaves a node still comes back, and the mean of both directions is the graph without them."""
+    for calm, circling in (
+        (exercises.toy(), exercises.toy(twist=0.5)),
+        (exercises.triangles(), exercises.triangles(wind=0.5)),
+    ):
+        np.testing.assert_allclose(circling.sum(0), calm.sum(0))
+        np.testing.assert_allclose((circling + circling.T) / 2, calm)
+        assert not np.allclose(circling, calm)

@@ -7,7 +7,8 @@ import pytest
 from explorers import state
 
 from walkcut.errors import InputError
-from walkcut.widgets.graphs import graph_explorer
+from walkcut.walk import Walk
+from walkcut.widgets.graphs import graph_explorer, neighbours
 
 GRID = (4, 6)
 IMAGE = np.zeros((40, 60, 3), np.uint8)
@@ -57,3 +58,16 @@ def test_too_many_weights_for_a_page_are_refused() -> None:
 def test_the_same_input_gives_the_same_bytes() -> None:
     first, second = (graph_explorer(IMAGE, GRID, {"walk": {1: TABLE}}).data for _ in range(2))
     assert first == second
+
+
+def test_neighbours_of_a_walk_and_of_other_graphs() -> None:
+    walk = Walk(TABLE / TABLE.sum(1, keepdims=True), GRID)
+    tables = neighbours(walk, {"other": walk.reversible()}, steps=(1, 2))
+    assert {name: list(steps) for name, steps in tables.items()} == {
+        "reversible walk": [1, 2],
+        "rows, dot": [1, 2],
+        "rows, cosine": [1, 2],
+        "other": [1],
+    }
+    np.testing.assert_allclose(tables["other"][1], tables["reversible walk"][1], rtol=1e-5)
+    np.testing.assert_allclose(tables["rows, dot"][2], walk.power(2).P @ walk.power(2).P.T, rtol=1e-5)

@@ -11,7 +11,7 @@ from scipy.linalg import eigh
 
 from walkcut.errors import InputError
 from walkcut.graph import Directed, Graph, LowRank
-from walkcut.ncut import DENSE, best_cut, best_split, ncut, plain_split, second_eigenvector
+from walkcut.ncut import DENSE, Split, agreement, best_cut, best_split, ncut, plain_split, second_eigenvector
 
 seeds = st.integers(0, 2**32 - 1)
 SMALL, LARGE = 40, DENSE + 60  # one on either side of the change of solver
@@ -192,6 +192,7 @@ def test_the_best_split_against_every_prefix(seed: int, n: int, sparse: bool) ->
         assert split.curve[size - 1].item() == pytest.approx(ncut(graph, mask), abs=1e-9)
     assert split.ncut == split.curve.min()
     assert split.ncut == split.curve[split.size - 1]
+    assert sorted(split.order[: split.size].tolist()) == torch.nonzero(split.side).ravel().tolist()
 
 
 def test_a_graph_larger_than_one_block_of_rows() -> None:
@@ -417,3 +418,10 @@ def test_order_and_unit_of_the_weights_do_not_matter(seed: int, n: int, factor: 
     assert two.eigenpair.value == pytest.approx(one.eigenpair.value, abs=1e-9)
     if one.eigenpair.gap > 1e-6:
         assert two.ncut == pytest.approx(one.ncut, rel=1e-6)
+
+
+def test_agreement_does_not_ask_which_side_is_the_first() -> None:
+    one, same, other = (
+        Split(torch.tensor(order), 2, 0.0, torch.zeros(3)) for order in ([0, 1, 2, 3], [3, 2, 1, 0], [0, 2, 1, 3])
+    )
+    assert [agreement(one, cut) for cut in (one, same, other)] == [1, 1, 0.5]

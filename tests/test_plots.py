@@ -198,12 +198,13 @@ def test_toy_square_writes_edges_and_what_a_node_weighs_to_itself() -> None:
 
 def test_gallery_puts_eigenvector_cut_and_segments_of_a_graph_below_one_another() -> None:
     y = np.linspace(-1, 2, 6).reshape(2, 3)
-    cuts = {name: (y, y > 0, (y > 0).astype(int)) for name in ("a", "b", "c")}
+    cuts = {name: (y, y > 0, (y > 0).astype(int)) for name in ("a", "b")} | {"c": (-y, y <= 0, (y > 0).astype(int))}
     figure = plots.gallery(PHOTO, cuts, columns=2)
     assert len(figure.axes) == 12  # two bands of three rows, the last column of the second empty
     titles = [axis.get_title() for axis in figure.axes]
     assert (titles[0], titles[1], titles[6]) == ("a", "b", "c")
     np.testing.assert_array_equal(images(figure)[0], y)
+    np.testing.assert_array_equal(figure.axes[6].images[0].get_array(), y)  # turned
     assert figure.axes[0].images[0].norm.vcenter == 0
 
 

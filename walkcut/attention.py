@@ -61,6 +61,12 @@ class AttentionMaps:
         return max(self.maps, key=lambda grid: grid[0] * grid[1])
 
 
+def look(A: torch.Tensor, grid: Grid, place: tuple[float, float]) -> tuple[np.ndarray, tuple[int, int]]:
+    """Where the patch at `place` (shares of height and width) looks, as a map (h, w); and that patch. A is (N, N)."""
+    row, column = (int(share * side) for share, side in zip(place, grid, strict=True))
+    return A[row * grid[1] + column].view(grid).cpu().numpy(), (row, column)
+
+
 @dataclass(frozen=True)
 class Head:
     """One head of one layer at one timestep: A = softmax(query key^T), see `queries_and_keys`.

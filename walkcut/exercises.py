@@ -19,18 +19,25 @@ RIGHT = "Right"  # how the sentence begins where nothing is wrong
 THRESHOLDS = (0.3, 0.31, 0.5, 0.87)  # for `recurse`: away from the prices of the cuts, so that rounding decides nothing
 
 
-def toy(bridge: float = 1.0) -> np.ndarray:
-    """Two triangles and a bridge, float64 (6, 6): the toy of chapter 3."""
+def toy(bridge: float = 1.0, twist: float = 0.0) -> np.ndarray:
+    """The book's toy: two triangles and a bridge, float64 (6, 6); a twist makes walkers circle each triangle."""
     W = np.kron(np.eye(2), np.ones((3, 3)) - np.eye(3))
+    for i, j in ((0, 1), (1, 2), (2, 0), (3, 4), (4, 5), (5, 3)):
+        W[i, j], W[j, i] = 1 + twist, 1 - twist
     W[2, 3] = W[3, 2] = bridge
     return W
 
 
-def triangles(edge: float = 1.5) -> np.ndarray:
-    """Three triangles closed to a ring, the third with edges of another weight, float64 (9, 9): chapter 4's toy."""
+def triangles(edge: float = 1.5, wind: float = 0.0) -> np.ndarray:
+    """The toy and a third triangle, closed to a ring, float64 (9, 9); a wind blows over the bridges, one way round.
+
+    Inside a triangle the wind takes the edge from door to door, so that the degrees stay what they are.
+    """
     W = np.kron(np.diag([1, 1, edge]), np.ones((3, 3)) - np.eye(3))
-    for i in (2, 5, 8):
-        W[i, (i + 1) % 9] = W[(i + 1) % 9, i] = 1
+    for i in (0, 3, 6):
+        j, k = i + 2, (i + 3) % 9
+        W[i, j], W[j, i] = W[i, j] + wind, W[j, i] - wind
+        W[j, k], W[k, j] = 1 + wind, 1 - wind
     return W
 
 

@@ -96,6 +96,19 @@ class Split:
     curve: torch.Tensor
     eigenpair: Eigenpair | None = None
 
+    @property
+    def side(self) -> torch.Tensor:
+        """The nodes of the first side, as a mask (n,)."""
+        mask = torch.zeros(len(self.order), dtype=torch.bool)
+        mask[self.order[: self.size]] = True
+        return mask
+
+
+def agreement(one: Split, other: Split) -> float:
+    """Share of the nodes that two cuts leave on the same side, whichever side is called the first; 1/2 to 1."""
+    same = float((one.side == other.side).double().mean())
+    return max(same, 1 - same)
+
 
 def ncut(graph: Affinity, mask: torch.Tensor) -> float:
     """NCut of the nodes in `mask` (n,) bool against the rest; a side of no volume escapes with probability 0.

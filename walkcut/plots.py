@@ -486,6 +486,8 @@ def gallery(
 ) -> Figure:
     """One column a graph, in bands of `columns`: its second eigenvector, its first cut, and its segments.
 
+    An eigenvector's sign means nothing, so eigenvectors and cuts are turned to agree with the first graph's.
+
     Parameters
     ----------
     photo : uint8 (H, W, 3)
@@ -495,9 +497,12 @@ def gallery(
     bands, (height, width) = -(-len(cuts) // columns), photo.shape[:2]
     size = (7, bands * 3 * (7 / columns * height / width + 0.12) + 0.3 * bands)
     figure, axes = plt.subplots(3 * bands, columns, figsize=size, squeeze=False, layout="constrained")
+    first, *_ = next(iter(cuts.values()))
     for number, (title, (y, mask, labels)) in enumerate(cuts.items()):
         band, column = divmod(number, columns)
         top, middle, bottom = axes[3 * band : 3 * band + 3, column]
+        if (y * first).sum() < 0:
+            y, mask = -y, ~mask
         top.imshow(y, cmap="RdBu_r", norm=CenteredNorm(), interpolation="nearest")
         top.set_title(title, fontsize=10)
         _tint(middle, photo, mask)

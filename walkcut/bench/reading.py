@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from walkcut.bench.ablate import usual
+from walkcut.bench.datasets import Item
 from walkcut.bench.ladder import climb, told_affinity
 from walkcut.bench.look import Look
 from walkcut.bench.metrics import contingency, covering
@@ -16,6 +17,7 @@ from walkcut.bench.scores import TREES
 from walkcut.bench.summary import COMPLEXITY, read_summary
 from walkcut.bench.table import NOT_RUN, Table, beside_published, gap
 from walkcut.errors import InputError
+from walkcut.threshold import CRITERIA
 
 Line = tuple[Sequence[float], Sequence[float]]  # x and y
 Interval = tuple[float, float, float]  # value, low, high
@@ -112,6 +114,128 @@ def gains(summary: dict, truth: str, ending: str = "") -> dict[str, Interval]:
     }
     rows = [row for row in rows if row["method"] in names]
     return {names[row["method"]]: (row["difference"], row["low"], row["high"]) for row in rows}
+
+
+def gains_by_set(
+    folder: Path, what: str, columns: Sequence[tuple[str, str]], ending: str = ""
+) -> dict[str, dict[str, Interval]]:
+    """`gains` of one ablation or ladder for pairs of a data set and its truth; a ladder also says where it starts."""
+    groups = {}
+    for name, truth in columns:
+        if summary := read_change(folder, what, name):
+            start = rows_where(summary["table"], method="as it is", truth=truth, measure="covering")
+            label = f"{name}, {truth}, {summary['pictures']} pictures" + "".join(
+                f", from {r['ods']:.3f}" for r in start
+            )
+            groups[label] = gains(summary, truth, ending)
+    return groups
+
+
+def gains_both_ways(
+    folder: Path, changes: Sequence[str], name: str, truth: str
+) -> dict[str, dict[str, dict[str, Interval]]]:
+    """A panel for each ablation on one data set: `gains` with the automatic threshold and at the best constant."""
+    panels = {}
+    for what in changes:
+        if summary := read_change(folder, what, name):
+            ways = {"automatic": f", {AUTO}", "best constant": ""}
+            found = {way: gains(summary, truth, ending) for way, ending in ways.items()}
+            panels[f"{what}, {summary['pictures']} pictures"] = found
+    return panels
+
+
+def threshold_panels(folder: Path, results: Mapping[str, dict]) -> dict[str, dict[str, Line]]:
+    """Covering against a constant threshold: scenes and photographs, and for other graphs and more steps on scenes."""
+    scenes = "scenes-seeds"
+    panels = {f"threshold, {scenes}": with_automatic(results[scenes], "walkcut", "materials")}
+    panels["threshold, bsds500-val"] = with_automatic(results["bsds500-val"], "walkcut, parts", "human")
+    others = {"graph": ("direct", "rows-dot", "rows-cosine", "features"), "steps": ("k=2", "k=4", "k=8")}
+    for what, shown in others.items():
+        if summary := read_change(folder, what, scenes):
+            lines = {name: constants(summary, name, "materials") for name in ("as usual", *shown)}
+            panels[f"threshold, {what}"] = lines
+    return panels
+
+
+def constant_lines(summaries: Sequence[dict]) -> list[str]:
+    """For each data set and truth: the best constant threshold, its covering, and that of the best for each picture."""
+    lines = []
+    for summary in summaries:
+        for row in rows_where(summary["table"], method="walkcut", measure="covering"):
+            lines.append(f"{summary['title']}, {row['truth']}: best constant {row['setting']}")
+            lines.append(f"    covering {row['ods']:.3f}; with the best threshold for each picture {row['ois']:.3f}")
+    return lines
+
+
+def against_constant(summaries: Sequence[dict]) -> dict[str, dict[str, Interval]]:
+    """Covering of each criterion minus that of the best constant threshold: a group for each data set and truth."""
+    groups = {}
+    for summary in summaries:
+        wanted = {"baseline": "walkcut", "measure": "covering", "choice": "ods"}
+        rows = {(r["truth"], r["method"]): r for r in rows_where(summary["differences"], **wanted)}
+        for truth in dict.fromkeys(truth for truth, _ in rows):
+            found = {name: rows[truth, f"walkcut, {name}"] for name in CRITERIA}
+            shown = {name: (row["difference"], row["low"], row["high"]) for name, row in found.items()}
+            groups[f"{summary['title']}: {truth}"] = shown
+    return groups
+
+
+def criteria_table(choosing: Sequence[dict], reported: Sequence[dict], blank: dict) -> Table:
+    """Criteria against the best constant, where they were chosen and where they are reported, and on blank pictures.
+
+    Parameters
+    ----------
+    choosing, reported : sequences of summaries
+    blank : dict
+        The summary of white noise and constant pictures.
+    """
+    rows = []
+    for summary in (*choosing, *reported):
+        for group, others in against_constant([summary]).items():
+            truth = group.removeprefix(f"{summary['title']}: ")
+            constant = row_where(summary["table"], method="walkcut", truth=truth, measure="covering")["ods"]
+            rows.append([group, f"{constant:.3f}", *(f"{difference:+.3f}" for difference, *_ in others.values())])
+    alone = [blank["segments"][f"walkcut, {name}"]["pictures_in_one"] for name in CRITERIA]
+    rows.append([f"in one segment, of {blank['pictures']} blank pictures", "", *map(str, alone)])
+    for summary in choosing:
+        medians = [f"{summary['segments'][f'walkcut, {name}']['median']:g}" for name in CRITERIA]
+        rows.append([f"median segments: {summary['title']}", "", *medians])
+    return Table(["", "best constant", *CRITERIA], rows)
+
+
+def graph_lines(name: str, part: dict) -> list[str]:
+    """A line for each graph of a set in `graphs.json`: covering at both best settings; a star where zero is out."""
+    lines = [f"{name}, {part['pictures']}: covering at the best threshold, and at the best number of segments"]
+    for row in part["graphs"]:
+        by, at = ([row[choice][key] for choice in ("threshold", "segments")] for key in ("covering", "setting"))
+        star = "*" if row["threshold"]["low"] > 0 or row["threshold"]["high"] < 0 else " "
+        lines.append(f"  {row['graph']:26} {by[0]:.3f}{star} (at {at[0]:.2f})   {by[1]:.3f} (at {at[1]:.0f})")
+    return lines
+
+
+def graph_gains(part: dict) -> dict[str, Interval]:
+    """Covering of each graph minus that of the reversible walk, at the best threshold, with its interval."""
+    return {row["graph"]: tuple(row["threshold"][e] for e in ("difference", "low", "high")) for row in part["graphs"]}
+
+
+def stream_lines(cost: dict) -> list[str]:
+    """A line for each measurement of `stream.json`: processor time and memory, with the matrix and without."""
+    lines = []
+    for row in sorted(cost["measurements"], key=lambda row: (row["kind"], row["patches"])):
+        seconds, peak, before = row["total"]["cpu_s"], row["peak_gib"], row["before_gib"]
+        lines.append(
+            f"{row['kind']:9}{row['patches']:6} patches: {seconds:6.1f} s, peak {peak:.2f} GiB, {before:.2f} before it"
+        )
+    return lines
+
+
+def time_and_memory(cost: dict) -> dict[str, list[tuple[float, float, str]]]:
+    """Of `stream.json`, for `plots.tradeoff`: MiB above the start, processor seconds, patches; dense and streamed."""
+    ways: dict[str, list] = {"dense": [], "streamed": []}
+    for row in sorted(cost["measurements"], key=lambda row: row["patches"]):
+        memory = 1024 * (row["peak_gib"] - row["before_gib"])
+        ways[row["kind"]].append((memory, row["total"]["cpu_s"], f"{row['patches']:,}"))
+    return ways
 
 
 def by_complexity(summary: dict, truth: str, labels: Sequence[str]) -> dict[str, Line]:
@@ -219,3 +343,14 @@ def rungs(look: Look, truth: np.ndarray) -> dict[str, tuple[np.ndarray, float]]:
         rung: climb(tree, truth, stages, False) for rung, (tree, stages) in (told | {"affinity": (knowing, ())}).items()
     }
     return {rung: (labels, covering(contingency(truth, labels))) for rung, labels in found.items()}
+
+
+def failure(look: Look, item: Item, truth: str) -> tuple[str, dict[str, tuple[np.ndarray, np.ndarray | None]]]:
+    """One picture with each stage told the truth in turn, as a line and as panels for `plots.segmentations`."""
+    (true,), found = item.truths[truth], rungs(look, item.truths[truth][0])
+    line = f"{item.name}, {truth}: " + ", ".join(f"{rung} {value:.2f}" for rung, (_, value) in found.items())
+    panels = {f"scene {item.name}": (item.image, None), f"{truth} of {item.name}": (item.image, true)}
+    for rung in ("as it is", "affinity"):
+        labels, value = found[rung]
+        panels[f"{item.name}, {rung}: {value:.2f}"] = item.image, labels
+    return line, panels

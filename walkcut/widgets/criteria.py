@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from walkcut.errors import InputError
-from walkcut.threshold import Pruning
+from walkcut.threshold import Pruning, codebooks
 from walkcut.tree import PartitionTree
 from walkcut.widgets.encode import photo, words
 from walkcut.widgets.inline import Figure, inline_module
@@ -61,6 +61,19 @@ def levels(tree: PartitionTree, highest: float) -> np.ndarray:
     """The thresholds up to `highest` at which the segments change, ascending."""
     values = np.unique(tree.needed())
     return values[values <= highest]
+
+
+def scores_along(tree: PartitionTree, highest: float) -> dict[str, list[float]]:
+    """What three criteria look at, for every pruning of `levels` by a threshold: curves for `criteria_explorer`."""
+    steps = (0.0, *levels(tree, highest))
+    kept = [tree.leaves(step) for step in steps]
+    bits, index = codebooks(tree, np.maximum(tree.volume - tree.inside, 0))  # of segments, of splits
+    saved = [-bits[leaves].sum() - index[tree.needed() <= step].sum() for step, leaves in zip(steps, kept, strict=True)]
+    return {
+        "width of the gap above": [0.0, *np.diff(steps[1:], append=highest)],
+        "stability": [(tree.inside - tree.volume**2)[leaves].sum() for leaves in kept],
+        "map equation: bits saved": saved,
+    }
 
 
 def _nodes(tree: PartitionTree, highest: float, wanted: Sequence[int]) -> dict[str, list[float]]:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 import numpy as np
+import torch
 
+from walkcut.affinity import from_rows
 from walkcut.attention import Grid
 from walkcut.errors import InputError
+from walkcut.graph import Affinity
+from walkcut.walk import Walk
 from walkcut.widgets.encode import octets, photo, viridis
 from walkcut.widgets.inline import Figure, inline_module
 
@@ -56,6 +60,18 @@ def graph_explorer(
         ],
     }
     return inline_module("graphs", state, "This figure needs JavaScript: point at a patch, see its neighbours.")
+
+
+def neighbours(walk: Walk, others: Mapping[str, Affinity], steps: Collection[int] = (1, 2, 4)) -> dict[str, dict]:
+    """Tables for `graph_explorer`: the walk's reversible form and its rows after some steps, and other graphs at one.
+
+    The graphs are written down, so N should be about a thousand at most.
+    """
+    eye, walks = torch.eye(len(walk)), {k: walk.power(k) for k in steps}
+    found = {"reversible walk": {k: one.reversible().W.numpy() for k, one in walks.items()}}
+    for measure in ("dot", "cosine"):
+        found[f"rows, {measure}"] = {k: from_rows(one, measure).matvec(eye).numpy() for k, one in walks.items()}
+    return found | {name: {1: graph.matvec(eye).numpy()} for name, graph in others.items()}
 
 
 def _check(graphs: Mapping[str, Mapping[int, np.ndarray]], powered: Collection[str], weights: int) -> None:

@@ -1,0 +1,45 @@
+"""The chapters as one book: short, one photograph, one toy, and each opens with the question that the last one left."""
+
+import json
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+BOOK = Path(__file__).resolve().parent.parent / "book"
+CHAPTERS = sorted(BOOK.glob("0*.ipynb"))
+WORDS, LINES = 3000, 120
+
+
+def sources(path: Path, kind: str) -> list[str]:
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == kind]
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.name)
+def test_a_chapter_is_short(path: Path) -> None:
+    """Words outside displayed formulas, and lines of code that are neither blank nor a comment; exercises count."""
+    text = re.sub(r"\$\$.*?\$\$( \(eq-[\w-]+\))?", " ", "\n".join(sources(path, "markdown")), flags=re.DOTALL)
+    assert len(text.split()) <= WORDS
+    lines = [line.strip() for source in sources(path, "code") for line in source.splitlines()]
+    assert len([line for line in lines if line and not line.startswith("#")]) <= LINES
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.name)
+def test_the_photograph_and_the_toy_run_through(path: Path) -> None:
+    code = "\n".join(sources(path, "code"))
+    assert 'sample("fig")' in code
+    if path.name[1] != "1":  # attention needs features: five patches stand in for the six nodes
+        text = "\n".join(sources(path, "markdown")).lower()
+        assert "six nodes" in text or "book's toy" in text or "two triangles" in text
+
+
+@pytest.mark.parametrize(("last", "path"), list(pairwise(CHAPTERS)), ids=lambda path: path.name)
+def test_a_chapter_ends_with_a_question_and_the_next_one_takes_it_up(last: Path, path: Path) -> None:
+    summary = "\n".join(sources(last, "markdown")).partition("## Summary")[2].partition("## Exercises")[0]
+    label = re.search(r"^\(([\w-]+)\)=$", sources(path, "markdown")[0], re.MULTILINE)[1]
+    assert "?" in summary.strip().splitlines()[-1]
+    assert f"<{label}>" in summary
+    opening = re.search(r"^## .*?(?=^## |\Z)", "\n".join(sources(path, "markdown")), re.MULTILINE | re.DOTALL)[0]
+    assert f"hapter {last.name[1]}" in opening
