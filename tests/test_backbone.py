@@ -243,7 +243,10 @@ def test_half_precision_weights_are_computed_in_single(copy: Path) -> None:
 
 @pytest.mark.parametrize("name", ["no-such-model", "runwayml/stable-diffusion-v1-5", "/", ""])
 def test_an_unknown_model_is_refused(name: str) -> None:
-    refused(name, "There is no model.*choose dead-leaves, dead-leaves-words, sd-1.4, .* folder in diffusers format")
+    refused(
+        name,
+        "There is no model.*choose dead-leaves, dead-leaves-64, .*, sd-1.4, .* folder in diffusers format",
+    )
 
 
 def test_truncated_weights_are_refused(copy: Path) -> None:

@@ -108,7 +108,7 @@ def test_batches_hold_a_constant_number_of_patches() -> None:
         sides.add(side)
         assert channels == 12
         assert side == again
-        assert count == TINY.patches // side**2
+        assert count == TINY.patches // (TINY.draws * side**2)
         assert batch.dtype == torch.float32
         assert batch.abs().max() <= 1
         assert captions.shape == (count, TOKENS)
@@ -343,10 +343,11 @@ def test_the_export_is_a_backbone(whole: Path) -> None:
     assert torch.isfinite(backbone.denoise(latent, 100)).all()
 
 
-def test_the_read_out_is_the_encoder_and_its_ceiling_comes_from_noise(whole: Path) -> None:
+def test_the_read_out_is_half_of_the_encoder_and_its_ceiling_comes_from_noise(whole: Path) -> None:
     backbone = load_backbone(str(whole / "model"), "cpu")
     encoder = {n: (1.0,) * layer.heads for n, layer in self_attention_layers(backbone).items() if "down" in n}
-    assert backbone.heads == encoder
+    last = tuple(f"down_blocks.0.attentions.0.transformer_blocks.{i}." for i in (2, 3))
+    assert backbone.heads == {name: heads for name, heads in encoder.items() if not name.startswith(last)}
     assert backbone.inflation == 2
     cuts = []
     for seed in range(8):

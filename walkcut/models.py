@@ -50,6 +50,7 @@ MODELS = {
     model.name: model
     for model in (
         Model("dead-leaves", "", "BSD-3-Clause", 0.01, 128, 2),
+        Model("dead-leaves-64", "", "BSD-3-Clause", 0.02, 128, 2),
         Model("dead-leaves-words", "", "BSD-3-Clause", 0.01, 128, 2),
         Model("sd-1.4", "CompVis/stable-diffusion-v1-4", "CreativeML OpenRAIL-M", 2.1, 512, 8),
         Model("sd-1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5", "CreativeML OpenRAIL-M", 2.1, 512, 8),

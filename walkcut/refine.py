@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array
 from skimage.color import rgb2lab
 from skimage.segmentation import random_walker
 from torch.nn import functional
@@ -109,13 +110,24 @@ def pamr(
     if iterations < 1 or not dilations or min(dilations) < 1:
         raise InputError(f"PAMR needs iterations and distances of at least 1, not {iterations} and {list(dilations)}.")
     listens = weights(torch.from_numpy(image.astype(np.float32) / 255).permute(2, 0, 1), dilations)
+    step = _pixel_walk(listens.flatten(1).T.numpy(), image.shape[:2], dilations)
+    seen = masks.flatten(1).T.numpy()  # (H*W, m)
     for _ in range(iterations):
-        seen = (x for d in dilations for x in shifted(masks, d))
-        total = torch.zeros_like(masks)
-        for weight, neighbour in zip(listens, seen, strict=True):
-            total.addcmul_(weight, neighbour)
-        masks = total
-    return masks
+        seen = step @ seen
+    return torch.from_numpy(seen).T.reshape(masks.shape)
+
+
+def _pixel_walk(listens: np.ndarray, shape: tuple[int, int], dilations: tuple[int, ...]) -> csr_array:
+    """The walk over pixels, (H*W, H*W), from its weights (H*W, 8 len(dilations)), row by row."""
+    (height, width), n = shape, len(listens)
+    y, x = np.divmod(np.arange(n, dtype=np.int32), width)
+    ends = [
+        np.clip(y + d * dy, 0, height - 1) * width + np.clip(x + d * dx, 0, width - 1)
+        for d in dilations
+        for dy, dx in AROUND
+    ]
+    starts = np.arange(n + 1, dtype=np.int32) * len(ends)
+    return csr_array((listens.ravel(), np.stack(ends, 1).ravel(), starts), shape=(n, n))
 
 
 def walked(image: np.ndarray, masks: torch.Tensor, beta: float = BETA) -> torch.Tensor:
