@@ -35,7 +35,7 @@ from walkcut.train import (
 )
 from walkcut.walk import aggregate
 
-TINY = TrainConfig(steps=6, patches=128, sides=(8, 10), warmup=2)
+TINY = TrainConfig(steps=6, patches=256, sides=(8, 10), warmup=2)
 
 
 @pytest.fixture(autouse=True, scope="module")
