@@ -131,14 +131,16 @@ def queries_and_keys(
 
     A = softmax(Q K^T). With a sharpness of 1 this is what the layer itself uses; scores are multiplied by any other.
     """
-    for q, k in zip(*all_queries_and_keys(attn, hidden), strict=True):
-        yield q.float() * (attn.scale * sharpness), k.float()
+    yield from zip(*all_queries_and_keys(attn, hidden, sharpness), strict=True)
 
 
-def all_queries_and_keys(attn: Attention, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Q and K of all heads (heads, n, d), as the layer makes them."""
+def all_queries_and_keys(
+    attn: Attention, hidden: torch.Tensor, sharpness: float = 1.0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Q, scaled, and K of all heads at once, float32 (heads, n, d)."""
     query = by_head(attn, attn.to_q(hidden), attn.norm_q)
-    return query, by_head(attn, attn.to_k(hidden), attn.norm_k)
+    key = by_head(attn, attn.to_k(hidden), attn.norm_k)
+    return query.float() * (attn.scale * sharpness), key.float()
 
 
 def head_attention(attn: Attention, hidden: torch.Tensor, sharpness: float = 1.0) -> Iterator[torch.Tensor]:
@@ -211,8 +213,7 @@ class _Listener:
     def __call__(self, attn: Attention, hidden_states: torch.Tensor, *args: object, **kwargs: object) -> torch.Tensor:
         for ear, hidden in zip(self.ears, hidden_states.split(1), strict=True):
             if hidden.is_cuda and isinstance(ear, _Means):
-                query, key = all_queries_and_keys(attn, hidden)
-                ear.hear_layer(query.float() * (attn.scale * self.sharpness), key.float(), self.weights)
+                ear.hear_layer(*all_queries_and_keys(attn, hidden, self.sharpness), self.weights)
                 continue
             pairs = queries_and_keys(attn, hidden, self.sharpness)
             for (query, key), weight in zip(pairs, self.weights, strict=True):

@@ -58,7 +58,6 @@ class Segmentation:
     ceiling: float = MEMORYLESS
     criterion: str = "constant"
     pixels: str = "bilinear"
-    _drawn: dict[tuple[str, bytes], np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def count(self) -> int:
@@ -72,13 +71,9 @@ class Segmentation:
     def pruned(self, pruning: Pruning) -> Segmentation:
         """The segments of a pruning of the tree."""
         patch_labels = self.tree.labels(leaves=pruning.leaves)
-        key = self.pixels, patch_labels.tobytes()
-        if key not in self._drawn:  # neighbouring thresholds often give the same patches
-            membership = soft_membership(self.walk, patch_labels)
-            labels = refined_labels(membership, self.walk.grid, self.image, self.pixels)
-            # a segment may lose every pixel to its neighbours: number those that are left
-            self._drawn[key] = without_gaps(labels)
-        labels = self._drawn[key]
+        labels = refined_labels(soft_membership(self.walk, patch_labels), self.walk.grid, self.image, self.pixels)
+        # a segment may lose every pixel to its neighbours: number those that are left
+        labels = without_gaps(labels)
         chosen = {"threshold": pruning.threshold, "criterion": pruning.criterion}
         return replace(self, labels=labels, patch_labels=patch_labels, **chosen)
 

@@ -42,7 +42,6 @@ UNET_CONFIG = dict(
     up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
     mid_block_type=None,
     layers_per_block=1,
-    # the deeper a layer of the fine level, the more its attention says of regions; the coarse level's says little
     transformer_layers_per_block=(4, 2),
     reverse_transformer_layers_per_block=(1, 1),
     attention_head_dim=2,  # diffusers' name for the number of heads: heads of 64 and 80 dimensions
