@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
+import torch
 from PIL import Image
 from scipy.io import savemat
 
@@ -14,7 +14,9 @@ from walkcut.bench import ours
 from walkcut.bench.datasets import Dataset, Item
 from walkcut.bench.method import Method, Result
 from walkcut.errors import InputError
+from walkcut.segmentation import Segmentation
 from walkcut.tree import PartitionTree
+from walkcut.walk import Walk
 
 SETTINGS = 1 + len(ours.OTHERS) + 3  # of `fake_method`: criteria and three thresholds
 HALVES = np.repeat([[0, 0, 1, 1]], 4, axis=0)
@@ -52,25 +54,22 @@ def halves_tree() -> PartitionTree:
     return PartitionTree((4, 4), order, *nodes, np.array([0.5, np.inf, np.inf]), shares, shares)
 
 
-def fake_segmentation() -> SimpleNamespace:
-    """A `Segmentation` as far as the runner looks: below 0.5 the halves, above nothing; by a criterion one segment."""
-
-    def labels(threshold: float | str) -> np.ndarray:
-        return HALVES if not isinstance(threshold, str) and threshold < 0.5 else np.zeros_like(HALVES)
-
-    tree = SimpleNamespace(labels=labels)
-    return SimpleNamespace(labels=HALVES, tree=tree, at=lambda threshold: SimpleNamespace(labels=labels(threshold)))
+def fake_segmentation() -> Segmentation:
+    """The halves as they were found and from 0.5 on, nothing below; by any other criterion one segment."""
+    walk, tree = Walk(torch.eye(16, dtype=torch.float64), (4, 4)), halves_tree()
+    image, labels = np.zeros((4, 4, 3), np.uint8), HALVES.astype(np.int32)
+    return Segmentation(image, labels, labels, tree, walk, None, {}, ceiling=0.5)
 
 
 def fake_method(log: list | None = None, **config: object) -> Method:
     """Our method with a stand-in for the model; `log` grows by one for each picture that it sees."""
 
-    def segmenter(image: np.ndarray) -> SimpleNamespace:
+    def segmenter(image: np.ndarray) -> Segmentation:
         if log is not None:
             log.append(image.shape)
         return fake_segmentation()
 
-    return ours.tree_method("walkcut", segmenter, (0.2, 0.4, 0.8), dict(config), tree_scores=False)
+    return ours.tree_method("walkcut", segmenter, (0.2, 0.6, 0.8), dict(config), tree_scores=False)
 
 
 def one_segment(name: str = "Felzenszwalb") -> Method:

@@ -47,7 +47,7 @@ def test_names_and_panels_of_words() -> None:
 
 
 def test_chance_is_the_share_of_true_words() -> None:
-    rows = naming.right_and_by_chance(load_backbone("dead-leaves-words"), SCENE, grid=16)
+    rows = naming.right_and_by_chance(load_backbone("dead-leaves"), SCENE, grid=16)
     words = naming.scene_words(SCENE)
     assert words == sorted(set(words))
     assert set(rows[:, 0]) <= {0.0, 1.0}

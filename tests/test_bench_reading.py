@@ -10,6 +10,7 @@ from walkcut.backbone import load_backbone
 from walkcut.bench import RESULTS, reading
 from walkcut.bench.datasets import Item
 from walkcut.bench.look import Look, Looker
+from walkcut.bench.ours import AUTO
 from walkcut.bench.summary import read_summary
 from walkcut.errors import InputError
 from walkcut.scenes import make_scene
@@ -18,23 +19,23 @@ from walkcut.threshold import CRITERIA
 TABLE = [
     {"method": "walkcut", "truth": "materials", "measure": "covering", "ods": 0.5, "curve": [0.2, 0.5]},
     {"method": "walkcut", "truth": "instances", "measure": "covering", "ods": 0.4, "curve": [0.4, 0.1]},
-    {"method": "walkcut, region-map", "truth": "instances", "measure": "concordance", "ods": 0.8}
+    {"method": f"walkcut, {AUTO}", "truth": "instances", "measure": "concordance", "ods": 0.8}
     | {"interval": {"ods": [0.7, 0.9]}},
 ]
 DIFFERENCES = [
     {"method": own, "baseline": "other", "truth": truth, "measure": "covering", "choice": "ods"}
     | {"difference": value, "low": value - 0.1, "high": value + 0.1}
     for own, truth, value in (
-        ("walkcut, region-map", "materials", 0.3),
-        ("walkcut, parts, region-map", "materials", 0.2),
-        ("walkcut, parts, region-map", "instances", -0.2),
-        ("k=2, region-map", "materials", -0.3),
+        (f"walkcut, {AUTO}", "materials", 0.3),
+        (f"walkcut, parts, {AUTO}", "materials", 0.2),
+        (f"walkcut, parts, {AUTO}", "instances", -0.2),
+        (f"k=2, {AUTO}", "materials", -0.3),
         ("k=2", "materials", 0.0),
         ("down_blocks.0.attentions.1, 0", "materials", 0.1),
     )
 ]
 SUMMARY = {
-    "methods": {"walkcut": {"settings": ["region-map", "0.1", "0.2"], "alone": ["region-map"]}}
+    "methods": {"walkcut": {"settings": [AUTO, "0.1", "0.2"], "alone": [AUTO]}}
     | {"k=2": {}, "down_blocks.0.attentions.1, 0": {}},
     "table": TABLE,
     "differences": DIFFERENCES,
@@ -47,7 +48,7 @@ def test_constants_leave_out_what_stands_alone() -> None:
 
 
 def test_the_default_criterion_is_a_level_beside_the_constants() -> None:
-    level = {"method": "walkcut, region-map", "truth": "instances", "measure": "covering", "ods": 0.3}
+    level = {"method": f"walkcut, {AUTO}", "truth": "instances", "measure": "covering", "ods": 0.3}
     found = reading.with_automatic(SUMMARY | {"table": [*TABLE, level]}, "walkcut", "instances")
     assert found == {"constant": ([0.1, 0.2], [0.4, 0.1]), "automatic": ([0.1, 0.2], [0.3, 0.3])}
 
@@ -58,7 +59,7 @@ def test_a_row_that_is_missing_is_named() -> None:
 
 
 def test_gains_tell_the_automatic_threshold_from_the_best_constant() -> None:
-    assert reading.gains(SUMMARY, "materials", ", region-map")["k=2"] == pytest.approx((-0.3, -0.4, -0.2))
+    assert reading.gains(SUMMARY, "materials", f", {AUTO}")["k=2"] == pytest.approx((-0.3, -0.4, -0.2))
     best = reading.gains(SUMMARY, "materials")
     assert list(best) == ["k=2", "down 0.1, 0"]
     assert best["k=2"] == pytest.approx((0.0, -0.1, 0.1))

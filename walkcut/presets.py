@@ -90,7 +90,7 @@ class Preset:
 PRESETS = {
     preset.name: preset
     for preset in (
-        Preset("walkcut"),
+        Preset("walkcut", pixels="pamr"),
         Preset(
             "paper-v1",
             graph="direct",

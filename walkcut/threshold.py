@@ -6,9 +6,9 @@ are kept, the best of all prunings is found exactly (`best_pruning`); the others
     half-life      keep a split that is remembered for a step, and twice as long as one of a blank picture
     gap            stop at the widest gap between the NCut values of the tree
     eigengap       as many segments as the relative eigengap says (Fan et al. 2022)
-    stability      walkers are found where they were more often than chance has it (Delvenne et al. 2010)
+    stability      walkers are found where they were more often than chance has it (Delvenne et al. 2010; the default)
     map-equation   the shortest description of the walk with nested codebooks (Rosvall & Bergstrom 2011)
-    region-map     a split shortens the description of the walk inside its region (the default)
+    region-map     a split shortens the description of the walk inside its region
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from walkcut.ncut import DENSE, best_cut
 from walkcut.tree import MEMORYLESS, PartitionTree
 from walkcut.walk import Walk
 
-AUTO = "region-map"  # what "auto" stands for; what was tried is in book/results/criteria-*.json
+AUTO = "stability"  # what "auto" stands for; what was tried is in book/results/criteria-*.json
 HALF = 0.5
 TIE = 1e-12  # a split that gains no more is not taken
 EIGENVALUES = 30  # that the eigengap looks at

@@ -10,7 +10,6 @@ killed and resumed draws the same curve as one that was not.
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import time
 from dataclasses import asdict, dataclass, replace
@@ -20,7 +19,7 @@ import numpy as np
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch.nn import functional
 from tqdm import tqdm
 
@@ -185,23 +184,21 @@ class _State:
     optimizer: torch.optim.AdamW
     ema: dict[str, torch.Tensor]
     losses: list[float]
-    before: dict | None  # the record of the model that this one was started from
 
     @property
     def step(self) -> int:
         return len(self.losses)
 
     @classmethod
-    def new(cls, config: TrainConfig, device: torch.device, start: Path | None = None) -> _State:
+    def new(cls, config: TrainConfig, device: torch.device) -> _State:
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             denoiser = Denoiser()
-        before = _read_start(denoiser, start) if start else None
         denoiser = denoiser.to(device, memory_format=torch.channels_last).train()
         weights = denoiser.parameters()
         optimizer = torch.optim.AdamW(weights, lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
         ema = {n: p.detach().clone() for n, p in denoiser.named_parameters()}
-        return cls(denoiser, optimizer, ema, [], before)
+        return cls(denoiser, optimizer, ema, [])
 
     def save(self, path: Path, config: TrainConfig) -> None:
         tensors = {f"ema/{n}": t for n, t in self.ema.items()}
@@ -213,8 +210,7 @@ class _State:
         tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
         part = path.with_suffix(".part")
         try:
-            metadata = {"config": json.dumps(asdict(config)), "before": json.dumps(self.before)}
-            save_file(tensors, part, metadata=metadata)
+            save_file(tensors, part, metadata={"config": json.dumps(asdict(config))})
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
@@ -228,7 +224,6 @@ class _State:
                     f"{path} was trained with {key} = {trained.get(key)}, not {getattr(config, key)}: "
                     "continue with the same settings or choose another folder."
                 )
-            self.before = json.loads(file.metadata()["before"])
             self.losses = file.get_tensor("losses").tolist()
             keys = set(file.keys())
             for name, parameter in self.denoiser.named_parameters():
@@ -259,43 +254,12 @@ class _State:
         self.losses.append(loss.item())
 
 
-def _read_start(denoiser: Denoiser, folder: Path) -> dict:
-    """Take over the weights of a finished model; return its record. Its words are taken over where it has any.
-
-    Where it has fewer transformer layers in a block, the others begin as copies of its last that add nothing yet.
-    """
-    try:
-        weights = load_file(folder / "unet" / "diffusion_pytorch_model.safetensors")
-        for name in [name for name in denoiser.unet.state_dict() if name not in weights]:
-            weights[name] = _grown(name, weights)
-        denoiser.unet.load_state_dict({name: weight.float() for name, weight in weights.items()})
-        if (folder / VOCABULARY).is_file():
-            known = load_file(folder / VOCABULARY)
-            for place, word in enumerate(WORDS, start=1):
-                if word in known:
-                    denoiser.words.weight.data[place] = known[word].float()
-        return json.loads((folder / "training.json").read_text())
-    except (OSError, RuntimeError, SafetensorError, ValueError, AttributeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"Training cannot start from {folder} ({reason}): it takes a folder that training wrote."
-        ) from error
-
-
-def _grown(name: str, weights: dict[str, torch.Tensor]) -> torch.Tensor:
-    """A weight of a transformer layer that a model lacks: as in its last layer, but zero where results are added."""
-    block, number, rest = re.fullmatch(r"(.*\.transformer_blocks)\.(\d+)\.(.*)", name).groups()
-    last = weights[f"{block}.{max(k for k in range(int(number)) if f'{block}.{k}.{rest}' in weights)}.{rest}"]
-    return torch.zeros_like(last) if re.match(r"attn[12]\.to_out|ff\.net\.2", rest) else last.clone()
-
-
 def train(
     folder: Path,
     config: TrainConfig = TrainConfig(),
     device: str = "cpu",
     workers: int = 1,
     save_every: float = 90.0,
-    start: Path | None = None,
     snapshots: int = 0,
 ) -> Path:
     """Train, or go on training, in `folder`; return the folder of the exported weights.
@@ -311,8 +275,6 @@ def train(
         Processes that draw scenes ahead of time; 0 draws them in this process.
     save_every : float
         Seconds between checkpoints: the most that a kill can lose.
-    start : Path, optional
-        A finished model to begin with, instead of random weights; a run that is resumed does not look at it.
     snapshots : int
         Every so many steps the model of that moment is kept, as `step-N/`; 0 keeps none.
 
@@ -326,9 +288,8 @@ def train(
         raise InputError(f"A training of {config.steps} steps is no training: choose at least 1.")
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / "checkpoint.safetensors"
-    resumed = checkpoint.exists()
-    state = _State.new(config, torch.device(device), None if resumed else start)
-    if resumed:
+    state = _State.new(config, torch.device(device))
+    if checkpoint.exists():
         try:
             state.load(checkpoint, config)
         except (SafetensorError, RuntimeError, TypeError, KeyError) as error:
@@ -371,7 +332,6 @@ def export(state: _State, config: TrainConfig, folder: Path) -> Path:
     block = max(len(state.losses) // 100, 1)
     curve = [round(float(np.mean(state.losses[i : i + block])), 5) for i in range(0, len(state.losses), block)]
     record = {"training": asdict(config), "curve": {"steps_per_point": block, "loss": curve}}
-    record |= {"before": state.before} if state.before else {}
     (folder / "training.json").write_text(json.dumps(record, indent=1) + "\n")
     return folder
 

@@ -17,12 +17,12 @@ from walkcut.bench.look import Look, Looker
 from walkcut.bench.method import Method
 from walkcut.bench.ours import AUTO, OURS, tree_method
 from walkcut.errors import InputError
-from walkcut.presets import GRAPHS, Preset, find_preset, prepared
+from walkcut.presets import GRAPHS, find_preset, prepared
 from walkcut.refine import PIXELS
 from walkcut.segmentation import Segmentation, cut_walk
 from walkcut.walk import Walk, aggregate, lift
 
-THRESHOLDS = tuple(round(0.1 * i, 1) for i in range(1, 10))
+THRESHOLDS = (0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
 STEPS = tuple(range(1, 9))
 TIMESTEPS = ((0,), (50,), (100,), (200,), (400,), (700,), (10, 10), (10, 100))
 PRIORS = (None, 0.25, 1.0, 2.0)
@@ -38,21 +38,21 @@ def usual(look: Look) -> Segmentation:
     return cut_walk(look.image, look.backbone, look.walk())
 
 
-def by_preset(preset: Preset) -> Cut:
-    """All that a preset says; what it does not say is as usual."""
+def changed(**settings: object) -> Cut:
+    """The default preset with other settings."""
+    preset = replace(find_preset(OURS), **settings)
     return lambda look: cut_walk(look.image, look.backbone, look.walk(preset), preset, look.features)
 
 
 def graphs(looker: Looker) -> dict[str, Cut]:
     """What is cut: graphs of the walk, of its rows, of features."""
-    presets = {name: Preset(name, graph=name) for name in (*GRAPHS, "features") if name != "reversible"}
-    presets["renormalised sub-walks"] = Preset("held", subwalk="renormalise")
-    return {name: by_preset(preset) for name, preset in presets.items()}
+    found = {name: changed(graph=name) for name in (*GRAPHS, "features") if name != "reversible"}
+    return found | {"renormalised sub-walks": changed(subwalk="renormalise")}
 
 
 def steps(looker: Looker) -> dict[str, Cut]:
     """The walk takes k steps at once."""
-    return {f"k={k}": by_preset(Preset("steps", steps=k)) for k in STEPS if k > 1}
+    return {f"k={k}": changed(steps=k) for k in STEPS if k > 1}
 
 
 def resolutions(looker: Looker) -> dict[str, Cut]:
@@ -103,18 +103,18 @@ def timesteps(looker: Looker) -> dict[str, Cut]:
 
 def priors(looker: Looker) -> dict[str, Cut]:
     """Width of the prior on distance, in shares of the picture; none at all."""
-    return {f"sigma={s}" if s else "no prior": by_preset(Preset("prior", locality=s)) for s in PRIORS}
+    return {f"sigma={s}" if s else "no prior": changed(locality=s) for s in PRIORS}
 
 
 def inflations(looker: Looker) -> dict[str, Cut]:
     """How many walkers must agree on a step."""
     usual_one = looker.blank.backbone.inflation
-    return {f"{r:g} walkers": by_preset(Preset("inflation", inflation=r)) for r in WALKERS if r != usual_one}
+    return {f"{r:g} walkers": changed(inflation=r) for r in WALKERS if r != usual_one}
 
 
 def pixels(looker: Looker) -> dict[str, Cut]:
     """How segments of patches become segments of pixels."""
-    return {way: by_preset(Preset("pixels", pixels=way)) for way in PIXELS if way != find_preset(OURS).pixels}
+    return {way: changed(pixels=way) for way in PIXELS if way != find_preset(OURS).pixels}
 
 
 ABLATIONS: dict[str, Callable[[Looker], dict[str, Cut]]] = {

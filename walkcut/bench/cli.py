@@ -382,7 +382,7 @@ def run_criteria(arguments: argparse.Namespace) -> int:
     """`walkcut bench criteria`"""
     from walkcut.bench.criteria import VARIANTS, blank_pictures, choosing_scenes
     from walkcut.bench.datasets import bsds500
-    from walkcut.bench.ours import THRESHOLDS, preset_methods
+    from walkcut.bench.ours import preset_methods
     from walkcut.bench.summary import bench
     from walkcut.bench.table import markdown
 
@@ -391,7 +391,7 @@ def run_criteria(arguments: argparse.Namespace) -> int:
         photographs = bsds500(arguments.data, "train", 5 * arguments.every)  # 40 of 200
         title = "Criteria on BSDS500 train, to choose by"
         datasets["photographs"] = replace(photographs, name="criteria-bsds500-train", title=title)
-    methods = preset_methods(_looker(arguments), thresholds=arguments.thresholds or THRESHOLDS, variants=VARIANTS)
+    methods = preset_methods(_looker(arguments), thresholds=arguments.thresholds, variants=VARIANTS)
     failed = False
     for name, dataset in datasets.items():
         if arguments.only in (None, name):

@@ -19,7 +19,7 @@ from walkcut.bench.datasets import Dataset, Item
 from walkcut.bench.look import Look, Looker
 from walkcut.bench.method import Method, Result
 from walkcut.bench.metrics import contingency, covering
-from walkcut.bench.ours import AUTO, CORE, THRESHOLDS
+from walkcut.bench.ours import AUTO, CORE, OURS, thresholds_for
 from walkcut.pixels import connected_parts, without_gaps
 from walkcut.segmentation import Segmentation
 from walkcut.walk import Walk, parents
@@ -71,9 +71,11 @@ def true_pixels(truth: np.ndarray, patch_labels: np.ndarray) -> np.ndarray:
     return without_gaps(own)
 
 
-def climb(found: Segmentation, truth: np.ndarray, told: tuple[str, ...], connected: bool) -> np.ndarray:
-    """Labels (H, W) with threshold and pixels told, or not."""
-    prunings = [found] + ([found.at(t) for t in THRESHOLDS] if "threshold" in told else [])
+def climb(
+    found: Segmentation, truth: np.ndarray, told: tuple[str, ...], connected: bool, thresholds: tuple[float, ...]
+) -> np.ndarray:
+    """Labels (H, W) with threshold, one of a few, and pixels told, or not."""
+    prunings = [found] + ([found.at(t) for t in thresholds] if "threshold" in told else [])
     best, labels = -1.0, found.labels
     for pruning in {p.patch_labels.tobytes(): p for p in prunings}.values():
         shown = true_pixels(truth, pruning.patch_labels) if "pixels" in told else pruning.labels
@@ -86,6 +88,7 @@ def climb(found: Segmentation, truth: np.ndarray, told: tuple[str, ...], connect
 def ladder(looker: Looker, connected: bool = False) -> list[Method]:
     """One method per rung, the method as it is first; each true segmentation is told and scored on its own."""
 
+    thresholds = thresholds_for(OURS, looker.blank.backbone)
     kept: dict[object, object] = {}  # of the last look: the usual tree, and one per kind of truth
 
     def tree(look: Look, kind: str | None, truth: np.ndarray) -> Segmentation:
@@ -101,7 +104,7 @@ def ladder(looker: Looker, connected: bool = False) -> list[Method]:
             look = looker(item.image)
             for kind, (truth, *_) in item.truths.items():
                 found = tree(look, kind if "affinity" in told else None, truth)
-                yield Result(SETTING, climb(found, truth, told, connected), (kind,))
+                yield Result(SETTING, climb(found, truth, told, connected, thresholds), (kind,))
 
         sources = tuple(f"{part}.py" for part in (*CORE, "bench/ladder", "bench/ablate"))
         config = looker.config | {"told": list(told), "leak": LEAK, "connected": connected}

@@ -8,18 +8,22 @@ from dataclasses import replace
 import numpy as np
 
 from walkcut import threshold as criteria
+from walkcut.backbone import Backbone
 from walkcut.bench.datasets import Item
 from walkcut.bench.hierarchy import hierarchy_scores
 from walkcut.bench.look import Look, Looker
 from walkcut.bench.method import Method, Result
-from walkcut.presets import Preset, find_preset
+from walkcut.presets import Preset, find_preset, inflation_for
 from walkcut.segmentation import Segmentation, cut_walk
 
 Segmenter = Callable[[np.ndarray], Segmentation]
 Variant = Callable[[Segmentation], criteria.Pruning]
 
 OURS = "walkcut"
-THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(1, 20))  # 0.05 to 0.95; from 1 on nothing is cut
+# Where constants are tried: from 1 on nothing is cut; and walkers who must agree leave a region less often, so that
+# their cuts are cheaper.
+THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(1, 20))  # 0.05 to 0.95
+AGREED = (0.02, 0.03, 0.05, 0.07, 0.1, 0.14, 0.17, 0.2, 0.25, 0.3, 0.4, 0.5)
 AUTO = criteria.AUTO  # the default criterion
 OTHERS = tuple(name for name in criteria.CRITERIA if name != AUTO)
 CORE = (
@@ -39,6 +43,11 @@ CORE = (
     ),
     *("segmentation", "bench/look", "bench/ours", "bench/hierarchy"),
 )
+
+
+def thresholds_for(preset: str | Preset, backbone: Backbone) -> tuple[float, ...]:
+    """The constants that are tried for a preset on a backbone."""
+    return AGREED if inflation_for(preset, backbone) > 1 else THRESHOLDS
 
 
 def cutter(looker: Looker, preset: str | Preset = OURS) -> Segmenter:
@@ -69,6 +78,7 @@ def tree_method(
     looker: Looker | None = None,
     code: Sequence[str] = (),
     tree_scores: bool = True,
+    drawn: dict[bytes, Segmentation] | None = None,
 ) -> Method:
     """One tree per picture; then criteria, and constant thresholds, as prunings of that tree.
 
@@ -91,26 +101,32 @@ def tree_method(
         Files beside the core that the segmenter is made from.
     tree_scores : bool
         Score the whole tree too, with the first setting (see `walkcut.bench.hierarchy`).
+    drawn : dict, optional
+        Segmentations of the last picture by their patches, shared by methods of one segmenter: many prunings draw the
+        same pixels.
     """
     variants = variants or {}
+    drawn = {} if drawn is None else drawn
 
-    def shown(found: Segmentation) -> np.ndarray:
-        return found.parts() if connected else found.labels
+    def shown(found: Segmentation, pruning: criteria.Pruning) -> np.ndarray:
+        if next(iter(drawn.values()), found).tree is not found.tree:
+            drawn.clear()
+        key = found.tree.labels(leaves=pruning.leaves).tobytes()
+        if key not in drawn:
+            drawn[key] = found.pruned(pruning)
+        return drawn[key].parts() if connected else drawn[key].labels
+
+    def at(found: Segmentation, stop: float | str) -> np.ndarray:
+        return shown(found, criteria.prune(found.tree, stop, found.walk, found.ceiling))
 
     def run(item: Item) -> Iterator[Result]:
         found = segmenter(item.image)
         whole = hierarchy_scores(found, item.truths) if tree_scores and not connected else {}
-        yield Result(first, shown(found), notes=whole)
-        for other in others:
-            yield Result(other, shown(found.at(other)))
+        yield Result(first, found.parts() if connected else found.labels, notes=whole)
+        for other in (*others, *thresholds):
+            yield Result(other if isinstance(other, str) else f"{other:g}", at(found, other))
         for other, variant in variants.items():
-            yield Result(other, shown(found.pruned(variant(found))))
-        known: dict[bytes, np.ndarray] = {}  # neighbouring thresholds often prune to the same patches
-        for threshold in thresholds:
-            key = found.tree.labels(threshold).tobytes()
-            if key not in known:
-                known[key] = shown(found.at(threshold))
-            yield Result(f"{threshold:g}", known[key])
+            yield Result(other, shown(found, variant(found)))
 
     alone = (first, *others, *variants)
     sources = tuple(f"{part}.py" for part in (*CORE, *code))
@@ -128,18 +144,20 @@ def tree_method(
 def preset_methods(
     looker: Looker,
     preset: str | Preset = OURS,
-    thresholds: Sequence[float] = THRESHOLDS,
+    thresholds: Sequence[float] | None = None,
     variants: Mapping[str, Variant] | None = None,
 ) -> list[Method]:
     """Segments of a preset, and their connected parts. The default preset tries every criterion, others their own."""
     chosen = find_preset(preset)
+    thresholds = thresholds or thresholds_for(chosen, looker.blank.backbone)
     first = AUTO if chosen.criterion == "auto" else chosen.criterion
     others = tuple(name for name in criteria.CRITERIA if name != first) if chosen.name == OURS else ()
     segmenter = cutter(looker, replace(chosen, criterion=first))
     config = looker.config | {
         name: getattr(chosen, name) for name in ("graph", "steps", "subwalk", "locality", "inflation", "pixels")
     }
-    shared = {"variants": variants, "looker": looker, "code": ("bench/criteria",) if variants else ()}
+    code = ("bench/criteria",) if variants else ()
+    shared = {"variants": variants, "looker": looker, "code": code, "drawn": {}}
     return [
         tree_method(chosen.name + end, segmenter, thresholds, config, first, others, connected, **shared)
         for end, connected in (("", False), (", parts", True))

@@ -12,7 +12,7 @@ from walkcut.bench.datasets import Item
 from walkcut.bench.ladder import climb, told_affinity
 from walkcut.bench.look import Look
 from walkcut.bench.metrics import contingency, covering
-from walkcut.bench.ours import AUTO, OURS
+from walkcut.bench.ours import AUTO, OURS, thresholds_for
 from walkcut.bench.scores import TREES
 from walkcut.bench.summary import COMPLEXITY, read_summary
 from walkcut.bench.table import NOT_RUN, Table, beside_published, gap
@@ -106,7 +106,7 @@ def gains(summary: dict, truth: str, ending: str = "") -> dict[str, Interval]:
     ----------
     truth : str
     ending : str
-        ", region-map" for the automatic threshold; none for the best constant, or where there is one value.
+        ", stability" for the automatic threshold; none for the best constant, or where there is one value.
     """
     rows = rows_where(summary["differences"], truth=truth, measure="covering", choice="ods")
     names = {
@@ -339,9 +339,9 @@ def rungs(look: Look, truth: np.ndarray) -> dict[str, tuple[np.ndarray, float]]:
     """
     mine, knowing = usual(look).at(AUTO), told_affinity(look, truth).at(AUTO)
     told = {"as it is": (mine, ()), "pixels": (mine, ("pixels",)), "threshold": (mine, ("threshold",))}
-    found = {
-        rung: climb(tree, truth, stages, False) for rung, (tree, stages) in (told | {"affinity": (knowing, ())}).items()
-    }
+    told["affinity"] = knowing, ()
+    thresholds = thresholds_for(OURS, look.backbone)
+    found = {rung: climb(tree, truth, stages, False, thresholds) for rung, (tree, stages) in told.items()}
     return {rung: (labels, covering(contingency(truth, labels))) for rung, labels in found.items()}
 
 

@@ -9,7 +9,7 @@ from walkcut.bench.baselines import felzenszwalb_method
 from walkcut.bench.datasets import Dataset
 from walkcut.bench.look import Looker
 from walkcut.bench.method import Method
-from walkcut.bench.ours import THRESHOLDS, preset_methods
+from walkcut.bench.ours import preset_methods
 from walkcut.bench.peers import PEERS
 from walkcut.presets import PRESETS
 
@@ -38,7 +38,7 @@ def roster(
     scenes = dataset.name.startswith("scenes")
     for name in names:
         if name in PRESETS:
-            methods += preset_methods(looker, name, thresholds or THRESHOLDS)
+            methods += preset_methods(looker, name, thresholds)
         elif name == "felzenszwalb" and scenes:
             methods.append(felzenszwalb_method(sigma=0.5, min_size=20))
         else:

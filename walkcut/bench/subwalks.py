@@ -17,13 +17,13 @@ from tqdm import tqdm
 
 from walkcut.bench.criteria import choosing_scenes
 from walkcut.bench.metrics import aggregate, bootstrap_difference, contingency, covering
+from walkcut.bench.ours import AGREED as THRESHOLDS
 from walkcut.bench.record import commit, model_record, processor, write_atomically
 from walkcut.segmentation import Segmentation, segment
 from walkcut.tree import partition
 
 AUTO = "auto"
-THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(4, 19))  # 0.2 to 0.9
-CEILING = 0.92  # of the recursion: no threshold looks beyond it
+CEILING = 0.55  # of the recursion: no threshold looks beyond it
 NAMES = ("restricted", "held")
 
 
