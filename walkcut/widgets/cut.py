@@ -76,7 +76,9 @@ def sweeps(graph: Affinity, count: int = 4) -> tuple[np.ndarray, np.ndarray, np.
         volume = degrees[order].cumsum()
         inside = graph.inside(torch.from_numpy(order).to(graph.degrees.device)).double().cpu().numpy()
         cut = np.maximum(volume - inside, 0)[:-1]
-        leaving[row], entering[row] = cut / volume[:-1], cut / (volume[-1] - volume[:-1])
+        # in float32 a patch may seem to sever a little more than it has
+        sides = volume[:-1], volume[-1] - volume[:-1]
+        leaving[row], entering[row] = (np.minimum(cut / side, 1) for side in sides)
     return y, leaving, entering
 
 
