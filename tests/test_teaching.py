@@ -51,7 +51,7 @@ def test_the_algorithm_in_eight_lines_is_segment() -> None:
     names |= {"soft_membership": soft_membership, "pixel_labels": pixel_labels}
     exec(code, names)  # the handout's own lines
     found = walkcut.segment(image, backbone)
-    assert found.criterion == "region-map"
+    assert found.criterion == "stability"
     assert found.count > 1
     np.testing.assert_array_equal(names["patches"], found.patch_labels)
     np.testing.assert_array_equal(names["pixels"], found.labels)
