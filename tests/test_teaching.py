@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import walkcut
-from walkcut.pixels import pixel_labels, soft_membership
+from walkcut.pixels import soft_membership
+from walkcut.refine import refined_labels
 from walkcut.threshold import blank_ncut
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
@@ -48,7 +49,7 @@ def test_the_algorithm_in_eight_lines_is_segment() -> None:
     assert len(code.strip().splitlines()) == 8
     image, backbone = np.ascontiguousarray(walkcut.sample("fig")[150:198, :384]), walkcut.load_backbone()
     names = {"walkcut": walkcut, "backbone": backbone, "image": image, "blank_ncut": blank_ncut}
-    names |= {"soft_membership": soft_membership, "pixel_labels": pixel_labels}
+    names |= {"soft_membership": soft_membership, "refined_labels": refined_labels}
     exec(code, names)  # the handout's own lines
     found = walkcut.segment(image, backbone)
     assert found.criterion == "stability"
