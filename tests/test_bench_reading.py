@@ -221,3 +221,4 @@ def test_the_page_on_gpus_tells_the_committed_numbers() -> None:
     page = (Path(__file__).resolve().parent.parent / "book" / "gpu.md").read_text(encoding="utf-8")
     assert told.markdown() in page
     assert f"one {record['gpu']}" in page
+    assert f"commit `{record['commit'][:7]}`" in page
