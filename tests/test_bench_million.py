@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from walkcut.backbone import Backbone
-from walkcut.bench import million
+from walkcut.bench import RESULTS, million
 from walkcut.bench.table import published
 from walkcut.errors import InputError
 
@@ -41,6 +41,37 @@ def test_rates_are_read_or_their_command_is_told(tmp_path: Path) -> None:
     (missing,) = [name for name, rate in found.items() if rate is None]
     assert missing == "not run yet: `walkcut bench speed --model sd-1.4 --random-weights --device cuda`"
     assert len(found) == 2 + len(published()["speeds"])
+
+
+def test_a_gpu_tells_its_look_and_its_chain(tmp_path: Path) -> None:
+    seconds = {"VAE": 0.1, "denoiser": 0.2, "listening": 0.1, "walk": 0.1, "cut": 1.0, "pixels": 0.5}
+    rows = [{"model": "a", "seconds": seconds, "pictures_per_second": 0.5}]
+    rows.append({"model": "b", "seconds": seconds | {"walk": None}, "pictures_per_second": 0.5})
+    record = {"command": "walkcut bench speed --model MODEL", "gpu": "a GPU", "measurements": rows}
+    record |= {"chain": {"model": "a", "pictures_per_second": 1.5}}
+    (tmp_path / "speed-gpu.json").write_text(json.dumps(record))
+    found = million.rates(tmp_path, ("a", "b"))
+    assert found["`walkcut bench speed --model a`, a GPU"] == pytest.approx(2)
+    assert found["a with cutters beside it, the whole chain, a GPU"] == 1.5
+    assert found["not run yet: `walkcut bench speed --model b --random-weights --device cuda`"] is None
+    assert million.on_gpu(tmp_path, "a")["cut"] == 1.5
+
+
+def test_on_the_gpu_the_cut_is_the_bottleneck() -> None:
+    """Stages add up to the rate, most of it the cut; with cutters, too, the GPU waits, and ten were not reached."""
+    record = json.loads((RESULTS / "speed-gpu.json").read_text())
+    for row in record["measurements"]:
+        known = sum(value for value in row["seconds"].values() if value)
+        assert known * row["pictures_per_second"] == pytest.approx(1, abs=0.05)
+        assert row["seconds"]["cut"] > 0.6 * known
+    told = million.on_gpu(RESULTS, "sd-1.4")
+    assert told["alone"] < told["chain"] < 0.5 / told["look"]
+    assert told["chain"] < 10 < 1 / told["look"]
+    listening = {
+        row["model"]: row["seconds"]["listening"] / row["seconds"]["denoiser"] for row in record["measurements"]
+    }
+    assert listening["sd-1.4"] < listening["sdxl"] < 1 < listening["sd-3"]
+    assert "pictures a second" in million.remarks(RESULTS)[1]
 
 
 def test_a_picture_goes_from_file_to_files(tiny: Backbone, two_halves: np.ndarray, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Numbers are picked from the rows they stand in, and what was not measured is told."""
 
+import json
 import re
 from pathlib import Path
 
@@ -210,3 +211,14 @@ def test_criteria_against_the_best_constant() -> None:
     assert first == ["Few: materials", "0.500", *len(CRITERIA) * ["+0.100"]]
     assert (alone[2], medians[2]) == ("7", "3.5")
     assert reading.constant_lines([summary])[0] == "Few, materials: best constant 0.3"
+
+
+def test_the_page_on_gpus_tells_the_committed_numbers() -> None:
+    record = json.loads((RESULTS / "speed-gpu.json").read_text())
+    told = reading.gpu_table(record)
+    assert told.rows[0][2:4] == ["19.4", "37"]
+    assert told.rows[-1] == ["sd-1.4, cutters beside it", "512", *6 * ["-"], "6.4", "-"]
+    page = (Path(__file__).resolve().parent.parent / "book" / "gpu.md").read_text(encoding="utf-8")
+    assert told.markdown() in page
+    assert f"one {record['gpu']}" in page
+    assert f"commit `{record['commit'][:7]}`" in page

@@ -20,6 +20,7 @@ from walkcut.segmentation import cut, look
 
 MILLION = 10**6
 LOOKS = ("VAE", "capture", "walk")  # stages of `walkcut.bench.throughput` that are over before the cut
+PARTS = ("VAE", "denoiser", "listening", "walk")  # the same, as `speed-gpu.json` has them
 
 
 def measure(
@@ -51,11 +52,35 @@ def measure(
     return np.array(seconds), {ending: float(np.mean(found)) for ending, found in sizes.items()}
 
 
+def on_gpu(folder: Path, model: str) -> dict | None:
+    """What `speed-gpu.json` in a folder of results tells of a model; None if nothing, or not all stages of a look.
+
+    Returns
+    -------
+    dict
+        "gpu" and "command"; "look" and "cut", seconds of a picture, the latter with its pixels; pictures a second:
+        "alone", one after another, and "chain", with cutters beside the GPU, None where that was not measured.
+    """
+    path = folder / "speed-gpu.json"
+    record = json.loads(path.read_text()) if path.is_file() else {"measurements": []}
+    for row in record["measurements"]:
+        seconds = row["seconds"]
+        if row["model"] == model and None not in seconds.values():
+            found = {"gpu": record["gpu"], "command": record["command"].replace("MODEL", model)}
+            found |= {"look": sum(seconds[part] for part in PARTS), "cut": seconds["cut"] + seconds["pixels"]}
+            found |= {"alone": row["pictures_per_second"], "chain": None}
+            if record["chain"]["model"] == model:
+                found["chain"] = record["chain"]["pictures_per_second"]
+            return found
+    return None
+
+
 def rates(folder: Path, models: Sequence[str]) -> dict[str, float | None]:
     """Pictures a second that denoisers look at, by what tells so.
 
-    From `speed-MODEL.json` in a folder of results, written by `walkcut bench speed`: None where it is not there, with
-    the command that makes it. Then whole methods as their authors report them.
+    From `speed-MODEL.json` in a folder of results, written by `walkcut bench speed`, else from its `speed-gpu.json`,
+    where a whole chain has a row of its own: None where neither tells, with the command that does. Then whole methods
+    as their authors report them.
     """
     found: dict[str, float | None] = {}
     for model in models:
@@ -64,10 +89,26 @@ def rates(folder: Path, models: Sequence[str]) -> dict[str, float | None]:
             record = json.loads(path.read_text())
             made = f"`{record['command']}`, {record['gpu'] or record['processor']}"
             found[made] = 1 / sum(record["seconds"][stage] for stage in LOOKS)
+        elif told := on_gpu(folder, model):
+            found[f"`{told['command']}`, {told['gpu']}"] = 1 / told["look"]
+            if told["chain"]:
+                found[f"{model} with cutters beside it, the whole chain, {told['gpu']}"] = told["chain"]
         else:
             command = f"walkcut bench speed --model {model} --random-weights --device cuda"
             found[f"{NOT_RUN}: `{command}`"] = None
     return found | {f"{row['method']}, as reported": row["pictures_per_second"] for row in published()["speeds"]}
+
+
+def remarks(folder: Path) -> list[str]:
+    """What the committed speeds of two models were measured on, a line each; two for the one that ran on a GPU."""
+    share = json.loads((folder / "speed-dead-leaves.json").read_text())["processor_share"]
+    told = on_gpu(folder, "sd-1.4")
+    return [
+        f"dead-leaves: pictures of noise, one thread, on a machine so shared that {share:.2f} processors worked for it",
+        f"sd-1.4 on one {told['gpu']}: a look takes {1000 * told['look']:.0f} ms, the cut and its pixels "
+        f"{1000 * told['cut']:.0f} ms; one after another {told['alone']:.2f} pictures a second",
+        f"with cutters beside it {told['chain']:.1f} a second; the looks alone would allow {1 / told['look']:.1f}",
+    ]
 
 
 def page(given: Mapping[str, float | None], seconds: float, days: float, price: float | None = None) -> Table:

@@ -238,6 +238,21 @@ def time_and_memory(cost: dict) -> dict[str, list[tuple[float, float, str]]]:
     return ways
 
 
+def gpu_table(record: dict) -> Table:
+    """Of `speed-gpu.json`: milliseconds of each stage, pictures a second and the peak of memory; "-" was not kept."""
+    stages = list(record["measurements"][0]["seconds"])
+
+    def line(name: str, row: dict) -> list[str]:
+        times = [row.get("seconds", {}).get(stage) for stage in stages]
+        shown = ["-" if time is None else f"{1000 * time:g}" for time in times]
+        memory = "-" if row["peak_gb"] is None else f"{row['peak_gb']:g}"
+        return [name, str(row["pixels"]), *shown, f"{row['pictures_per_second']:g}", memory]
+
+    rows = [line(row["model"], row) for row in record["measurements"]]
+    rows.append(line(f"{record['chain']['model']}, cutters beside it", record["chain"]))
+    return Table(["", "side, px", *stages, "pictures a second", "peak, GB"], rows)
+
+
 def by_complexity(summary: dict, truth: str, labels: Sequence[str]) -> dict[str, Line]:
     """Mean covering of some lines of a table, at the middle of each bin of true regions that holds pictures."""
     ends = np.array([*COMPLEXITY, 2 * COMPLEXITY[-1]])
