@@ -89,7 +89,7 @@ def test_json_tells_how_the_picture_was_cut(loads: list, folder: Path) -> None:
         "preset": "walkcut",
         "threshold": 0.7,
         "steps": 3,
-        "pixels": "bilinear",
+        "pixels": "pamr",
         "grid": 32,
         "seed": 5,
         "size": [20, 30],
@@ -301,9 +301,9 @@ def test_train_passes_its_settings_on(monkeypatch: pytest.MonkeyPatch, tmp_path:
     seen = []
     monkeypatch.setattr(walkcut.train, "train", lambda *given, **named: seen.append((given, named)) or tmp_path)
     command = ["train", "--out", str(tmp_path / "t"), "--steps", "7", "--seed", "2", "--learning-rate", "1e-3"]
-    assert main([*command, "--device", "cpu", "--workers", "0", "--start", "first"]) == 0
+    assert main([*command, "--device", "cpu", "--workers", "0"]) == 0
     config = walkcut.train.TrainConfig(steps=7, seed=2, learning_rate=1e-3)
-    assert seen == [((tmp_path / "t", config, "cpu", 0), {"start": Path("first"), "snapshots": 0})]
+    assert seen == [((tmp_path / "t", config, "cpu", 0), {"snapshots": 0})]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ CHAPTERS = {
     "02-walk": ("release", "k", 16),
     "03-ncut": ("three-cuts", "k", 4),
     "04-recursion": ("question-figure", "smallest", 60),
-    "05-threshold": ("question-figure", "criterion", 1),
+    "05-threshold": ("question-figure", "seed", 1),
 }
 
 
