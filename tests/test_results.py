@@ -4,7 +4,10 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import readme_picture
+from PIL import Image
 
 from walkcut.bench.summary import read_summary
 from walkcut.bench.table import beside_published, cell, markdown
@@ -65,6 +68,16 @@ def test_a_result_of_a_data_set_is_whole(path: Path) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_the_readme_tells_the_committed_numbers(method: str) -> None:
     assert readme_row(method) in (ROOT / "README.md").read_text()
+
+
+def test_the_picture_of_the_readme_is_what_the_module_finds(tmp_path: Path) -> None:
+    assert str(readme_picture.PATH.relative_to(ROOT)) in (ROOT / "README.md").read_text()
+    readme_picture.save(tmp_path / "anew.png")
+    shown, anew = (
+        np.asarray(Image.open(path).convert("RGB"), float) for path in (readme_picture.PATH, tmp_path / "anew.png")
+    )
+    assert shown.shape == anew.shape
+    assert abs(shown - anew).mean() < 4  # of 255; fonts and rounding may differ
 
 
 def result(name: str, baseline: str = "Felzenszwalb") -> tuple[dict, dict]:
