@@ -118,15 +118,18 @@ def test_what_repeats_a_published_row_lands_near_it() -> None:
     assert "; inside)" in rows["Felzenszwalb-Huttenlocher"][4]  # boundary F
 
 
+SERVED = (("walkcut, parts", "human"), ("walkcut, parts", "instances"), ("walkcut", "human"), ("walkcut", "materials"))
+
+
 def test_the_default_was_chosen_by_what_was_measured() -> None:
     """On photographs and scenes set aside: within 0.01 of the best constant, and no criterion clearly ahead."""
     for name in ("criteria-bsds500-train", "criteria-scenes"):
         table, _ = result(name)
-        for (method, truth, measure), row in table.items():
-            if measure == "covering" and method in ("walkcut", "walkcut, parts"):
-                ours = table[f"{method}, {AUTO}", truth, measure]["ods"]
-                assert ours > row["ods"] - 0.01
-                assert all(ours > table[f"{method}, {other}", truth, measure]["ods"] - 0.005 for other in CRITERIA)
+        for method, truth in SERVED:
+            if (method, truth, "covering") in table:
+                ours = table[f"{method}, {AUTO}", truth, "covering"]["ods"]
+                assert ours > table[method, truth, "covering"]["ods"] - 0.01
+                assert all(ours > table[f"{method}, {other}", truth, "covering"]["ods"] - 0.005 for other in CRITERIA)
 
 
 @pytest.mark.parametrize("name", ["scenes-seeds", "scenes-families"])
@@ -138,8 +141,8 @@ def test_the_page_says_what_the_dead_leaves_say(name: str) -> None:
             if (truth, other) == ("materials", measure) and not method.startswith("walkcut"):
                 assert ours["ods"] > row["ods"], method
         assert table["walkcut, parts", "instances", measure]["ods"] > table["walkcut", "instances", measure]["ods"]
-    for method in ("walkcut", "walkcut, parts"):
-        for truth in ("materials", "instances"):
+    for method, truth in SERVED:
+        if (method, truth, "covering") in table:
             auto = table[f"{method}, {AUTO}", truth, "covering"]
             assert auto["ods"] > table[method, truth, "covering"]["ods"] - 0.01
 
