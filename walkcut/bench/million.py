@@ -101,10 +101,10 @@ def rates(folder: Path, models: Sequence[str]) -> dict[str, float | None]:
 
 def remarks(folder: Path) -> list[str]:
     """What the committed speeds of two models were measured on, a line each; two for the one that ran on a GPU."""
-    share = json.loads((folder / "speed-dead-leaves.json").read_text())["processor_share"]
+    own = json.loads((folder / "speed-dead-leaves.json").read_text())
     told = on_gpu(folder, "sd-1.4")
     return [
-        f"dead-leaves: pictures of noise, one thread, on a machine so shared that {share:.2f} processors worked for it",
+        f"dead-leaves: pictures of noise, {own['threads']} threads, for which {own['processor_share']:.2f} processors worked",
         f"sd-1.4 on one {told['gpu']}: a look takes {1000 * told['look']:.0f} ms, the cut and its pixels "
         f"{1000 * told['cut']:.0f} ms; one after another {told['alone']:.2f} pictures a second",
         f"with cutters beside it {told['chain']:.1f} a second; the looks alone would allow {1 / told['look']:.1f}",
