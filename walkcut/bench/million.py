@@ -104,7 +104,7 @@ def remarks(folder: Path) -> list[str]:
     own = json.loads((folder / "speed-dead-leaves.json").read_text())
     told = on_gpu(folder, "sd-1.4")
     return [
-        f"dead-leaves: pictures of noise, {own['threads']} threads, for which {own['processor_share']:.2f} processors worked",
+        f"dead-leaves: pictures of noise; {own['processor_share']:.2f} processors worked for {own['threads']} threads",
         f"sd-1.4 on one {told['gpu']}: a look takes {1000 * told['look']:.0f} ms, the cut and its pixels "
         f"{1000 * told['cut']:.0f} ms; one after another {told['alone']:.2f} pictures a second",
         f"with cutters beside it {told['chain']:.1f} a second; the looks alone would allow {1 / told['look']:.1f}",
