@@ -3,7 +3,7 @@
 Every criterion prunes one and the same tree: `prune(tree, criterion)`. Where its score is a sum over the nodes that
 are kept, the best of all prunings is found exactly (`best_pruning`); the others choose a threshold.
 
-    half-life      keep a split that is remembered for a step, and twice as long as one of a blank picture
+    half-life      keep a split that is remembered for a step, and twice as long as one at the ceiling
     gap            stop at the widest gap between the NCut values of the tree
     eigengap       as many segments as the relative eigengap says (Fan et al. 2022)
     stability      walkers are found where they were more often than chance has it (Delvenne et al. 2010; the default)
@@ -146,8 +146,9 @@ def half_life(tree: PartitionTree, ceiling: float = MEMORYLESS, walk: Walk | Non
     is left after log(1/2) / log(1 - NCut) steps, its half-life.
 
     - A step or more: NCut <= 1/2. A walk without memory has NCut = 1.
-    - Twice that of the best split of a blank picture, whose NCut is the ceiling c and whose memory is due to the prior
-      on distance and to the noise alone: (1 - NCut) >= (1 - c)^(1/2), or NCut <= 1 - sqrt(1 - c).
+    - Twice that at the ceiling c, which stands for the cheapest split of pictures in which there is nothing to see;
+      their memory is due to the prior on distance and to accidents: (1 - NCut) >= (1 - c)^(1/2), or
+      NCut <= 1 - sqrt(1 - c).
 
     So the threshold is the smaller of the two; it depends on the model and its prior, not on the picture.
     """
