@@ -135,7 +135,7 @@ def _needed(name: str, backbone: Backbone) -> bool:
     """Whether a weight has a part in attention that is read: of the last layer that is, only how it looks."""
     last = list(backbone.heads)[-1].removesuffix(".attn1")  # named in the order of the forward pass
     transformer, _, layer = last.rpartition(".")
-    if ".attn2." in name or ".norm2." in name and ".transformer_blocks." in name or ".time_emb_proj." in name:
+    if ".attn2." in name or ".time_emb_proj." in name or (".norm2." in name and ".transformer_blocks." in name):
         return False
     if name.startswith(transformer):
         place = int(name.removeprefix(transformer + ".").partition(".")[0])

@@ -1,21 +1,19 @@
 // The whole method for one picture, beside the page, so that the page stays awake. It is told
-//   { encoder }                  once: weights in base64, and where to read them
-//   { file, grid, longest }      a picture: it answers { progress }, then { seen } with the tree
-//   { leaves, parts }            a pruning: it answers { labels }
-// and answers { fault } with one sentence where something is wrong.
+//   { encoder }                             once: weights in base64, and where to read them
+//   { file, longest, show }                 a picture: it answers { progress }, then { seen }
+//   { prune: { threshold, parts, asked } }  where to stop, null for the criterion: it answers { labels }
+// and answers { fault } with one sentence where something is wrong. What is thrown elsewhere the page hears as an error.
 
 let encoder = null;
 let seen = null; // the picture, its walk, its tree
 
 class PhotoError extends Error {} // what the reader can do something about
 
-self.onerror = (event) => { fault(event); };
-
 self.onmessage = async ({ data }) => {
   try {
     if (data.encoder) encoder = unpacked(data.encoder);
     if (data.file) await look(data);
-    if (data.leaves) answer(data);
+    if (data.prune) answer(data.prune);
   } catch (error) {
     fault(error);
   }
@@ -74,10 +72,11 @@ async function look({ file, longest, show }) {
   const found = segmented(picture, longest, encoder, progress);
   const shown = atMost(picture, show);
   seen = { ...found, shown };
-  const { grid, tree, kept, ceiling } = found;
+  const { grid, tree, ceiling } = found;
   const pixels = opaque(shown);
-  self.postMessage({ seen: { grid, tree, kept, ceiling, size: [picture.height, picture.width], height: shown.height, width: shown.width, pixels } },
-    [pixels.buffer]);
+  const levels = needed(tree).filter((value) => value <= 2).sort((a, b) => a - b); // at which a segment is split
+  const { height, width } = shown;
+  self.postMessage({ seen: { grid, ceiling, levels, size: [picture.height, picture.width], height, width, pixels } }, [pixels.buffer]);
 }
 
 function opaque({ pixels, width, height }) {
@@ -101,11 +100,12 @@ function segmented(picture, longest, { noise, seed, locality, walkers, ceiling: 
   return { grid, P, tree, kept: stability(tree, ceiling), ceiling, small: refinedAt(picture, grid) };
 }
 
-function answer({ leaves, parts, asked }) {
-  const { P, grid, tree, small, shown } = seen;
+function answer({ threshold, parts, asked }) {
+  const { P, grid, tree, kept, small, shown } = seen;
+  const leaves = threshold === null ? kept : leavesAt(tree, threshold);
   const shape = [shown.height, shown.width];
   let labels = pixelsOf(P, grid, labelsOf(tree, leaves), small, shape);
   if (parts) labels = connectedParts(labels, shape, Math.floor(labels.length / 512));
   labels = withoutGaps(labels);
-  self.postMessage({ labels, asked }, [labels.buffer]);
+  self.postMessage({ labels, asked, segments: leaves.length }, [labels.buffer]);
 }
