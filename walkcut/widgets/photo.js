@@ -21,8 +21,7 @@ const STYLE = `
 
 const GLOBAL = "walkcutEncoder"; // what the script leaves behind
 const SHOWN = 720; // pixels of the longer side, at most, at which segments are shown
-const STEPS = 400; // of the slider
-const MANY = 40; // segments at the end of the slider, where there are as many
+const MANY = 40; // segments at most at the end of the slider
 const NAMES = { colours: "segments in colours", borders: "borders alone", picture: "picture alone" };
 const VIEWS = Object.keys(NAMES);
 const plural = (count, name) => `${count} ${name}${count === 1 ? "" : "s"}`;
@@ -93,8 +92,8 @@ function render({ model, el }) {
   const samples = make("div", { class: "buttons samples", role: "group", "aria-label": "Or one of the book's samples" }, root);
   for (const { name: which, title, thumbnail, size: [height, width] } of model.get("samples")) {
     const button = make("button", { type: "button", "aria-label": title, title }, samples);
-    make("img", { src: thumbnail, alt: "", width, height }, button);
-    button.addEventListener("click", () => begin(title, ({ samples: all }) => new Blob([bytes(all[which])])));
+    make("img", { src: thumbnail, alt: title, width, height }, button);
+    button.addEventListener("click", () => { input.value = ""; begin(title, ({ samples: all }) => new Blob([bytes(all[which])])); });
   }
   const state = make("div", { class: "state" }, root);
   const said = make("p", { role: "status" }, state);
@@ -103,8 +102,8 @@ function render({ model, el }) {
   const result = make("div", { class: "result" }, root);
   const canvas = make("canvas", { role: "img", "aria-label": "No picture yet" }, result);
   const pressed = choices(result, "What is shown", VIEWS.map((key) => NAMES[key]), (i) => { view = VIEWS[i]; paintView(); });
-  const slide = make("label", { class: "slider" }, result, "Threshold: every cut that costs at most so much is made");
-  const slider = make("input", { type: "range", min: 0, max: STEPS, value: 0, step: 1, "aria-label": "Threshold of NCut" }, slide);
+  const slide = make("label", { class: "slider" }, result, "Threshold: every cut that costs at most so much is made; a step is one more");
+  const slider = make("input", { type: "range", min: 0, max: 1, value: 0, step: 1, "aria-label": "Threshold of NCut" }, slide);
   const facts = make("p", { class: "facts", "aria-live": "polite" }, result);
   const tools = make("div", { class: "buttons" }, result);
   const auto = make("button", { type: "button" }, tools, "Where the criterion stops");
@@ -118,8 +117,8 @@ function render({ model, el }) {
     root.setAttribute("aria-busy", now);
   };
   const tell = (text, fault = false) => { said.textContent = text; said.classList.toggle("fault", fault); };
-  const highest = () => seen.levels[Math.min(MANY, seen.levels.length) - 1] ?? 1;
-  const at = (place) => (place * highest()) / STEPS;
+  // half-way between two levels of the tree, so that rounding decides nothing
+  const at = (place) => (place ? (seen.levels[place - 1][0] + (seen.levels[place]?.[0] ?? 2)) / 2 : 0);
 
   function stop() {
     worker?.terminate();
@@ -141,13 +140,14 @@ function render({ model, el }) {
     seen: (found) => {
       [seen, labels, threshold] = [found, null, null];
       set(canvas, { width: found.width, height: found.height });
+      slider.max = Math.max(1, found.levels.filter(([, segments]) => segments <= MANY).length);
       result.hidden = false;
       ask();
     },
-    labels: (found, { asked: number, segments }) => {
+    labels: (found, { patches, asked: number, segments }) => {
       waiting = false;
       labels = found;
-      root.labels = found; // for whoever looks from outside: a test, a console
+      root.found = { labels: found, patches }; // for whoever looks from outside: a test, a console
       show(segments);
       if (number < asked) send();
     },
@@ -186,7 +186,7 @@ function render({ model, el }) {
   function show(segments) {
     const first = working();
     busy(false);
-    if (threshold === null) slider.value = Math.ceil((STEPS * seen.levels[segments - 2]) / highest()) || 0;
+    if (threshold === null) slider.value = seen.levels.filter(([, many]) => many <= segments).length; // the nearest that it has
     const count = new Set(labels).size;
     const price = threshold === null ? "The criterion “stability” stops at" : `Up to an NCut of ${threshold.toFixed(3)}:`;
     facts.textContent = `${price} ${plural(segments, "segment")}${parts ? `, in ${plural(count, "part")}` : ""}.`;
@@ -195,7 +195,8 @@ function render({ model, el }) {
     auto.setAttribute("aria-pressed", threshold === null);
     if (first) {
       const [height, width] = seen.size;
-      tell(`${name}: ${width} by ${height} pixels, seen as ${seen.grid[1]} by ${seen.grid[0]} patches, in ${((performance.now() - since) / 1000).toFixed(1)} s.`);
+      const seconds = ((performance.now() - since) / 1000).toFixed(1);
+      tell(`${name} \u2014 ${width} by ${height} pixels, seen as ${seen.grid[1]} by ${seen.grid[0]} patches, in ${seconds}\u00a0s.`);
     }
     paintView();
     const { grid, ceiling, size } = seen;
@@ -215,6 +216,7 @@ function render({ model, el }) {
     else tell("Nothing that was dropped is a file: save the picture on your machine first, then drop it here.", true);
   }
 
+  input.addEventListener("click", () => { input.value = ""; }); // so that the same file can be chosen again
   input.addEventListener("change", () => { if (input.files.length) give(input.files); });
   for (const kind of ["dragenter", "dragover"]) {
     root.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.add("over"); });
@@ -227,6 +229,7 @@ function render({ model, el }) {
   });
   cancel.addEventListener("click", () => {
     since = 0;
+    input.value = "";
     stop();
     busy(false);
     tell("Cancelled. Choose another picture.");

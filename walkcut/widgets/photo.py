@@ -2,7 +2,8 @@
 
 The page holds the figure (`photo.js`) alone. What computes is one script, `encoder_script`, that the page loads when a
 reader asks for it: the modules of the folder `photo`, one behind the other, for a worker; the embedded denoiser's
-encoder as far as attention is read, in half precision; and the sample pictures. Nothing of it is kept in the repository.
+encoder as far as attention is read, in half precision; and the sample pictures. Nothing of it is kept in the
+repository.
 """
 
 from __future__ import annotations
@@ -24,7 +25,17 @@ from walkcut.widgets.inline import Figure, inline_module
 GRID = 32  # patches along the longer side: some seconds of plain JavaScript
 SEED = 0  # of the noise, as `walkcut.segment` has it
 THUMBNAIL = 96  # pixels
-PARTS = ("resize", "noise", "linear", "encoder", "walk", "cut", "tree", "pixels", "worker")  # in the order of the method
+PARTS = (
+    "resize",
+    "noise",
+    "linear",
+    "encoder",
+    "walk",
+    "cut",
+    "tree",
+    "pixels",
+    "worker",
+)  # in the order of the method
 SCRIPT = "walkcut-encoder.js"
 GLOBAL = "walkcutEncoder"  # what the script leaves behind
 
@@ -67,7 +78,7 @@ def worker_source() -> str:
 
 
 def encoder(backbone: Backbone) -> dict[str, object]:
-    """The encoder up to the last layer that is read, its weights in base64, and all that the walk needs of the model."""
+    """The encoder up to the last layer that is read, its weights in base64, and what the walk needs of the model."""
     tensors, data = [], bytearray()
     for name, array in _weights(backbone).items():
         kind = "f2" if array.dtype == np.float16 else "f4"
@@ -109,9 +120,9 @@ def _levels(backbone: Backbone) -> list[dict[str, object]]:
 def _weights(backbone: Backbone) -> dict[str, np.ndarray]:
     """Weights by diffusers' names: float16 as they are kept, float32 where something was folded in.
 
-    The timestep's part of a residual block goes into the bias of its first convolution. The empty prompt is one token of
-    zeros: every patch takes its whole value, zero, so that cross-attention adds its last bias alone; it goes into that of
-    self-attention before it. Convolutions have their channels last.
+    The timestep's part of a residual block goes into the bias of its first convolution. The empty prompt is one token
+    of zeros: every patch takes its whole value, zero, so that cross-attention adds its last bias alone; it goes into
+    that of self-attention before it. Convolutions have their channels last.
     """
     unet, found = backbone.denoiser, {}
     steps = torch.tensor(backbone.timesteps)

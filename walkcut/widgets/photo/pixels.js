@@ -74,10 +74,15 @@ function listening({ height, width, pixels }, ends) {
   return softmax(found, many);
 }
 
+// What is asked of a picture once, however often its segments change: at so many pixels a patch, who listens to whom.
+function listener(picture, grid) {
+  const small = atMost(picture, PIXELS_PER_PATCH * Math.max(...grid));
+  const ends = neighbours([small.height, small.width]);
+  return { shape: [small.height, small.width], ends, shares: listening(small, ends) };
+}
+
 // Masks after some steps towards those of neighbours that look alike: equation `eq-pixels-steps`.
-function refine(picture, masks, segments) {
-  const ends = neighbours([picture.height, picture.width]);
-  const shares = listening(picture, ends);
+function refine({ ends, shares }, masks, segments) {
   const many = DILATIONS.length * AROUND.length;
   let seen = masks;
   for (let again = 0; again < ITERATIONS; again += 1) {
@@ -92,16 +97,12 @@ function refine(picture, masks, segments) {
   return seen;
 }
 
-// Segments of pixels (height, width) from segments of patches; `small` is the picture at which borders are refined.
-function pixelsOf(P, grid, labels, small, shape) {
+// Segments of pixels (height, width) from segments of patches.
+function pixelsOf(P, grid, labels, listens, shape) {
   const segments = 1 + labels.reduce((most, label) => Math.max(most, label), 0);
-  const fine = [small.height, small.width];
-  const masks = bilinear(softMembership(P, labels, segments), grid, segments, fine);
-  return pixelLabels(refine(small, masks, segments), fine, segments, shape);
+  const masks = bilinear(softMembership(P, labels, segments), grid, segments, listens.shape);
+  return pixelLabels(refine(listens, masks, segments), listens.shape, segments, shape);
 }
-
-// The picture at which borders are refined: so many pixels a patch.
-const refinedAt = (picture, grid) => atMost(picture, PIXELS_PER_PATCH * Math.max(...grid));
 
 // Connected pieces of segments, numbered row by row; small ones join the nearest that is large enough.
 function connectedParts(labels, [height, width], smallest) {

@@ -51,10 +51,13 @@ function resizeSide(pixels, outer, old, inner, size) {
   return found;
 }
 
-// A picture { height, width, pixels: bytes (height, width, 3) } at another size; columns first, as Pillow does.
+// A picture { height, width, pixels: bytes (height, width, 3) } at another size: along one side, then along the other, the
+// longer loss first, as Pillow 13 has it; bytes are rounded in between.
 function resize({ height, width, pixels }, [rows, columns]) {
-  const wide = width === columns ? pixels : resizeSide(pixels, height, width, 3, columns);
-  const found = height === rows ? wide : resizeSide(wide, 1, height, columns * 3, rows);
+  const across = (of, high) => (width === columns ? of : resizeSide(of, high, width, 3, columns));
+  const down = (of, wide) => (height === rows ? of : resizeSide(of, 1, height, wide * 3, rows));
+  const tall = height > rows && height - rows > 2 * (width - columns);
+  const found = tall ? across(down(pixels, width), rows) : down(across(pixels, height), columns);
   return { height: rows, width: columns, pixels: found };
 }
 

@@ -75,6 +75,12 @@ function below(tree, split) {
   return leaves.sort((a, b) => a - b);
 }
 
+// The thresholds at which segments are split, ascending, and how many there are from then on.
+function levelsOf(tree) {
+  const values = needed(tree).filter((value) => value <= 2);
+  return [...new Set(values)].sort((a, b) => a - b).map((level) => [level, 1 + values.filter((value) => value <= level).length]);
+}
+
 const leavesAt = (tree, threshold) => below(tree, needed(tree).map((value) => value <= threshold));
 
 // The criterion that chooses where to stop, equation `eq-stop-stability`: walkers are found in the segment where they were

@@ -74,9 +74,8 @@ async function look({ file, longest, show }) {
   seen = { ...found, shown };
   const { grid, tree, ceiling } = found;
   const pixels = opaque(shown);
-  const levels = needed(tree).filter((value) => value <= 2).sort((a, b) => a - b); // at which a segment is split
   const { height, width } = shown;
-  self.postMessage({ seen: { grid, ceiling, levels, size: [picture.height, picture.width], height, width, pixels } }, [pixels.buffer]);
+  self.postMessage({ seen: { grid, ceiling, levels: levelsOf(tree), size: [picture.height, picture.width], height, width, pixels } }, [pixels.buffer]);
 }
 
 function opaque({ pixels, width, height }) {
@@ -97,15 +96,16 @@ function segmented(picture, longest, { noise, seed, locality, walkers, ceiling: 
   tell("cutting", 0.82);
   const tree = partition({ W, n: h * w }, (done) => tell("cutting", 0.82 + 0.16 * done));
   const ceiling = blankNcut(grid, locality) * share;
-  return { grid, P, tree, kept: stability(tree, ceiling), ceiling, small: refinedAt(picture, grid) };
+  return { grid, P, tree, kept: stability(tree, ceiling), ceiling, listens: listener(picture, grid) };
 }
 
 function answer({ threshold, parts, asked }) {
-  const { P, grid, tree, kept, small, shown } = seen;
+  const { P, grid, tree, kept, listens, shown } = seen;
   const leaves = threshold === null ? kept : leavesAt(tree, threshold);
   const shape = [shown.height, shown.width];
-  let labels = pixelsOf(P, grid, labelsOf(tree, leaves), small, shape);
+  const patches = labelsOf(tree, leaves);
+  let labels = pixelsOf(P, grid, patches, listens, shape);
   if (parts) labels = connectedParts(labels, shape, Math.floor(labels.length / 512));
   labels = withoutGaps(labels);
-  self.postMessage({ labels, asked, segments: leaves.length }, [labels.buffer]);
+  self.postMessage({ labels, patches, asked, segments: leaves.length }, [labels.buffer]);
 }
