@@ -333,9 +333,8 @@ def reader(chromium: object, folder: Path) -> Iterator[Reader]:
 def test_every_sample_is_cut_as_python_cuts_it(reader: Reader, backbone: Backbone) -> None:
     """At the pixels that the page shows, and nothing was asked of any other host."""
     for name in sample_names():
-        python = walkcut.segment(sample(name), backbone, grid=GRID)
-        reader.sample(name)
-        reader.until("busy", "done")
+        reader.settled(lambda name=name: reader.sample(name))
+        python = walkcut.segment(sample(name), backbone, grid=GRID)  # while the page computes
         found = reader.until("done", "fault")
         assert found["state"] == "done", found
         assert found["name"] == sample_credits()[name]["title"]
@@ -352,8 +351,8 @@ def test_every_sample_is_cut_as_python_cuts_it(reader: Reader, backbone: Backbon
 def test_the_slider_prunes_the_tree(reader: Reader, backbone: Backbone) -> None:
     from selenium.webdriver.common.keys import Keys
 
-    python = walkcut.segment(sample("coffee"), backbone, grid=GRID)
-    reader.sample("coffee")
+    python = walkcut.segment(sample("dandelions"), backbone, grid=GRID)
+    reader.sample("dandelions")
     first = reader.until("done")
     assert first["threshold"] is None
     assert f"stops at {first['segments']} segments" in reader.find(".facts").text
@@ -395,20 +394,18 @@ def test_a_file_is_read_as_python_reads_it(reader: Reader, tmp_path: Path, backb
     turned = Image.Exif()
     turned[ExifTags.Base.Orientation] = 6
     small = sample("cat")[::2, ::2]
-    alpha = np.dstack([small, np.where(np.arange(small.shape[1]) < 90, 0, 255) * np.ones(small.shape[:2])]).astype(
-        np.uint8
-    )
+    clear = np.where(np.arange(small.shape[1]) < 90, 0, 255) * np.ones(small.shape[:2])
+    grey = np.dstack([small[:, :, 1], clear]).astype(np.uint8)
     large = resize_image(sample("rocket"), (1600, 2400))
     paths = [
         saved(small, tmp_path / "turned.jpg", exif=turned, quality=95),
-        saved(alpha, tmp_path / "clear.png"),
-        saved(small[:, :, 1], tmp_path / "grey.png"),
-        saved(large, tmp_path / "large.png"),
+        saved(grey, tmp_path / "clear.png"),
+        saved(large, tmp_path / "large.png", compress_level=1),
     ]
     for path in paths:
+        reader.settled(lambda path=path: reader.give(path))
         image = read_image(path)
         python = walkcut.segment(image, backbone, grid=GRID)
-        reader.settled(lambda path=path: reader.give(path))
         found = reader.until("done", "fault")
         assert found["state"] == "done", (path.name, found)
         assert (found["name"], found["size"]) == (path.name, list(image.shape[:2]))
@@ -456,18 +453,22 @@ def test_the_page_stays_awake_and_work_can_be_given_up(reader: Reader, tmp_path:
 
 
 DROP = """
-const [name, bytes] = arguments;
+const [kind, name, bytes] = arguments;
 const data = new DataTransfer();
 if (name) data.items.add(new File([Uint8Array.from(bytes)], name)); else data.setData("text/plain", "no file");
-const event = new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true });
-document.querySelector(".drop").dispatchEvent(event);
+const event = kind === "drop"
+  ? new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true })
+  : new ClipboardEvent(kind, { clipboardData: data, bubbles: true });
+document.body.dispatchEvent(event);
+return event.defaultPrevented;
 """
 
 
 @browser
 def test_what_is_dropped_is_taken_and_a_bad_file_gets_one_sentence(reader: Reader) -> None:
-    def drop(name: str, data: bytes = b"") -> None:
-        reader.browser.execute_script(DROP, name, list(data))
+    def drop(name: str, data: bytes = b"", kind: str = "drop") -> None:
+        taken = reader.browser.execute_script(DROP, kind, name, list(data))
+        assert taken or kind != "drop", "what misses the figure does not take the page's place"
 
     bad = {
         "words.jpg": b"no picture at all",
@@ -484,8 +485,11 @@ def test_what_is_dropped_is_taken_and_a_bad_file_gets_one_sentence(reader: Reade
     assert reader.said().startswith("Nothing that was dropped is a file")
     reader.settled(lambda: drop("fig.jpg", sample_path("fig").read_bytes()))
     assert reader.until("done", "fault")["segments"] == 3
-    drop("")  # a slip of the hand takes nothing away
-    assert reader.find(".result").is_displayed()
+    for kind in ("drop", "paste"):  # a slip of the hand takes nothing away
+        drop("", kind=kind)
+        assert reader.find(".result").is_displayed()
+    reader.settled(lambda: drop("image.png", sample_path("rocket").read_bytes(), "paste"))
+    assert reader.until("done", "fault")["name"] == "image.png"
 
 
 @browser

@@ -1,4 +1,4 @@
-// A picture of your own: drop it or choose it, and it is segmented in the page, by a worker. What the worker needs, weights
+// A picture of your own: drop it, paste it or choose it, and it is segmented in the page, by a worker. What the worker needs, weights
 // and all, is one script that is loaded when the first picture is chosen. Nothing leaves the machine.
 
 const STYLE = `
@@ -87,7 +87,7 @@ function render({ model, el }) {
   let [asked, waiting] = [0, false];
 
   const root = frame(el, "photo", STYLE, { "aria-label": "Segment a picture of your own" });
-  const drop = make("label", { class: "drop" }, root, "Drop a picture here, or choose a file. It stays on your machine.");
+  const drop = make("label", { class: "drop" }, root, "Drop or paste a picture here, or choose a file. It stays on your machine.");
   const input = make("input", { type: "file", accept: "image/*" }, drop);
   const samples = make("div", { class: "buttons samples", role: "group", "aria-label": "Or one of the book's samples" }, root);
   for (const { name: which, title, thumbnail, size: [height, width] } of model.get("samples")) {
@@ -102,7 +102,7 @@ function render({ model, el }) {
   const result = make("div", { class: "result" }, root);
   const canvas = make("canvas", { role: "img", "aria-label": "No picture yet" }, result);
   const pressed = choices(result, "What is shown", VIEWS.map((key) => NAMES[key]), (i) => { view = VIEWS[i]; paintView(); });
-  const slide = make("label", { class: "slider" }, result, "Threshold: every cut that costs at most so much is made; a step is one more");
+  const slide = make("label", { class: "slider" }, result, "Threshold: every cut that costs at most so much is made");
   const slider = make("input", { type: "range", min: 0, max: 1, value: 0, step: 1, "aria-label": "Threshold of NCut" }, slide);
   const facts = make("p", { class: "facts", "aria-live": "polite" }, result);
   const tools = make("div", { class: "buttons" }, result);
@@ -218,15 +218,17 @@ function render({ model, el }) {
 
   input.addEventListener("click", () => { input.value = ""; }); // so that the same file can be chosen again
   input.addEventListener("change", () => { if (input.files.length) give(input.files); });
+  // anywhere on the page: a picture that misses the figure would take the page's place
   for (const kind of ["dragenter", "dragover"]) {
-    root.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.add("over"); });
+    document.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.add("over"); });
   }
-  root.addEventListener("dragleave", (event) => { if (!root.contains(event.relatedTarget)) drop.classList.remove("over"); });
-  root.addEventListener("drop", (event) => {
+  document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) drop.classList.remove("over"); });
+  document.addEventListener("drop", (event) => {
     event.preventDefault();
     drop.classList.remove("over");
     give(event.dataTransfer.files);
   });
+  document.addEventListener("paste", (event) => { if (event.clipboardData.files.length) give(event.clipboardData.files); });
   cancel.addEventListener("click", () => {
     since = 0;
     input.value = "";

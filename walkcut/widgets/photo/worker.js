@@ -39,9 +39,10 @@ function unpacked({ base64, tensors, ...header }) {
 // The pixels of a file, upright, on white; a side beyond `MAX_SIDE` is reduced, as `walkcut.images.read_image` does.
 async function read(file) {
   if (!file.size) throw new PhotoError("This file is empty (0 bytes): get a whole copy of the picture.");
+  if (!self.createImageBitmap || !self.OffscreenCanvas) throw new PhotoError("This browser is too old for this page: update it, or use walkcut segment.");
   let bitmap;
   try {
-    bitmap = await createImageBitmap(file, { imageOrientation: "from-image", colorSpaceConversion: "none" });
+    bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" }); // upright, as every browser has it by now
   } catch {
     throw new PhotoError("This file is no picture that the browser can read, or it is damaged: choose a JPEG, PNG, GIF, BMP or WebP file.");
   }
