@@ -116,11 +116,15 @@ function render({ model, el }) {
     bar.hidden = cancel.hidden = !now;
     root.setAttribute("aria-busy", now);
   };
-  const tell = (text, fault = false) => { said.textContent = text; said.classList.toggle("fault", fault); };
+  const tell = (text, fault = false) => {
+    if (said.textContent !== text) said.textContent = text; // a screen reader need not hear the same twice
+    said.classList.toggle("fault", fault);
+  };
   // half-way between two levels of the tree, so that rounding decides nothing
   const at = (place) => (place ? (seen.levels[place - 1][0] + (seen.levels[place]?.[0] ?? 2)) / 2 : 0);
 
   function stop() {
+    if (worker) worker.onmessage = worker.onerror = null; // what is on its way is not heard any more
     worker?.terminate();
     worker = null;
     waiting = false;
