@@ -1,6 +1,7 @@
 """What the tests of the interactive figures share."""
 
 import base64
+import importlib.util
 import json
 import re
 from pathlib import Path
@@ -60,3 +61,47 @@ def page(figure: Figure, folder: Path, theme: str = "light") -> str:
         encoding="utf-8",
     )
     return path.as_uri()
+
+
+# Of everything that takes the focus: a name for a screen reader, a ring that is seen, and a size that a finger finds.
+FOCUS = """
+const nodes = [...document.querySelectorAll('button, input, select, [tabindex]')];
+return nodes.map((node) => {
+  node.focus({ focusVisible: true });
+  const style = getComputedStyle(node.matches('.node') ? node.querySelector('circle') : node);
+  const box = (node.closest('label') ?? node).getBoundingClientRect();
+  const name = node.getAttribute('aria-label') ?? (node.closest('label') ?? node).textContent.trim();
+  const ring = style.outlineStyle !== 'none' || parseFloat(style.strokeWidth) >= 5;
+  return { name, ring, high: box.height, wide: box.width };
+});
+"""
+WIDE = "return [document.documentElement.scrollWidth, innerWidth]"
+
+# axe-core on the page as it stands, in the theme that is named: rules of WCAG 2.1, levels A and AA.
+AXE = """
+const [theme, done] = arguments;
+document.documentElement.dataset.theme = document.documentElement.dataset.mode = theme;
+(async () => {
+  if (window.MathJax && MathJax.startup) await MathJax.startup.promise;
+  await Promise.all(document.getAnimations().map(animation => animation.finished.catch(() => null)));
+  const found = await axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa'], resultTypes: ['violations']});
+  done({rules: found.passes.length, faults: found.violations.map(fault => ({
+    rule: fault.id, impact: fault.impact, count: fault.nodes.length,
+    first: fault.nodes.slice(0, 5).map(node => node.html.slice(0, 200) + ' ' + node.failureSummary),
+  }))});
+})().catch(error => done({rules: 0, faults: [{rule: String(error), impact: 'critical'}]}));
+"""
+
+
+def axe_core() -> str:
+    """axe-core itself, which comes with a package: nothing is fetched."""
+    package = importlib.util.find_spec("selenium_axe_python")
+    return Path(package.origin).with_name("axe-core").joinpath("axe.min.js").read_text(encoding="utf-8")
+
+
+def faults(chromium: object, axe: str, theme: str) -> dict:
+    """What axe-core finds on the page that is open: how many rules were kept, and the grave faults."""
+    chromium.execute_script(axe)
+    found = chromium.execute_async_script(AXE, theme)
+    found["faults"] = [fault for fault in found["faults"] if fault["impact"] in ("serious", "critical")]
+    return found

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from explorers import four_pairs, page
+from explorers import FOCUS, WIDE, four_pairs, page
 
 from walkcut.attention import AttentionMaps
 from walkcut.bench.metrics import contingency, covering
@@ -432,21 +432,6 @@ def figures(tree: PartitionTree) -> dict[str, Figure]:
         "graphs": graph_explorer(IMAGE, GRID, {"W": {1: Graph(GRAPH.W).W.numpy()}}, ["W"]),
         "toy": toy_walk(),
     }
-
-
-# Of everything that takes the focus: a name for a screen reader, a ring that is seen, and a size that a finger finds.
-FOCUS = """
-const nodes = [...document.querySelectorAll('button, input, select, [tabindex]')];
-return nodes.map((node) => {
-  node.focus({ focusVisible: true });
-  const style = getComputedStyle(node.matches('.node') ? node.querySelector('circle') : node);
-  const box = (node.closest('label') ?? node).getBoundingClientRect();
-  const name = node.getAttribute('aria-label') ?? (node.closest('label') ?? node).textContent.trim();
-  const ring = style.outlineStyle !== 'none' || parseFloat(style.strokeWidth) >= 5;
-  return { name, ring, high: box.height, wide: box.width };
-});
-"""
-WIDE = "return [document.documentElement.scrollWidth, innerWidth]"
 
 
 @pytest.mark.parametrize("name", ["attention", "cut", "tree", "method", "criteria", "graphs", "toy"])

@@ -4,7 +4,6 @@ The fixture calls `make book`, which does nothing where the site is up to date. 
 except where the environment sets CI: there a missing browser is a failure.
 """
 
-import importlib.util
 import json
 import os
 import re
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from explorers import axe_core, faults, stored_tree
 
 ROOT = Path(__file__).resolve().parent.parent
 HTML = ROOT / "_build" / "html"
@@ -242,7 +242,6 @@ def test_explorers_answer_on_a_page_read_as_a_file(page: str, site: str, chromiu
 
 def test_the_front_page_prunes_as_python_does(site: str, chromium: object) -> None:
     """Within one screen, with its own numbers: the tree is read from the page and pruned once more."""
-    from explorers import stored_tree
     from selenium.webdriver.common.keys import Keys
 
     path = HTML / "book" / "intro.html"
@@ -266,38 +265,34 @@ def test_a_still_stands_where_a_kernel_is_needed(page: str, site: str) -> None:
     assert "application/vnd.jupyter.widget" not in text
 
 
-# axe-core on the page as it stands, in the theme that is named: rules of WCAG 2.1, levels A and AA.
-AXE = """
-const [theme, done] = arguments;
-document.documentElement.dataset.theme = document.documentElement.dataset.mode = theme;
-(async () => {
-  if (window.MathJax && MathJax.startup) await MathJax.startup.promise;
-  await Promise.all(document.getAnimations().map(animation => animation.finished.catch(() => null)));
-  const found = await axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa'], resultTypes: ['violations']});
-  done({rules: found.passes.length, faults: found.violations.map(fault => ({
-    rule: fault.id, impact: fault.impact, count: fault.nodes.length,
-    first: fault.nodes.slice(0, 5).map(node => node.html.slice(0, 200) + ' ' + node.failureSummary),
-  }))});
-})().catch(error => done({rules: 0, faults: [{rule: String(error), impact: 'critical'}]}));
-"""
+def test_a_picture_is_segmented_on_a_page_read_as_a_file(site: str, chromium: object) -> None:
+    """What computes, some MB, is loaded when it is asked for; `tests/test_photo.py` checks what it finds."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    chromium.get("about:blank")
+    chromium.get_log("browser"), chromium.get_log("performance")
+    chromium.get((HTML / "book" / "yours.html").as_uri())
+    navigation = "return performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"
+    assert chromium.execute_script(navigation) < 2000  # milliseconds
+    before, _ = network(chromium)
+    assert not any("walkcut-encoder.js" in url for url in before)
+    chromium.execute_script("document.querySelector('.walkcut-photo .samples button').click()")
+    place = chromium.find_element("css selector", ".walkcut-widget")
+    WebDriverWait(chromium, 60).until(lambda _: json.loads(place.get_attribute("data-selected"))["state"] == "done")
+    assert json.loads(place.get_attribute("data-selected"))["segments"] == 3
+    after, failed = network(chromium)
+    assert any("walkcut-encoder.js" in url for url in after)
+    assert {urlsplit(url).scheme for url in (*before, *after)} <= {"file", "data", "blob", "about"}
+    assert failed == []
+    assert [entry["message"] for entry in chromium.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
 @pytest.fixture(scope="module")
 def axe() -> str:
-    """axe-core itself, which comes with a package: nothing is fetched."""
-    package = importlib.util.find_spec("selenium_axe_python")
-    return Path(package.origin).with_name("axe-core").joinpath("axe.min.js").read_text(encoding="utf-8")
+    return axe_core()
 
 
-def faults(chromium: object, axe: str, theme: str) -> dict:
-    """What axe-core finds on the page that is open: how many rules were kept, and the grave faults."""
-    chromium.execute_script(axe)
-    found = chromium.execute_async_script(AXE, theme)
-    found["faults"] = [fault for fault in found["faults"] if fault["impact"] in ("serious", "critical")]
-    return found
-
-
-OPEN = [(page, theme) for page in ("intro", "03-ncut", "teaching", "api") for theme in ("light", "dark")]
+OPEN = [(page, theme) for page in ("intro", "03-ncut", "yours", "teaching", "api") for theme in ("light", "dark")]
 
 
 @pytest.mark.parametrize(("page", "theme"), [*OPEN, ("03-ncut-slides", "light")])  # slides are light
