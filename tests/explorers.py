@@ -66,7 +66,7 @@ def page(figure: Figure, folder: Path, theme: str = "light") -> str:
 # Of everything that takes the focus: a name for a screen reader, a ring that is seen, and a size that a finger finds.
 FOCUS = """
 const nodes = [...document.querySelectorAll('button, input, select, [tabindex]')];
-return nodes.map((node) => {
+return nodes.filter((node) => !node.closest('[hidden]')).map((node) => {
   node.focus({ focusVisible: true });
   const style = getComputedStyle(node.matches('.node') ? node.querySelector('circle') : node);
   const box = (node.closest('label') ?? node).getBoundingClientRect();
@@ -75,7 +75,27 @@ return nodes.map((node) => {
   return { name, ring, high: box.height, wide: box.width };
 });
 """
-WIDE = "return [document.documentElement.scrollWidth, innerWidth]"
+
+
+def fits_every_screen(chromium: object) -> None:
+    """On a phone, a tablet and a desk: nothing is wider than the screen."""
+    for width in (390, 700, 1400):
+        size = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
+        chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        page_width, screen = chromium.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
+        assert page_width <= screen == width
+    chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def can_be_reached(chromium: object) -> None:
+    """Whatever takes the focus has a name, a ring, and a size that a finger finds."""
+    found = chromium.execute_script(FOCUS)
+    assert found
+    for node in found:
+        assert node["name"], node
+        assert node["ring"], node
+        assert min(node["high"], node["wide"]) >= 24, node  # WCAG 2.2, 2.5.8
+
 
 # axe-core on the page as it stands, in the theme that is named: rules of WCAG 2.1, levels A and AA.
 AXE = """

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from explorers import FOCUS, WIDE, four_pairs, page
+from explorers import can_be_reached, fits_every_screen, four_pairs, page
 
 from walkcut.attention import AttentionMaps
 from walkcut.bench.metrics import contingency, covering
@@ -442,18 +442,8 @@ def test_everybody_can_use_it(name: str, show: Callable, chromium: object, tree:
     hand = show(figure, "dark")
     grey = re.findall(r"\d+", hand.find("section").value_of_css_property("color"))
     assert min(map(int, grey[:3])) > 200, "text on a dark page is light"
-    for width in (390, 700, 1400):
-        size = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
-        chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        page_width, screen = chromium.execute_script(WIDE)
-        assert page_width <= screen == width
-    chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    found = chromium.execute_script(FOCUS)
-    assert found
-    for node in found:
-        assert node["name"], node
-        assert node["ring"], node
-        assert min(node["high"], node["wide"]) >= 24, node  # WCAG 2.2, 2.5.8
+    fits_every_screen(chromium)
+    can_be_reached(chromium)
     for drawing in chromium.find_elements("css selector", "canvas, svg"):
         assert drawing.get_attribute("aria-label")
     assert chromium.get_log("browser") == []

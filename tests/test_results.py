@@ -132,6 +132,12 @@ def test_the_default_was_chosen_by_what_was_measured() -> None:
                 assert all(ours > table[f"{method}, {other}", truth, "covering"]["ods"] - 0.005 for other in CRITERIA)
 
 
+def test_where_there_is_nothing_to_find_nearly_nothing_is_found() -> None:
+    blank = read_summary(ROOT / "book" / "results" / "criteria-blank.json")
+    for name in CRITERIA:
+        assert blank["segments"][f"walkcut, {name}"]["pictures_in_one"] >= 0.95 * blank["pictures"]
+
+
 @pytest.mark.parametrize("name", ["scenes-seeds", "scenes-families"])
 def test_the_page_says_what_the_dead_leaves_say(name: str) -> None:
     table, _ = result(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -66,6 +66,24 @@ def cutter(looker: Looker, preset: str | Preset = OURS) -> Segmenter:
     return cut
 
 
+@dataclass
+class Drawer:
+    """From a pruning to its pixels; those of the last tree are kept.
+
+    Many prunings hold the same patches, and segments and their parts share pixels.
+    """
+
+    kept: dict[bytes, Segmentation] = field(default_factory=dict)
+
+    def __call__(self, found: Segmentation, pruning: criteria.Pruning) -> Segmentation:
+        if not self.kept or next(iter(self.kept.values())).tree is not found.tree:
+            self.kept = {found.patch_labels.tobytes(): found}
+        key = found.tree.labels(leaves=pruning.leaves).tobytes()
+        if key not in self.kept:
+            self.kept[key] = found.pruned(pruning)
+        return self.kept[key]
+
+
 def tree_method(
     name: str,
     segmenter: Segmenter,
@@ -78,7 +96,7 @@ def tree_method(
     looker: Looker | None = None,
     code: Sequence[str] = (),
     tree_scores: bool = True,
-    drawn: dict[bytes, Segmentation] | None = None,
+    draw: Drawer | None = None,
 ) -> Method:
     """One tree per picture; then criteria, and constant thresholds, as prunings of that tree.
 
@@ -101,32 +119,23 @@ def tree_method(
         Files beside the core that the segmenter is made from.
     tree_scores : bool
         Score the whole tree too, with the first setting (see `walkcut.bench.hierarchy`).
-    drawn : dict, optional
-        Segmentations of the last picture by their patches, shared by methods of one segmenter: many prunings draw the
-        same pixels.
+    draw : Drawer, optional
+        Shared by methods of one segmenter.
     """
-    variants = variants or {}
-    drawn = {} if drawn is None else drawn
+    variants, draw = variants or {}, draw or Drawer()
 
-    def shown(found: Segmentation, pruning: criteria.Pruning) -> np.ndarray:
-        if next(iter(drawn.values()), found).tree is not found.tree:
-            drawn.clear()
-        key = found.tree.labels(leaves=pruning.leaves).tobytes()
-        if key not in drawn:
-            drawn[key] = found.pruned(pruning)
-        return drawn[key].parts() if connected else drawn[key].labels
-
-    def at(found: Segmentation, stop: float | str) -> np.ndarray:
-        return shown(found, criteria.prune(found.tree, stop, found.walk, found.ceiling))
+    def shown(found: Segmentation) -> np.ndarray:
+        return found.parts() if connected else found.labels
 
     def run(item: Item) -> Iterator[Result]:
         found = segmenter(item.image)
         whole = hierarchy_scores(found, item.truths) if tree_scores and not connected else {}
-        yield Result(first, found.parts() if connected else found.labels, notes=whole)
-        for other in (*others, *thresholds):
-            yield Result(other if isinstance(other, str) else f"{other:g}", at(found, other))
+        yield Result(first, shown(found), notes=whole)
+        for stop in (*others, *thresholds):
+            pruning = criteria.prune(found.tree, stop, found.walk, found.ceiling)
+            yield Result(stop if isinstance(stop, str) else f"{stop:g}", shown(draw(found, pruning)))
         for other, variant in variants.items():
-            yield Result(other, shown(found, variant(found)))
+            yield Result(other, shown(draw(found, variant(found))))
 
     alone = (first, *others, *variants)
     sources = tuple(f"{part}.py" for part in (*CORE, *code))
@@ -157,7 +166,7 @@ def preset_methods(
         name: getattr(chosen, name) for name in ("graph", "steps", "subwalk", "locality", "inflation", "pixels")
     }
     code = ("bench/criteria",) if variants else ()
-    shared = {"variants": variants, "looker": looker, "code": code, "drawn": {}}
+    shared = {"variants": variants, "looker": looker, "code": code, "draw": Drawer()}
     return [
         tree_method(chosen.name + end, segmenter, thresholds, config, first, others, connected, **shared)
         for end, connected in (("", False), (", parts", True))

@@ -25,17 +25,8 @@ from walkcut.widgets.inline import Figure, inline_module
 GRID = 32  # patches along the longer side: some seconds of plain JavaScript
 SEED = 0  # of the noise, as `walkcut.segment` has it
 THUMBNAIL = 96  # pixels
-PARTS = (
-    "resize",
-    "noise",
-    "linear",
-    "encoder",
-    "walk",
-    "cut",
-    "tree",
-    "pixels",
-    "worker",
-)  # in the order of the method
+# In the order of the method.
+PARTS = ("resize", "noise", "linear", "encoder", "walk", "cut", "tree", "pixels", "worker")
 SCRIPT = "walkcut-encoder.js"
 GLOBAL = "walkcutEncoder"  # what the script leaves behind
 
@@ -56,15 +47,15 @@ def photo_explorer(script: str = SCRIPT) -> Figure:
     return inline_module("photo", state, "This figure needs JavaScript: it segments a picture of your own.")
 
 
+@cache
 def encoder_script() -> str:
-    """The script that the page loads on demand: about 8 MB of plain text."""
+    """The script that the page loads on demand: about 7 MB of plain text."""
     backbone = load_backbone("dead-leaves", "cpu")
     samples = {name: base64.b64encode(sample_path(name).read_bytes()).decode() for name in sample_names()}
     found = {"encoder": encoder(backbone), "samples": samples, "worker": worker_source()}
     return f"globalThis.{GLOBAL} = {json.dumps(found)};\n"
 
 
-@cache
 def version() -> str:
     """Changes when the script does."""
     return hashlib.sha256(encoder_script().encode()).hexdigest()[:12]
