@@ -45,6 +45,7 @@ def tiny_denoiser() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "UNET_CONFIG", training.UNET_CONFIG | small)
         patch.setattr(training, "CALIBRATION_GRIDS", (8,))
+        patch.setattr(training, "CALIBRATION_PICTURES", 8)
         yield
 
 

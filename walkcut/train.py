@@ -24,7 +24,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from walkcut.attention import attend, self_attention_layers
-from walkcut.backbone import VOCABULARY, load_backbone
+from walkcut.backbone import VOCABULARY, Backbone, load_backbone
 from walkcut.errors import InputError
 from walkcut.ncut import best_cut
 from walkcut.presets import walk_for
@@ -65,7 +65,7 @@ LOOKING = (
     "down_blocks.1",
 )
 READOUT = {"timesteps": [10], "locality": 0.35, "inflation": 2.0}
-CALIBRATION_GRIDS = (32, 64)
+CALIBRATION_GRIDS, CALIBRATION_PICTURES = (32, 64), 50  # of noise on each grid
 
 
 @dataclass(frozen=True)
@@ -336,21 +336,26 @@ def export(state: _State, config: TrainConfig, folder: Path) -> Path:
     return folder
 
 
-def calibrate(folder: Path, pictures: int = 8) -> Path:
+def calibrate(folder: Path) -> Path:
     """Write `readout.json`: where to read attention, and the NCut that the model finds in white noise.
 
-    Noise has no regions, so a cut that is no better than the best of its best cuts is no cut (`threshold.prune`).
+    Noise has no regions, so a cut that is no better than the best cut of a hundred pictures of noise is no cut
+    (`threshold.prune`). It is told as a share of the blank walk's NCut, so that it holds for every grid.
     """
     backbone = load_backbone(str(folder), "cpu")
     layers = {n: layer for n, layer in self_attention_layers(backbone).items() if n.startswith(LOOKING)}
     heads = {name: (1.0,) * layer.heads for name, layer in layers.items()}
     backbone = replace(backbone, heads=heads, **READOUT | {"timesteps": tuple(READOUT["timesteps"])})
-    ratios = []
-    for grid in CALIBRATION_GRIDS:
-        for seed in range(pictures):
-            noise = np.random.default_rng([seed, grid]).integers(0, 256, (2 * grid, 2 * grid, 3), dtype=np.uint8)
-            walk = walk_for("walkcut", backbone, attend(backbone, noise, grid, seed=seed))
-            ratios.append(best_cut(walk.reversible()).ncut / blank_ncut(walk.grid, backbone.locality))
-    record = {**READOUT, "heads": heads, "ceiling": round(min(ratios), 4)}
+    places = [(grid, seed) for grid in CALIBRATION_GRIDS for seed in range(CALIBRATION_PICTURES)]
+    shares = [noise_cut(backbone, *place) for place in tqdm(places, desc="cutting noise", unit="picture", mininterval=5)]
+    noise = {"grids": CALIBRATION_GRIDS, "pictures": len(shares)}
+    record = {**READOUT, "heads": heads, "ceiling": round(min(shares), 4), "noise": noise}
     (folder / "readout.json").write_text(json.dumps(record, indent=1) + "\n")
     return folder
+
+
+def noise_cut(backbone: Backbone, grid: int, seed: int) -> float:
+    """NCut of the best cut of a picture of white noise, as a share of the blank walk's."""
+    noise = np.random.default_rng([seed, grid]).integers(0, 256, (2 * grid, 2 * grid, 3), dtype=np.uint8)
+    walk = walk_for("walkcut", backbone, attend(backbone, noise, grid, seed=seed))
+    return best_cut(walk.reversible()).ncut / blank_ncut(walk.grid, backbone.locality)
