@@ -41,6 +41,9 @@ def test_rates_are_read_or_their_command_is_told(tmp_path: Path) -> None:
     (missing,) = [name for name, rate in found.items() if rate is None]
     assert missing == "not run yet: `walkcut bench speed --model sd-1.4 --random-weights --device cuda`"
     assert len(found) == 2 + len(published()["speeds"])
+    (tmp_path / "speed-dead-leaves.json").write_text(json.dumps(record | {"chain": {"pictures_per_second": 1.5}}))
+    found = million.rates(tmp_path, ("dead-leaves",))
+    assert found["`walkcut bench speed`, a processor, the whole chain"] == 1.5
 
 
 def test_a_gpu_tells_its_look_and_its_chain(tmp_path: Path) -> None:

@@ -12,6 +12,9 @@ import torch
 
 from walkcut.backbone import Backbone
 from walkcut.bench import architectures, cli, throughput
+from walkcut.errors import InputError
+from walkcut.images import sample_names
+from walkcut.many import Report
 from walkcut.segmentation import segment
 
 
@@ -62,14 +65,40 @@ def test_the_command_runs_an_architecture_without_weights(
     parser = argparse.ArgumentParser()
     cli.add_bench(parser.add_subparsers())
     words = ["--random-weights", "--model", "sd-1.4", "--pictures", "2", "--grid", "16", "--device", "cpu"]
+    words += ["--cutters", "0", "--batch", "4"]
     arguments = parser.parse_args(["bench", "speed", *words, "--out", str(tmp_path / "speed.json")])
     assert arguments.run(arguments) == 0
     record = json.loads((tmp_path / "speed.json").read_text())
-    assert record["command"] == "walkcut bench speed --model sd-1.4 --random-weights --grid 16"
+    line = "walkcut bench speed --model sd-1.4 --random-weights --grid 16 --cutters 0 --batch 4"
+    assert record["command"] == line
+    told = record["chain"]
+    assert (told["cutters"], told["batch"], told["pictures"]) == (0, 4, 8)
+    assert told["pictures_per_second"] > 0
     assert (record["pixels"], record["pictures"], record["dtype"]) == (128, 2, "float32")
     assert set(record["seconds"]) == set(throughput.STAGES)
     assert record["peak_gb"] > 0
-    assert "pictures a second" in capsys.readouterr().out
+    assert "With 0 cutters beside it" in capsys.readouterr().out
+
+
+def test_the_chain_counts_its_second_half(tiny: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixteen pictures, the first eight of a second each, the others of a quarter of a second."""
+    asked, now = [], iter(np.r_[1:9, 8 + 0.25 * np.arange(1, 9)])
+
+    def segment_files(jobs: list, settings: object, **given: object) -> list[Report]:
+        asked.append((len({job.target for job in jobs}), len({job.path for job in jobs}), given["workers"]))
+        return [Report(job, 2) for job in jobs]
+
+    monkeypatch.setattr(throughput, "segment_files", segment_files)
+    monkeypatch.setattr(throughput.time, "perf_counter", lambda: float(next(now)))
+    found = throughput.chain(tiny, 3, 16, cutters=2)
+    assert asked == [(16, len(sample_names()), 2)]
+    assert found == {"cutters": 2, "batch": 1, "pictures": 16, "pictures_per_second": 4.0}
+
+
+def test_a_chain_that_fails_is_no_measurement(tiny: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(throughput, "segment_files", lambda jobs, *_, **__: [Report(jobs[0], failure="no memory left")])
+    with pytest.raises(InputError, match="no memory left"):
+        throughput.chain(tiny, 3, 16, cutters=2)
 
 
 @pytest.mark.gpu

@@ -3,12 +3,14 @@
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from walkcut.engine import Stage, stream
@@ -59,6 +61,28 @@ def test_workers_are_what_they_are_called() -> None:
     assert {process for process, _ in where(Stage(make_identifier, 2, threads=True))} == {here}
     assert (here, thread) not in where(Stage(make_identifier, 2, threads=True))
     assert here not in {process for process, _ in where(Stage(make_identifier, 1))}
+
+
+def make_scaler() -> Callable[[dict], tuple[list, bool]]:
+    return scaled
+
+
+def scaled(item: dict) -> tuple[list, bool]:
+    """What arrived, doubled in place, and whether its arrays can be written to."""
+    for array in item["arrays"]:
+        array *= 2
+    return [array.tolist() for array in item["arrays"]], all(array.flags.writeable for array in item["arrays"])
+
+
+def test_arrays_reach_another_process_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several types and shapes, an empty one, one that is no block of memory, and none; no file stays behind."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    whole = np.arange(24, dtype=np.float32).reshape(4, 6)
+    lists = [[whole, np.arange(3)], [whole[:, ::2], whole.T], [np.zeros((0, 2)), np.float64([1.5])], [np.zeros(0)], []]
+    found = list(stream([{"arrays": arrays} for arrays in lists], [Stage(make_scaler, 2)]))
+    assert found == [([(2 * array).tolist() for array in arrays], True) for arrays in lists]
+    assert whole[0, 1] == 1, "the sender's array stays as it was"
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_stage_works_ahead_but_not_far() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from walkcut import many
@@ -18,7 +19,8 @@ from walkcut.files import Job, finished
 from walkcut.images import read_image
 from walkcut.many import Settings, segment_files
 from walkcut.presets import PRESETS, Preset
-from walkcut.segmentation import segment
+from walkcut.segmentation import look, segment
+from walkcut.walk import Walk
 
 SIZES = {"a": (40, 60), "b": (60, 40), "c": (40, 60), "d": (40, 60), "e": (33, 33)}
 GRID = 16
@@ -74,6 +76,34 @@ def test_processes_write_the_same_bytes(
     reports = list(segment_files(jobs(folder, tmp_path), settings, workers=2))
     assert [report.job.path.stem for report in reports] == list(SIZES)
     assert contents(tmp_path) == alone
+
+
+def test_a_denoiser_that_is_loaded_already_finds_the_same(
+    folder: Path, settings: Settings, alone: dict[str, bytes], tmp_path: Path
+) -> None:
+    backbone = load_backbone("dead-leaves", "cpu")
+    work = jobs(folder, tmp_path)
+    assert not any(report.failure for report in segment_files(work, settings, workers=2, backbone=backbone))
+    assert contents(tmp_path) == alone
+    with pytest.raises(InputError, match="Ray's workers load their own denoiser"):
+        next(segment_files(work, settings, "ray", backbone=backbone))
+
+
+def test_a_law_that_was_found_travels_with_its_walk(folder: Path, settings: Settings) -> None:
+    image = read_image(folder / "a.png")
+    (seen,) = look([image], load_backbone("dead-leaves", "cpu"), settings.preset, GRID)
+    law = seen.walk.stationary().law
+    packed = many._packed(many._Picture(Job(folder / "a.png", folder / "a"), image), seen)
+    assert torch.equal(many._unpacked(packed, settings.preset).walk.settled.law, law)
+
+
+@pytest.mark.gpu
+def test_beside_a_gpu_the_law_is_found_there(folder: Path, settings: Settings) -> None:
+    image = read_image(folder / "a.png")
+    walk = look([image], load_backbone("dead-leaves", "cuda"), settings.preset, GRID)[0].walk
+    assert walk.settled.law.is_cuda
+    expected = Walk(walk.P.cpu(), walk.grid).stationary().law
+    torch.testing.assert_close(walk.settled.law.cpu(), expected, rtol=1e-3, atol=1e-6)
 
 
 def test_a_batch_finds_the_same_segments(

@@ -316,6 +316,14 @@ def test_token_rank_is_the_long_run_on_the_grid() -> None:
 # How fast a walk forgets
 
 
+def test_the_law_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    walk = Walk(torch.tensor([[0.5, 0.5], [0.25, 0.75]], dtype=torch.float64), (1, 2))
+    found = walk.stationary()
+    monkeypatch.setattr("walkcut.walk.stationary_law", lambda P: pytest.fail("looked for again"))
+    assert walk.stationary() is found
+    assert Walk(walk.P, walk.grid, found).reversible().degrees.tolist() == pytest.approx([1 / 3, 2 / 3])
+
+
 @given(a=st.floats(0.01, 0.9), b=st.floats(0.01, 0.9))
 @settings(max_examples=40, deadline=None)
 def test_two_states_forget_at_the_rate_of_their_eigenvalue(a: float, b: float) -> None:

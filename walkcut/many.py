@@ -27,7 +27,7 @@ from walkcut.models import model_folder
 from walkcut.ncut import one_thread
 from walkcut.presets import Preset
 from walkcut.segmentation import Seen, cut, look
-from walkcut.walk import Walk
+from walkcut.walk import Stationary, Walk
 
 READERS = 2  # threads that read ahead
 # What one picture may do wrong without stopping the others; anything else is a fault of the code.
@@ -85,6 +85,7 @@ def segment_files(
     workers: int | None = None,
     batch: int = 1,
     lookers: int = 1,
+    backbone: Backbone | None = None,
 ) -> Iterator[Report]:
     """Segment pictures and write the results, see `walkcut.files`; reports come in the order of the jobs.
 
@@ -101,22 +102,27 @@ def segment_files(
         Pictures for one pass of the denoiser; of these, those of one size are looked at together.
     lookers : int
         Denoisers that look side by side; beside GPUs each has one of its own. More than one asks for Ray.
+    backbone : Backbone, optional
+        One that is loaded already, for the local engine; `settings` then only name it.
 
     Raises
     ------
     InputError
-        For a model that is not here, an unknown engine, or several lookers without Ray.
+        For a model that is not here, an unknown engine, several lookers without Ray, or a loaded one with it.
     """
     if lookers > 1 and engine != "ray":
         raise InputError(f"{lookers} denoisers side by side need the engine 'ray': it gives a GPU to each of them.")
-    model_folder(settings.model)  # told here if it is not there: a worker would be started again and again
-    on_gpu = find_device(settings.device).type == "cuda"
+    if backbone and engine == "ray":
+        raise InputError("Ray's workers load their own denoiser: leave the backbone out, or the engine.")
+    if not backbone:
+        model_folder(settings.model)  # told here if it is not there: a worker would be started again and again
+    on_gpu = (backbone.device if backbone else find_device(settings.device)).type == "cuda"
     cores = os.cpu_count() or 1
     if workers is None:
         workers = cores if engine == "ray" else cores // 2 * on_gpu
     stages = [
         Stage(_reader, READERS, threads=True),
-        Stage(partial(_looker, settings), lookers * (engine == "ray"), gpus=float(on_gpu)),
+        Stage(partial(_looker, settings, backbone), lookers * (engine == "ray"), gpus=float(on_gpu)),
         Stage(partial(_cutter, settings), workers),
     ]
     for reports in stream([jobs[i : i + batch] for i in range(0, len(jobs), batch)], stages, engine):
@@ -131,13 +137,14 @@ def segment_files(
 class _Picture:
     """What a picture has become so far; with a failure, nothing becomes of it any more.
 
-    The walk's matrix travels as an array: tensors would take memory that processes share, and containers have little.
+    The walk's matrix travels as an array: `walkcut.engine` hands arrays over without a copy.
     """
 
     job: Job
     image: np.ndarray | None = None
     matrix: np.ndarray | None = None
     grid: tuple[int, int] = (0, 0)
+    settled: Stationary | None = None
     features: np.ndarray | None = None
     features_grid: tuple[int, int] = (0, 0)
     ceiling: float = 0.0
@@ -159,10 +166,10 @@ def _read(picture: _Picture) -> _Picture:
         return picture.failed(error)
 
 
-def _looker(settings: Settings) -> Function:
+def _looker(settings: Settings, backbone: Backbone | None = None) -> Function:
     torch.set_num_threads(settings.threads)
     given = (settings.model, settings.device, settings.dtype, settings.prompt, settings.offload, settings.compiled)
-    backbone = load_backbone(*given)
+    backbone = backbone or load_backbone(*given)
 
     def look_at(pictures: Sequence[_Picture]) -> list[_Picture]:
         found = {picture.job: picture for picture in pictures}
@@ -190,14 +197,17 @@ def _look(pictures: Sequence[_Picture], backbone: Backbone, settings: Settings) 
 
 
 def _packed(picture: _Picture, seen: Seen) -> _Picture:
-    found = replace(picture, matrix=seen.walk.P.cpu().numpy(), grid=seen.walk.grid, ceiling=seen.ceiling)
+    walk, settled = seen.walk, seen.walk.settled
+    if settled:
+        settled = replace(settled, law=settled.law.cpu())
+    found = replace(picture, matrix=walk.P.cpu().numpy(), grid=walk.grid, settled=settled, ceiling=seen.ceiling)
     if seen.features is None:
         return found
     return replace(found, features=seen.features.values.cpu().numpy(), features_grid=seen.features.grid)
 
 
 def _unpacked(picture: _Picture, preset: Preset) -> Seen:
-    walk, said = Walk(torch.from_numpy(picture.matrix), picture.grid), None
+    walk, said = Walk(torch.from_numpy(picture.matrix), picture.grid, picture.settled), None
     if picture.features is not None:
         said = Features(torch.from_numpy(picture.features), picture.features_grid)
     return Seen(picture.image, walk, preset, picture.ceiling, said)

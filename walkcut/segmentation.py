@@ -210,6 +210,9 @@ def look(
             heard = [(maps, None) for maps in attend_batch(backbone, images, **options)]
     with _timed(timings, "walk"):
         walks = [walk_for(chosen, backbone, maps) for maps, _ in heard]
+        for walk in walks:
+            if chosen.graph == "reversible" and walk.P.is_cuda:
+                walk.stationary()  # here, since the cut may be left to a process that has no GPU
     timings = {stage: seconds / len(images) for stage, seconds in timings.items()}
     return [
         Seen(image, walk, chosen, _ceiling(chosen, backbone, walk.grid), values, timings)

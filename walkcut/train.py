@@ -347,7 +347,7 @@ def calibrate(folder: Path) -> Path:
     heads = {name: (1.0,) * layer.heads for name, layer in layers.items()}
     backbone = replace(backbone, heads=heads, **READOUT | {"timesteps": tuple(READOUT["timesteps"])})
     places = [(grid, seed) for grid in CALIBRATION_GRIDS for seed in range(CALIBRATION_PICTURES)]
-    shares = [noise_cut(backbone, *place) for place in tqdm(places, desc="cutting noise", unit="picture", mininterval=5)]
+    shares = [noise_cut(backbone, *place) for place in tqdm(places, desc="cutting noise", mininterval=5)]
     noise = {"grids": CALIBRATION_GRIDS, "pictures": len(shares)}
     record = {**READOUT, "heads": heads, "ceiling": round(min(shares), 4), "noise": noise}
     (folder / "readout.json").write_text(json.dumps(record, indent=1) + "\n")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Real
 
 import numpy as np
@@ -68,6 +68,8 @@ class Walk:
     P : Tensor (n, n), float32 or float64
         Row-stochastic transition matrix; patches are numbered row by row.
     grid : (h, w), with h * w = n
+    settled : Stationary or None
+        Its stationary law, where it is known: `stationary` looks for it once.
 
     Raises
     ------
@@ -77,6 +79,7 @@ class Walk:
 
     P: torch.Tensor
     grid: Grid
+    settled: Stationary | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         P = torch.as_tensor(self.P)
@@ -196,12 +199,14 @@ class Walk:
         top = self.P.amax(1, keepdim=True)  # a row's largest becomes 1: no row loses all of itself to rounding
         return Walk(_normalised((self.P / top).pow_(walkers)), self.grid)
 
-    def stationary(self, tolerance: float = 1e-8) -> Stationary:
+    def stationary(self) -> Stationary:
         """The law pi with pi P = pi: the share of time spent on each patch in the long run; see `stationary_law`.
 
         Equation `eq-walk-stationary` of the book.
         """
-        return stationary_law(self.P, tolerance)
+        if self.settled is None:
+            object.__setattr__(self, "settled", stationary_law(self.P))
+        return self.settled
 
     def token_rank(self) -> torch.Tensor:
         """TokenRank, float64 (h, w): the stationary law, as an importance of patches (Erel et al. 2025)."""

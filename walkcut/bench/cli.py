@@ -180,6 +180,10 @@ def add_bench(subparsers: argparse._SubParsersAction) -> None:
     fast.add_argument("--grid", type=_count, default=64, metavar="N", help="for the whole method; default: 64")
     fast.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
     fast.add_argument("--dtype", choices=DTYPES, default="auto", help="of the denoiser; default: auto")
+    wanted = "for the whole method: run it too as a chain, with N processes that cut; default: do not"
+    fast.add_argument("--cutters", type=_whole, metavar="N", help=wanted)
+    wanted = "pictures for one pass of the denoiser in that chain; default: 1"
+    fast.add_argument("--batch", type=_count, default=1, metavar="N", help=wanted)
     fast.add_argument("--compile", action="store_true", dest="compiled", help="the denoiser, for the whole method")
     fast.add_argument("--sizes", type=_sizes, default=(1024, 4096), metavar="LIST", help="default: 1024,4096")
     fast.add_argument("--model", default="dead-leaves", metavar="NAME", help="whose attention is cut")
@@ -425,7 +429,7 @@ def _run_throughput(arguments: argparse.Namespace) -> int:
 
     from walkcut.backbone import DTYPES, find_device, load_backbone
     from walkcut.bench.record import as_text, write_atomically
-    from walkcut.bench.throughput import text, throughput
+    from walkcut.bench.throughput import chain, text, throughput
 
     device = find_device(arguments.device)
     words = ["walkcut", "bench", "speed", "--model", Path(arguments.model).name, "--whole"]
@@ -442,8 +446,12 @@ def _run_throughput(arguments: argparse.Namespace) -> int:
         backbone = load_backbone(arguments.model, str(device), arguments.dtype, compiled=arguments.compiled)
     words += ["--compile"] * arguments.compiled
     words += ["--dtype", arguments.dtype] * (arguments.dtype != "auto") + ["--grid", str(arguments.grid)]
+    if arguments.cutters is not None:
+        words += ["--cutters", str(arguments.cutters)] + ["--batch", str(arguments.batch)] * (arguments.batch > 1)
     record = throughput(backbone, " ".join(words), arguments.pictures, arguments.grid)
     record |= {"threads": torch.get_num_threads()}
+    if arguments.cutters is not None:
+        record["chain"] = chain(backbone, arguments.pictures, arguments.grid, arguments.cutters, arguments.batch)
     default = RESULTS / "speed.json"
     out = arguments.out if arguments.out != default else RESULTS / f"speed-{Path(arguments.model).name}.json"
     write_atomically(out, as_text(record))

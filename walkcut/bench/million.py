@@ -89,6 +89,8 @@ def rates(folder: Path, models: Sequence[str]) -> dict[str, float | None]:
             record = json.loads(path.read_text())
             made = f"`{record['command']}`, {record['gpu'] or record['processor']}"
             found[made] = 1 / sum(record["seconds"][stage] for stage in LOOKS)
+            if "chain" in record:
+                found[f"{made}, the whole chain"] = record["chain"]["pictures_per_second"]
         elif told := on_gpu(folder, model):
             found[f"`{told['command']}`, {told['gpu']}"] = 1 / told["look"]
             if told["chain"]:

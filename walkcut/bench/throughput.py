@@ -6,6 +6,8 @@ import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -13,6 +15,10 @@ import torch
 from walkcut.attention import _Means, listening, self_attention_layers
 from walkcut.backbone import Backbone
 from walkcut.bench.record import provenance
+from walkcut.errors import InputError
+from walkcut.files import Job
+from walkcut.images import sample_names, sample_path
+from walkcut.many import Settings, segment_files
 from walkcut.noise import views
 from walkcut.presets import find_preset, walk_for
 from walkcut.segmentation import cut_walk
@@ -110,6 +116,35 @@ def throughput(backbone: Backbone, command: str, pictures: int = 10, grid: int =
     }
 
 
+def chain(backbone: Backbone, pictures: int, grid: int, cutters: int, batch: int = 1) -> dict:
+    """Pictures a second of the chain that `walkcut segment folder/` is: the samples, over and over, files to files.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    pictures : int
+        At least eight for each cutter are taken: in the first half, which is not counted, processes start.
+    grid, cutters, batch : int
+        As for `walkcut.many.segment_files`.
+
+    Returns
+    -------
+    dict
+        What was run, and "pictures_per_second" of its second half.
+    """
+    pictures, names, ends = max(pictures, 8 * max(cutters, 1)), sample_names(), []
+    settings = Settings(find_preset("walkcut"), backbone.name, grid=grid)
+    with TemporaryDirectory() as folder:
+        shown = [names[i * len(names) // pictures] for i in range(pictures)]  # those of one size in a row, for batches
+        jobs = [Job(sample_path(name), Path(folder) / f"{i}") for i, name in enumerate(shown)]
+        for report in segment_files(jobs, settings, workers=cutters, batch=batch, backbone=backbone):
+            if report.failure:
+                raise InputError(report.failure)
+            ends.append(time.perf_counter())
+    rate = (pictures - pictures // 2) / (ends[-1] - ends[pictures // 2 - 1])
+    return {"cutters": cutters, "batch": batch, "pictures": pictures, "pictures_per_second": round(rate, 3)}
+
+
 def _peak_kilobytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
@@ -128,4 +163,6 @@ def text(record: dict) -> str:
     ]
     if record["device"] == "cpu":
         lines.append(f"On average {record['processor_share']:.2f} processors worked for it.")
+    if told := record.get("chain"):
+        lines.append(f"With {told['cutters']} cutters beside it: {told['pictures_per_second']:.2f} pictures a second.")
     return "\n".join(lines)
