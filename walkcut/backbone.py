@@ -70,8 +70,8 @@ class Backbone:
     inflation : float
         How many walkers must agree on a step, see `walkcut.walk.Walk.inflated`; 1 is the walk as it is.
     ceiling : float
-        The NCut that this model finds where there is nothing to cut (white noise), as a share of what a walk without
-        memory would give; the automatic threshold stays below it.
+        The NCut of the cheapest cut that this model finds in many pictures of white noise, as a share of the blank
+        walk's (`walkcut.threshold.blank_ncut`); the automatic threshold stays below it.
     vocabulary : dict of str to Tensor (channels,)
         The embedded denoiser's words; empty for a model with a text encoder.
     spans : dict of str to tuple of int
