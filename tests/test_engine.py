@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from walkcut import engine
 from walkcut.engine import Stage, stream
 from walkcut.errors import InputError
 
@@ -77,6 +78,7 @@ def scaled(item: dict) -> tuple[list, bool]:
 def test_arrays_reach_another_process_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of several types and shapes, an empty one, one that is no block of memory, and none; no file stays behind."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(engine, "LARGE", 1)
     whole = np.arange(24, dtype=np.float32).reshape(4, 6)
     lists = [[whole, np.arange(3)], [whole[:, ::2], whole.T], [np.zeros((0, 2)), np.float64([1.5])], [np.zeros(0)], []]
     found = list(stream([{"arrays": arrays} for arrays in lists], [Stage(make_scaler, 2)]))

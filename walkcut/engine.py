@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
 import signal
 import tempfile
 from collections import deque
@@ -18,6 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import get_context
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ KILLED = (
     "A worker process was ended from outside, perhaps for want of memory: run the same command again, which goes on "
     "from what is finished, with fewer workers."
 )
+LARGE = 2**20  # bytes of an array that is worth a file of its own on its way to another process
 Function = Callable[[Any], Any]
 
 
@@ -103,8 +104,8 @@ def _side_by_side(stage: Stage, items: Iterator[Any]) -> Iterator[Any]:
     pool, call = _pool(stage)
     with ExitStack() as closing:
         if not stage.threads:
-            folder = closing.enter_context(tempfile.TemporaryDirectory(prefix="walkcut-"))
-            items = (_Parcel(item, folder) for item in items)
+            _Shelf.folder = closing.enter_context(tempfile.TemporaryDirectory(prefix="walkcut-"))
+            closing.callback(setattr, _Shelf, "folder", None)
         closing.callback(pool.shutdown, cancel_futures=True)
         waiting = deque()
         try:
@@ -136,34 +137,33 @@ def _call(item: Any) -> Any:
     return _function(item)
 
 
-class _Parcel:
-    """An item on its way to another process, which receives the item itself.
+class _Shelf:
+    """Where large arrays wait for the process that they are sent to.
 
-    Arrays travel through a file, which mostly stays in memory: through the pipe between two processes, the 67 MB of a
-    walk over 64 x 64 patches took six times as long, and the sender could do nothing else.
+    They travel through files, which mostly stay in memory: through the pipe between two processes, the 67 MB of a walk
+    over 64 x 64 patches took six times as long, and the sender could do nothing else.
     """
 
-    def __init__(self, item: Any, folder: str) -> None:
-        self.item, self.folder = item, folder
-
-    def __reduce__(self) -> tuple:
-        arrays: list[pickle.PickleBuffer] = []
-        rest = pickle.dumps(self.item, protocol=5, buffer_callback=arrays.append)
-        sizes = [array.raw().nbytes for array in arrays]
-        if not sum(sizes):
-            return _received, (rest, None, sizes)
-        with tempfile.NamedTemporaryFile(dir=self.folder, delete=False) as file:
-            file.writelines(array.raw() for array in arrays)
-        return _received, (rest, Path(file.name), sizes)
+    folder: str | None = None
 
 
-def _received(rest: bytes, path: Path | None, sizes: list[int]) -> Any:
-    """The item of a parcel; its file is gone at once, its arrays stay for as long as anyone holds them."""
-    whole = np.memmap(path, np.uint8, "c") if path else np.zeros(0, np.uint8)
-    if path:
-        path.unlink()
-    ends = np.cumsum(sizes, dtype=np.int64)
-    return pickle.loads(rest, buffers=[whole[end - size : end] for end, size in zip(ends, sizes, strict=True)])
+def _sent(array: np.ndarray) -> tuple:
+    """How an array is written for another process: where its file is, or, if it is small, its numbers."""
+    if not _Shelf.folder or array.nbytes < LARGE or array.dtype.hasobject:
+        return array.__reduce__()
+    with tempfile.NamedTemporaryFile(dir=_Shelf.folder, delete=False) as file:
+        np.ascontiguousarray(array).tofile(file)
+    return _received, (Path(file.name), array.dtype.str, array.shape)
+
+
+def _received(path: Path, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The array; its file is gone at once, its numbers stay for as long as anyone holds them."""
+    array = np.memmap(path, dtype, "c", shape=shape).view(np.ndarray)
+    path.unlink()
+    return array
+
+
+ForkingPickler.register(np.ndarray, _sent)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
