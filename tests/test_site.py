@@ -174,8 +174,10 @@ def test_a_phone_needs_no_sideways_scrolling(visit: Visit) -> None:
 
 def test_some_page_holds_mathematics(chromium: object, site: str) -> None:
     """So that a site without any formula cannot pass for one whose formulas are typeset."""
+    from selenium.webdriver.support.wait import WebDriverWait
+
     chromium.get(f"{site}/book/notation.html")
-    assert chromium.execute_async_script(FACTS)["formulas"] > 20
+    WebDriverWait(chromium, 20).until(lambda browser: browser.execute_async_script(FACTS)["formulas"] > 20)
 
 
 def test_the_front_page_leads_to_the_introduction(chromium: object, site: str) -> None:
