@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,13 @@ def test_arrays_reach_another_process_as_they_are(tmp_path: Path, monkeypatch: p
     assert found == [([(2 * array).tolist() for array in arrays], True) for arrays in lists]
     assert whole[0, 1] == 1, "the sender's array stays as it was"
     assert not list(tmp_path.iterdir())
+
+
+def test_where_no_file_can_be_written_the_pipe_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "_folder", str(tmp_path / "nowhere"))
+    array = np.arange(engine.LARGE, dtype=np.uint8)
+    assert engine._sent(array)[0] is not engine._received
+    assert np.array_equal(ForkingPickler.loads(ForkingPickler.dumps(array)), array)
 
 
 def test_a_stage_works_ahead_but_not_far() -> None:

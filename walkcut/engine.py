@@ -14,12 +14,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -104,8 +105,7 @@ def _side_by_side(stage: Stage, items: Iterator[Any]) -> Iterator[Any]:
     pool, call = _pool(stage)
     with ExitStack() as closing:
         if not stage.threads:
-            _Shelf.folder = closing.enter_context(tempfile.TemporaryDirectory(prefix="walkcut-"))
-            closing.callback(setattr, _Shelf, "folder", None)
+            closing.enter_context(_shelf())
         closing.callback(pool.shutdown, cancel_futures=True)
         waiting = deque()
         try:
@@ -137,29 +137,42 @@ def _call(item: Any) -> Any:
     return _function(item)
 
 
-class _Shelf:
-    """Where large arrays wait for the process that they are sent to.
+_folder: str | None = None  # where arrays wait for the process that they are sent to
 
-    They travel through files, which mostly stay in memory: through the pipe between two processes, the 67 MB of a walk
-    over 64 x 64 patches took six times as long, and the sender could do nothing else.
+
+@contextmanager
+def _shelf() -> Iterator[None]:
+    """Meanwhile large arrays travel to other processes through files, which mostly stay in memory.
+
+    Through the pipe between two processes, the 67 MB of a walk over 64 x 64 patches took six times as long, and the
+    sender could do nothing else.
     """
-
-    folder: str | None = None
+    global _folder
+    with tempfile.TemporaryDirectory(prefix="walkcut-") as _folder:
+        try:
+            yield
+        finally:
+            _folder = None
 
 
 def _sent(array: np.ndarray) -> tuple:
-    """How an array is written for another process: where its file is, or, if it is small, its numbers."""
-    if not _Shelf.folder or array.nbytes < LARGE or array.dtype.hasobject:
+    """How an array is written for another process: where its file is, or its numbers if it is small or a disk full."""
+    if not _folder or array.nbytes < LARGE or array.dtype.hasobject:
         return array.__reduce__()
-    with tempfile.NamedTemporaryFile(dir=_Shelf.folder, delete=False) as file:
-        np.ascontiguousarray(array).tofile(file)
-    return _received, (Path(file.name), array.dtype.str, array.shape)
+    path = Path(_folder) / uuid4().hex
+    try:
+        np.ascontiguousarray(array).tofile(path)
+    except OSError:
+        path.unlink(missing_ok=True)
+        return array.__reduce__()
+    return _received, (path, array.dtype.str, array.shape)
 
 
 def _received(path: Path, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
     """The array; its file is gone at once, its numbers stay for as long as anyone holds them."""
     array = np.memmap(path, dtype, "c", shape=shape).view(np.ndarray)
-    path.unlink()
+    with suppress(PermissionError):  # Windows keeps what is in use; it goes with the folder
+        path.unlink()
     return array
 
 

@@ -137,7 +137,7 @@ def segment_files(
 class _Picture:
     """What a picture has become so far; with a failure, nothing becomes of it any more.
 
-    The walk's matrix travels as an array: `walkcut.engine` hands arrays over without a copy.
+    The walk's matrix travels as an array: `walkcut.engine` sends arrays fastest.
     """
 
     job: Job

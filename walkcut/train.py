@@ -340,7 +340,7 @@ def calibrate(folder: Path) -> Path:
     """Write `readout.json`: where to read attention, and the NCut that the model finds in white noise.
 
     Noise has no regions, so a cut that is no better than the best cut of a hundred pictures of noise is no cut
-    (`threshold.prune`). It is told as a share of the blank walk's NCut, so that it holds for every grid.
+    (`threshold.prune`). It is told as a share of the blank walk's NCut, which follows the grid and the prior.
     """
     backbone = load_backbone(str(folder), "cpu")
     layers = {n: layer for n, layer in self_attention_layers(backbone).items() if n.startswith(LOOKING)}
