@@ -97,12 +97,23 @@ def can_be_reached(chromium: object) -> None:
         assert min(node["high"], node["wide"]) >= 24, node  # WCAG 2.2, 2.5.8
 
 
+# Wait until the page is there and its formulas are typeset: a busy machine may be asked before MathJax's script ran.
+TYPESET = """
+const typeset = async () => {
+  const soon = () => document.querySelector('script[src*=mathjax]') && !window.MathJax?.startup?.promise;
+  while (document.readyState !== 'complete' || soon()) await new Promise(next => setTimeout(next, 20));
+  await window.MathJax?.startup?.promise;
+};
+"""
+
 # axe-core on the page as it stands, in the theme that is named: rules of WCAG 2.1, levels A and AA.
-AXE = """
+AXE = (
+    TYPESET
+    + """
 const [theme, done] = arguments;
 document.documentElement.dataset.theme = document.documentElement.dataset.mode = theme;
 (async () => {
-  if (window.MathJax && MathJax.startup) await MathJax.startup.promise;
+  await typeset();
   await Promise.all(document.getAnimations().map(animation => animation.finished.catch(() => null)));
   const found = await axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa'], resultTypes: ['violations']});
   done({rules: found.passes.length, faults: found.violations.map(fault => ({
@@ -111,6 +122,7 @@ document.documentElement.dataset.theme = document.documentElement.dataset.mode =
   }))});
 })().catch(error => done({rules: 0, faults: [{rule: String(error), impact: 'critical'}]}));
 """
+)
 
 
 def axe_core() -> str:
