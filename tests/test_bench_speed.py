@@ -80,10 +80,12 @@ def test_attention_as_an_affinity() -> None:
 
 
 def test_time_and_memory_in_a_process_of_their_own() -> None:
-    (point,) = speed.curve((N,))
-    assert point["n"] == N
+    np.ones(2**26)  # half a gigabyte that was held here, before, is no memory of the tree
+    (point,) = speed.curve((1024,))
+    assert point["n"] == 1024
     assert point["seconds"] > 0
-    assert point["affinity_megabytes"] == pytest.approx(0.2, abs=0.06)
+    assert point["affinity_megabytes"] == 4
+    assert 1 < point["megabytes"] < 40
 
 
 @pytest.mark.parametrize("text", ["1000", "64", "1024,zero"])

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -32,13 +31,14 @@ def first_split(grid: int, kind: str) -> dict:
     torch.set_num_threads(1)
     from walkcut.attention import attend, attend_heads
     from walkcut.backbone import load_backbone
+    from walkcut.bench.record import peak_memory
     from walkcut.images import sample
     from walkcut.ncut import best_cut
     from walkcut.stream import stream
     from walkcut.walk import aggregate
 
     backbone, image, marks = load_backbone("dead-leaves", "cpu"), sample(PICTURE), {}
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    before = peak_memory() / 2**30
 
     def mark(stage: str, clock: tuple[float, float]) -> tuple[float, float]:
         now = time.perf_counter(), time.process_time()
@@ -64,7 +64,7 @@ def first_split(grid: int, kind: str) -> dict:
         "ncut": split.ncut,
         "first_side": split.size,
         "products": split.eigenpair.products,
-        "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3),
+        "peak_gib": round(peak_memory() / 2**30, 3),
         "before_gib": round(before, 3),
         **marks,
     }

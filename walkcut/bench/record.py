@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import platform
+import resource
 import subprocess
+import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -33,6 +35,19 @@ def accelerator() -> str | None:
     import torch
 
     return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+def peak_memory() -> int:
+    """Most bytes of main memory that this process has held at once.
+
+    Linux hands getrusage's peak on from the program that started this one, so its own count is asked first.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def commit() -> str | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from scipy.linalg import eigh
 from sklearn.cluster import SpectralClustering
 from sklearn.metrics import adjusted_rand_score
 
-from walkcut.bench.record import commit, processor, write_atomically
+from walkcut.bench.record import commit, peak_memory, processor, write_atomically
 from walkcut.errors import InputError
 from walkcut.graph import Graph
 from walkcut.ncut import best_cut, best_split, second_eigenvector
@@ -282,12 +281,12 @@ def _point(file: str) -> dict:
     """Seconds of a whole tree on the affinity in a file, and the peak memory above what the affinity itself takes."""
     whole_tree(planted(256).W, REGIONS)  # libraries are loaded
     W = torch.from_numpy(np.load(file))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory()
     start = time.perf_counter()
     whole_tree(W, REGIONS)
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    sizes = {"megabytes": round((peak - before) / 1024, 1), "affinity_megabytes": round(W.nbytes / 2**20, 1)}
+    peak = peak_memory()
+    sizes = {"megabytes": round((peak - before) / 2**20, 1), "affinity_megabytes": round(W.nbytes / 2**20, 1)}
     return {"n": len(W), "seconds": round(seconds, 4)} | sizes
 
 

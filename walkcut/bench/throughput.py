@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ import torch
 
 from walkcut.attention import _Means, listening, self_attention_layers
 from walkcut.backbone import Backbone
-from walkcut.bench.record import provenance
+from walkcut.bench.record import peak_memory, provenance
 from walkcut.errors import InputError
 from walkcut.files import Job
 from walkcut.images import sample_names, sample_path
@@ -101,7 +100,7 @@ def throughput(backbone: Backbone, command: str, pictures: int = 10, grid: int =
         one_picture(backbone, image, grid, clock)
     share = (time.process_time() - busy) / (time.perf_counter() - wall)
     seconds = {name: total / pictures for name, total in clock.seconds.items()}
-    peak = torch.cuda.max_memory_allocated(backbone.device) if on_gpu else 1024 * _peak_kilobytes()
+    peak = torch.cuda.max_memory_allocated(backbone.device) if on_gpu else peak_memory()
     return provenance(command) | {
         "model": backbone.name,
         "dtype": str(backbone.denoiser.dtype).removeprefix("torch."),
@@ -143,10 +142,6 @@ def chain(backbone: Backbone, pictures: int, grid: int, cutters: int, batch: int
             ends.append(time.perf_counter())
     rate = (pictures - pictures // 2) / (ends[-1] - ends[pictures // 2 - 1])
     return {"cutters": cutters, "batch": batch, "pictures": pictures, "pictures_per_second": round(rate, 3)}
-
-
-def _peak_kilobytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def text(record: dict) -> str:
