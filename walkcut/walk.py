@@ -531,7 +531,7 @@ def aggregate(attention: AttentionMaps, weights: Mapping[Grid, float] | None = N
     ----------
     attention : AttentionMaps
     weights : mapping of grid to weight, optional
-        Default: in proportion to the number of patches, DiffSeg's choice (equation 3 there).
+        Default: in proportion to the number of patches. (DiffSeg, equation 3 there, takes the side of the grid.)
 
     Returns
     -------

@@ -303,10 +303,14 @@ def curve(sizes: tuple[int, ...] = CURVE) -> list[dict]:
     return points
 
 
+def curve_record() -> dict:
+    """The curve and how it was made: it may be measured anew without the rest."""
+    return {"curve": curve(), "curve_commit": commit(), "curve_date": time.strftime("%Y-%m-%d")}
+
+
 def measure_curve(path: Path) -> dict:
     """Measure time and memory against n again, in a summary that is there."""
-    summary = json.loads(path.read_text())
-    summary |= {"curve": curve(), "curve_commit": commit(), "curve_date": time.strftime("%Y-%m-%d")}
+    summary = json.loads(path.read_text()) | curve_record()
     write_atomically(path, json.dumps(summary, indent=1) + "\n")
     return summary
 
@@ -323,7 +327,7 @@ def speed(sizes: tuple[int, ...], path: Path, command: str, model: str = "dead-l
         "threads": torch.get_num_threads(),
         "peers": [row for case in cases for row in compare(case)],
         "root": [root(case) for case in cases],
-        "curve": curve(),
+        **curve_record(),
     }
     write_atomically(path, json.dumps(summary, indent=1) + "\n")
     return summary
