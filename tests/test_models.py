@@ -23,7 +23,7 @@ NAMES = [name for name, model in MODELS.items() if model.repository]
 def nothing_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a folder of models nor a cache, and no network: whoever runs the tests may have both."""
 
-    def empty(repository: str, local_files_only: bool) -> str:
+    def empty(repository: str, local_files_only: bool, allow_patterns: str) -> str:
         assert local_files_only
         raise LocalEntryNotFoundError("not cached")
 
@@ -72,7 +72,8 @@ def test_a_folder_of_models_is_looked_into(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_the_cache_of_the_hub_is_looked_into(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_model: Path, name: str
 ) -> None:
-    def cached(repository: str, local_files_only: bool) -> str:
+    def cached(repository: str, local_files_only: bool, allow_patterns: str) -> str:
+        assert allow_patterns == "model_index.json"
         assert repository == "CompVis/stable-diffusion-v1-4"
         return str(tmp_path / "half")
 

@@ -109,7 +109,8 @@ def _in_cache(repository: str) -> Path | None:
     if repository.count("/") != 1:
         return None
     try:
-        folder = Path(snapshot_download(repository, local_files_only=True))
+        # one file that every pipeline has: asked for all, the hub misses what no one fetches, and says nothing is there
+        folder = Path(snapshot_download(repository, local_files_only=True, allow_patterns="model_index.json"))
     except (LocalEntryNotFoundError, HFValidationError):
         return None
     return folder if _holds_a_model(folder) else None

@@ -99,7 +99,7 @@ class Split:
     @property
     def side(self) -> torch.Tensor:
         """The nodes of the first side, as a mask (n,)."""
-        mask = torch.zeros(len(self.order), dtype=torch.bool)
+        mask = torch.zeros(len(self.order), dtype=torch.bool, device=self.order.device)
         mask[self.order[: self.size]] = True
         return mask
 
