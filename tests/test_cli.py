@@ -18,6 +18,7 @@ from walkcut.cli import main
 from walkcut.errors import InputError
 from walkcut.files import overlay, palette
 from walkcut.images import sample_names
+from walkcut.models import fingerprint
 from walkcut.presets import PRESETS
 
 KINDS = ("labels.png", "overlay.png", "tree.json")
@@ -83,6 +84,7 @@ def test_json_tells_how_the_picture_was_cut(loads: list, folder: Path) -> None:
         "picture": "a.png",
         "walkcut": walkcut.__version__,
         "model": "dead-leaves",
+        "weights": fingerprint("dead-leaves"),
         "prompt": "",
         "dtype": "auto",
         "noise": "the preset's",
@@ -109,12 +111,12 @@ def test_options_reach_the_method(monkeypatch: pytest.MonkeyPatch, loads: list, 
         assert main(["segment", str(folder / "a.png"), "--device", "cpu", *words]) == 0
         return seen[-1]
 
-    usual = PRESETS["walkcut"]
-    assert settings() == walkcut.many.Settings(usual, device="cpu")
+    usual, known = PRESETS["walkcut"], {"device": "cpu", "weights": fingerprint("dead-leaves")}
+    assert settings() == walkcut.many.Settings(usual, **known)
     found = settings("--threshold", "0.7", "--steps", "2", "--seed", "9", "--grid", "32", "--pixels", "random-walker")
     preset = replace(usual, criterion=0.7, steps=2, pixels="random-walker")
-    assert found == walkcut.many.Settings(preset, device="cpu", seed=9, grid=32)
-    assert settings("--preset", "paper-v2") == walkcut.many.Settings(PRESETS["paper-v2"], device="cpu")
+    assert found == walkcut.many.Settings(preset, **known, seed=9, grid=32)
+    assert settings("--preset", "paper-v2") == walkcut.many.Settings(PRESETS["paper-v2"], **known)
     assert settings("--noise", "none").noise == "none"
     assert loads == [("dead-leaves", "cpu", "auto", "", False, False)] * 4
     settings("--prompt", "a dog", "--dtype", "bfloat16", "--offload", "--compile")

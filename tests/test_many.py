@@ -1,6 +1,7 @@
 """Many pictures, from files to files: the same bytes whoever works, and one broken picture harms no other."""
 
 import json
+import pickle
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sklearn.metrics import adjusted_rand_score
 
 from walkcut import many
 from walkcut.backbone import load_backbone
@@ -19,7 +21,8 @@ from walkcut.files import Job, finished
 from walkcut.images import read_image
 from walkcut.many import Settings, segment_files
 from walkcut.presets import PRESETS, Preset
-from walkcut.segmentation import look, segment
+from walkcut.segmentation import cut, look, segment
+from walkcut.tree import NEAR, Growth
 from walkcut.walk import Walk
 
 SIZES = {"a": (40, 60), "b": (60, 40), "c": (40, 60), "d": (40, 60), "e": (33, 33)}
@@ -97,13 +100,62 @@ def test_a_law_that_was_found_travels_with_its_walk(folder: Path, settings: Sett
     assert torch.equal(many._unpacked(packed, settings.preset).walk.settled.law, law)
 
 
-@pytest.mark.gpu
-def test_beside_a_gpu_the_law_is_found_there(folder: Path, settings: Settings) -> None:
+def test_a_tree_that_another_process_began_to_cut_travels_with_its_walk(folder: Path, settings: Settings) -> None:
     image = read_image(folder / "a.png")
-    walk = look([image], load_backbone("dead-leaves", "cuda"), settings.preset, GRID)[0].walk
+    (seen,) = look([image], load_backbone("dead-leaves", "cpu"), settings.preset, GRID)
+    expected = cut(seen)
+    growth = Growth.start(seen.walk.reversible(), seen.walk.grid)
+    growth.cut(above=60)
+    assert len(growth.nodes) > 1
+    assert growth.waiting
+    picture = many._Picture(Job(folder / "a.png", folder / "a"), image)
+    packed = pickle.loads(pickle.dumps(many._packed(picture, replace(seen, growth=growth))))
+    assert not packed.growth.waiting  # graphs travel as arrays
+    found = cut(many._unpacked(packed, settings.preset))
+    assert found.tree.to_dict() == expected.tree.to_dict()
+    assert np.array_equal(found.labels, expected.labels)
+
+
+@pytest.mark.gpu
+def test_a_gpu_finds_the_law_and_cuts_the_large_regions(folder: Path, settings: Settings) -> None:
+    image = read_image(folder / "a.png")
+    (seen,) = look([image], load_backbone("dead-leaves", "cuda"), settings.preset, 48)
+    walk = seen.walk
     assert walk.settled.law.is_cuda
     expected = Walk(walk.P.cpu(), walk.grid).stationary().law
     torch.testing.assert_close(walk.settled.law.cpu(), expected, rtol=1e-3, atol=1e-6)
+    regions = [region for _, region in seen.growth.waiting]
+    assert len(seen.growth.nodes) > 1
+    assert all(len(region) <= NEAR and not region.W.is_cuda for region in regions)
+    alone = replace(seen, walk=Walk(walk.P.cpu(), walk.grid), growth=None)
+    assert adjusted_rand_score(cut(alone).labels.ravel(), cut(seen).labels.ravel()) > 0.99
+
+
+@pytest.mark.gpu
+def test_beside_a_gpu_processes_write_the_same_bytes(folder: Path, settings: Settings, tmp_path: Path) -> None:
+    for workers, engine in ((0, "local"), (2, "local")):
+        reports = segment_files(
+            jobs(folder, tmp_path / f"{workers}"), replace(settings, device="cuda"), engine, workers
+        )
+        assert not any(report.failure for report in reports)
+    assert contents(tmp_path / "0") == contents(tmp_path / "2")
+
+
+@pytest.mark.gpu
+def test_beside_a_gpu_ray_writes_the_same_bytes(folder: Path, settings: Settings, tmp_path: Path) -> None:
+    """In a process of its own, so that this one stays without Ray."""
+    there = replace(settings, device="cuda")
+    assert not any(report.failure for report in segment_files(jobs(folder, tmp_path / "here"), there, workers=0))
+    words = ["segment", str(folder), "--out", str(tmp_path / "ray"), "--grid", str(GRID), "--device", "cuda"]
+    command = [sys.executable, "-m", "walkcut.cli", *words, "--engine", "ray", "--workers", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+    def pictures(out: Path) -> dict[str, bytes]:
+        return {name: data for name, data in contents(out).items() if "tree" not in name}
+
+    assert len(contents(tmp_path / "ray")) == 15
+    assert pictures(tmp_path / "ray") == pictures(tmp_path / "here")
 
 
 def test_a_batch_finds_the_same_segments(
@@ -148,6 +200,7 @@ def test_a_picture_on_which_a_pass_fails_is_found_out(
     look = many.look
 
     def short_of_memory(images: list, *given: object, **named: object) -> list:
+        assert sys.exc_info()[0] is None, "what failed before still holds its memory"
         if any(np.array_equal(image, bad) for image in images):
             raise MemoryError
         return look(images, *given, **named)

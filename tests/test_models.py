@@ -13,7 +13,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from walkcut import models
 from walkcut.backbone import load_backbone
 from walkcut.errors import InputError
-from walkcut.models import MODELS, fetch, model_folder
+from walkcut.models import MODELS, fetch, fingerprint, model_folder
 
 EMBEDDED = {"dead-leaves": True}  # with whether they know words
 NAMES = [name for name, model in MODELS.items() if model.repository]
@@ -118,3 +118,19 @@ def test_the_table_tells_what_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert {name for name, line in rows.items() if " not here" not in line} == {*EMBEDDED, "segmind-vega"}
     assert rows["sd-2.1"].split()[1:8] == ["768", "px", "96", "x", "96", "2.6", "GB"]
     assert rows["dead-leaves"].endswith("here      BSD-3-Clause, comes with walkcut")
+
+
+def test_a_fingerprint_tells_weights_from_those_of_the_same_net_trained_anew(tmp_path: Path, tiny_model: Path) -> None:
+    """It looks into the files: a copy elsewhere is the same, one number or another readout is not."""
+    copy = tmp_path / "elsewhere"
+    shutil.copytree(tiny_model, copy)
+    before = fingerprint(str(tiny_model))
+    assert fingerprint(str(copy)) == before
+    (copy / "readout.json").write_text('{"timesteps": [20]}')
+    read_elsewhere = fingerprint(str(copy))
+    assert read_elsewhere != before
+    weights = next(copy.rglob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    assert fingerprint(str(copy)) not in (before, read_elsewhere)
+    with pytest.raises(InputError, match="nowhere"):
+        fingerprint(str(tmp_path / "nowhere"))

@@ -15,7 +15,7 @@ from walkcut.backbone import Backbone, load_backbone
 from walkcut.bench.metrics import contingency, covering
 from walkcut.errors import InputError
 from walkcut.presets import PRESETS, Preset, graph_for
-from walkcut.segmentation import Segmentation, segment
+from walkcut.segmentation import Segmentation, cut, look, segment
 from walkcut.threshold import CRITERIA, prune
 from walkcut.tree import partition
 from walkcut.walk import aggregate
@@ -271,3 +271,15 @@ def test_features_as_a_graph(tiny: Backbone, two_halves: np.ndarray) -> None:
 def test_an_unknown_preset(tiny: Backbone, two_halves: np.ndarray) -> None:
     with pytest.raises(InputError, match="no preset 'paper-v9': choose from walkcut, paper-v1, paper-v2"):
         segment(two_halves, tiny, preset="paper-v9")
+
+
+def test_who_needs_no_gpu_never_wakes_one(two_halves: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that cuts would take some hundred megabytes of the GPU's memory, and wait for what others do there."""
+    (seen,) = look([two_halves], load_backbone("dead-leaves", "cpu"), grid=16)
+
+    def woken(*_: object) -> None:
+        raise AssertionError("a GPU was waited for")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", woken)
+    assert cut(seen).count == 2

@@ -14,7 +14,7 @@ from scipy.cluster.hierarchy import fcluster, is_valid_linkage
 from walkcut.errors import InputError
 from walkcut.graph import Graph
 from walkcut.ncut import best_cut
-from walkcut.tree import PartitionTree, partition
+from walkcut.tree import Growth, PartitionTree, partition
 
 GRID = (8, 10)
 THRESHOLDS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0, 2.0)
@@ -332,6 +332,27 @@ def test_any_graph_gives_a_sound_tree(seed: int, h: int, w: int, data: st.DataOb
     assert (tree.inside <= tree.volume + 1e-12).all()
     labels = tree.labels(data.draw(st.floats(0, 2)))
     np.testing.assert_array_equal(np.unique(labels), np.arange(labels.max() + 1))
+
+
+@given(seed=st.integers(0, 2**32 - 1), above=st.lists(st.integers(0, 40), max_size=3))
+@settings(max_examples=40, deadline=None)
+def test_a_tree_that_grows_in_pieces_is_the_same(seed: int, above: list[int]) -> None:
+    """Large regions first, or in any order: nodes have the same numbers."""
+    graph = scattered((4, 8), seed)
+    growth = Growth.start(graph, (4, 8), smallest=1)
+    for size in above:
+        growth.cut(size)
+        assert all(len(region) <= size for _, region in growth.waiting)
+    growth.cut()
+    assert not growth.waiting
+    assert growth.tree().to_dict() == partition(graph, (4, 8), smallest=1).to_dict()
+
+
+def test_a_tree_can_be_looked_at_while_it_grows() -> None:
+    growth = Growth.start(scattered(GRID), GRID)
+    assert growth.tree().to_dict() == partition(scattered(GRID), GRID, ceiling=1e-9).to_dict()
+    growth.cut(above=len(growth.degrees) // 2)
+    assert 1 < len(growth.tree()) < len(partition(scattered(GRID), GRID))
 
 
 def test_a_ceiling_only_leaves_out_what_costs_more() -> None:

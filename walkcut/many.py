@@ -22,11 +22,13 @@ from walkcut.backbone import Backbone, find_device, load_backbone
 from walkcut.engine import Function, Stage, stream
 from walkcut.errors import InputError
 from walkcut.files import Job, save
+from walkcut.graph import Graph
 from walkcut.images import read_image
 from walkcut.models import model_folder
 from walkcut.ncut import one_thread
 from walkcut.presets import Preset
 from walkcut.segmentation import Seen, cut, look
+from walkcut.tree import Growth
 from walkcut.walk import Stationary, Walk
 
 READERS = 2  # threads that read ahead
@@ -48,6 +50,7 @@ class Settings:
     noise: str | None = None
     offload: bool = False
     compiled: bool = False
+    weights: str | None = None  # their `walkcut.models.fingerprint`, None if nobody took it
     threads: int = field(
         default_factory=torch.get_num_threads
     )  # of the denoiser on a CPU; they can change a last digit
@@ -57,6 +60,7 @@ class Settings:
         return {
             "walkcut": __version__,
             "model": self.model,
+            "weights": self.weights,
             "prompt": self.prompt,
             "dtype": self.dtype,
             "preset": self.preset.name,
@@ -137,7 +141,7 @@ def segment_files(
 class _Picture:
     """What a picture has become so far; with a failure, nothing becomes of it any more.
 
-    The walk's matrix travels as an array: `walkcut.engine` sends arrays fastest.
+    Matrices, of the walk and of regions that wait to be cut, travel as arrays: `walkcut.engine` sends these fastest.
     """
 
     job: Job
@@ -148,6 +152,8 @@ class _Picture:
     features: np.ndarray | None = None
     features_grid: tuple[int, int] = (0, 0)
     ceiling: float = 0.0
+    growth: Growth | None = None
+    regions: tuple[tuple[int, np.ndarray], ...] = ()
     failure: str = ""
 
     def failed(self, error: BaseException) -> _Picture:
@@ -189,28 +195,36 @@ def _look(pictures: Sequence[_Picture], backbone: Backbone, settings: Settings) 
     options = {"preset": settings.preset, "grid": settings.grid, "seed": settings.seed, "noise": settings.noise}
     try:
         seen = look([picture.image for picture in pictures], backbone, **options)
+        return [_packed(picture, one) for picture, one in zip(pictures, seen, strict=True)]
     except BROKEN as error:
-        if len(pictures) > 1:
-            return [one for picture in pictures for one in _look([picture], backbone, settings)]
-        return [pictures[0].failed(error)]
-    return [_packed(picture, one) for picture, one in zip(pictures, seen, strict=True)]
+        failed = [picture.failed(error) for picture in pictures]
+    if len(pictures) == 1:
+        return failed
+    # out here: while an error is at hand, it holds all that the pass held, and there may have been too little memory
+    return [one for picture in pictures for one in _look([picture], backbone, settings)]
 
 
 def _packed(picture: _Picture, seen: Seen) -> _Picture:
-    walk, settled = seen.walk, seen.walk.settled
+    walk, settled, growth = seen.walk, seen.walk.settled, seen.growth
     if settled:
         settled = replace(settled, law=settled.law.cpu())
     found = replace(picture, matrix=walk.P.cpu().numpy(), grid=walk.grid, settled=settled, ceiling=seen.ceiling)
+    if growth:
+        regions = tuple((node, region.W.cpu().numpy()) for node, region in growth.waiting)
+        found = replace(found, growth=replace(growth, waiting=[]), regions=regions)
     if seen.features is None:
         return found
     return replace(found, features=seen.features.values.cpu().numpy(), features_grid=seen.features.grid)
 
 
 def _unpacked(picture: _Picture, preset: Preset) -> Seen:
-    walk, said = Walk(torch.from_numpy(picture.matrix), picture.grid, picture.settled), None
+    walk, said, growth = Walk(torch.from_numpy(picture.matrix), picture.grid, picture.settled), None, picture.growth
+    if growth:
+        waiting = [(node, Graph._trusted(torch.from_numpy(W))) for node, W in picture.regions]
+        growth = replace(growth, waiting=waiting)
     if picture.features is not None:
         said = Features(torch.from_numpy(picture.features), picture.features_grid)
-    return Seen(picture.image, walk, preset, picture.ceiling, said)
+    return Seen(picture.image, walk, preset, picture.ceiling, said, growth=growth)
 
 
 def _cutter(settings: Settings) -> Function:

@@ -5,6 +5,7 @@ What else differs between them (latents, text encoders, conditions, noise) is to
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ HOME = "WALKCUT_MODELS"  # environment variable: a folder that holds one folder 
 # largest text encoder, which then says zeros (Esser et al. 2024, section 5.3.3).
 LEFT_OUT = ("safety_checker", "feature_extractor", "image_encoder", "text_encoder_3", "tokenizer_3")
 PARTS = ("unet", "transformer")  # the denoiser's own folder, in diffusers format
+BLOCKS, BLOCK = 64, 4096  # that a file's fingerprint looks at, and their bytes
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,28 @@ def model_folder(model: str) -> Path:
         f"There is no model {model!r}: choose {', '.join(MODELS)}, a hub path whose files are in its cache, or a "
         "folder in diffusers format (with unet/ or transformer/, scheduler/ and, for a latent model, vae/)."
     )
+
+
+def fingerprint(model: str) -> str:
+    """A digest that tells a model's weights from others, also from those of the same net trained anew.
+
+    Of each file of weights, and of the readout: name, size and 64 blocks of 4 KiB, evenly spread. Reading all of a
+    large model would take longer than loading it.
+
+    Raises
+    ------
+    InputError
+        If the weights are not here.
+    """
+    folder, digest = model_folder(model), hashlib.sha256()
+    for path in sorted([*folder.rglob("*.safetensors"), *folder.glob("readout.json")]):
+        size = path.stat().st_size
+        digest.update(f"{path.relative_to(folder).as_posix()} {size} ".encode())
+        with path.open("rb") as file:
+            for block in range(BLOCKS):
+                file.seek(max(size - BLOCK, 0) * block // (BLOCKS - 1))
+                digest.update(file.read(BLOCK))
+    return digest.hexdigest()[:16]
 
 
 def _holds_a_model(folder: Path) -> bool:

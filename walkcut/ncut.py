@@ -174,7 +174,7 @@ def _symmetric(graph: Affinity, tolerance: float, rng: np.random.Generator, twin
     ARPACK's tolerance is relative to the eigenvalue: around 1 + mu, unlike mu, it does not ask for all digits of a
     region that is not worth cutting.
     """
-    n, root = len(graph), graph.degrees.sqrt()
+    n, root = len(graph), graph.degrees.cpu().sqrt()  # here: a GPU is asked for products alone, one call for each
     first = root / torch.linalg.vector_norm(root)
     products = 0
 
@@ -182,8 +182,8 @@ def _symmetric(graph: Affinity, tolerance: float, rng: np.random.Generator, twin
         nonlocal products
         products += 1
         x = torch.from_numpy(np.ascontiguousarray(x)).to(root).view(n, -1)
-        after = graph.matvec(x / root[:, None]).double() / root[:, None]
-        return (after + x - 3 * first[:, None] * (first @ x)).cpu().numpy()
+        after = graph.matvec(x / root[:, None]).cpu().double() / root[:, None]
+        return (after + x - 3 * first[:, None] * (first @ x)).numpy()
 
     if n <= DENSE:
         values, vectors = _top_two(product(np.eye(n)))
@@ -231,15 +231,15 @@ def _beside(operator: LinearOperator, x: np.ndarray, tolerance: float, start: np
 
 def _directed(graph: Directed, tolerance: float, start: np.ndarray) -> Eigenpair:
     """Second right eigenvector of D^-1 W by Arnoldi; P - 1 u^T moves 1 to 0 and others only by a constant vector."""
-    n, degrees = len(graph), graph.degrees
+    n, degrees = len(graph), graph.degrees.cpu()
     products = 0
 
     def product(v: np.ndarray) -> np.ndarray:
         nonlocal products
         products += 1
         v = torch.from_numpy(np.ascontiguousarray(v)).to(degrees).view(n, -1)
-        after = graph.matvec(v).double() / degrees[:, None]
-        return (after - after.mean(0)).cpu().numpy()
+        after = graph.matvec(v).cpu().double() / degrees[:, None]
+        return (after - after.mean(0)).numpy()
 
     if n <= DENSE:
         values, vectors = eig(product(np.eye(n)))

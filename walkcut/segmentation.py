@@ -12,12 +12,13 @@ import torch
 
 from walkcut.attention import Features, attend_batch, observe
 from walkcut.backbone import Backbone, load_backbone
+from walkcut.graph import Graph
 from walkcut.images import check_image
 from walkcut.pixels import connected_parts, soft_membership, without_gaps
 from walkcut.presets import Preset, find_preset, graph_for, inflation_for, noise_for, walk_for
 from walkcut.refine import refined_labels
 from walkcut.threshold import Pruning, blank_ncut, check_threshold, prune
-from walkcut.tree import MEMORYLESS, PartitionTree, partition
+from walkcut.tree import MEMORYLESS, NEAR, Growth, PartitionTree
 from walkcut.walk import Walk
 
 
@@ -149,7 +150,7 @@ def segment(
     check_threshold(chosen.criterion)
     image = check_image(image)
     timings: dict[str, float] = {}
-    with _timed(timings, "model"):
+    with timed(timings, "model"):
         backbone = load_backbone(model, device) if isinstance(model, str) else model
     (seen,) = look([image], backbone, chosen, grid, timesteps, seed, noise)
     return cut(replace(seen, timings=timings | seen.timings))
@@ -171,6 +172,8 @@ class Seen:
         For the graph "features" alone.
     timings : dict of str to float
         Seconds per stage so far.
+    growth : Growth or None
+        Of its tree, where a GPU began to cut: no region of more than `walkcut.tree.NEAR` patches is left.
     """
 
     image: np.ndarray
@@ -179,6 +182,7 @@ class Seen:
     ceiling: float
     features: Features | None = None
     timings: dict[str, float] = field(default_factory=dict)
+    growth: Growth | None = None
 
 
 def look(
@@ -203,33 +207,43 @@ def look(
     chosen, timings = find_preset(preset), {}
     noise = noise_for(chosen, backbone) if noise is None else noise
     options = {"grid": grid, "timesteps": timesteps, "seed": seed, "noise": noise}
-    with _timed(timings, "attention"):
+    with timed(timings, "attention", backbone.device):
         if chosen.graph == "features":
             heard = [observe(backbone, image, **options) for image in images]
         else:
             heard = [(maps, None) for maps in attend_batch(backbone, images, **options)]
-    with _timed(timings, "walk"):
+    with timed(timings, "walk", backbone.device):
         walks = [walk_for(chosen, backbone, maps) for maps, _ in heard]
-        for walk in walks:
-            if chosen.graph == "reversible" and walk.P.is_cuda:
-                walk.stationary()  # here, since the cut may be left to a process that has no GPU
+    with timed(timings, "cut", backbone.device):
+        growths = [_begun(chosen, walk, values) for walk, (_, values) in zip(walks, heard, strict=True)]
     timings = {stage: seconds / len(images) for stage, seconds in timings.items()}
     return [
-        Seen(image, walk, chosen, _ceiling(chosen, backbone, walk.grid), values, timings)
-        for image, walk, (_, values) in zip(images, walks, heard, strict=True)
+        Seen(image, walk, chosen, _ceiling(chosen, backbone, walk.grid), values, timings, growth)
+        for image, walk, (_, values), growth in zip(images, walks, heard, growths, strict=True)
     ]
+
+
+def _begun(preset: Preset, walk: Walk, features: Features | None) -> Growth | None:
+    """The tree of a walk that lies on a GPU, its large regions cut there: the rest may be left to a process without."""
+    if not walk.P.is_cuda or type(graph := graph_for(preset, walk, features)) is not Graph:
+        return None
+    growth = Growth.start(graph, walk.grid)
+    growth.cut(above=NEAR)
+    return growth
 
 
 def cut(seen: Seen) -> Segmentation:
     """The second half of `segment`: no denoiser is needed any more."""
     stop = check_threshold(seen.preset.criterion)
     timings, walk = dict(seen.timings), seen.walk
-    with _timed(timings, "cut"):
-        tree = partition(graph_for(seen.preset, walk, seen.features), walk.grid)
+    with timed(timings, "cut", walk.P.device):
+        growth = seen.growth or Growth.start(graph_for(seen.preset, walk, seen.features), walk.grid)
+        growth.cut()
+        tree = growth.tree()
     blank, patches = np.zeros(seen.image.shape[:2], np.int32), np.zeros(walk.grid, np.int32)
     settings = {"ceiling": seen.ceiling, "pixels": seen.preset.pixels}
     found = Segmentation(seen.image, blank, patches, tree, walk, 0.0, timings, **settings)
-    with _timed(timings, "pixels"):
+    with timed(timings, "pixels", walk.P.device):
         return found.at(stop)
 
 
@@ -271,9 +285,10 @@ def _ceiling(preset: Preset, backbone: Backbone, grid: tuple[int, int]) -> float
 
 
 @contextmanager
-def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
+def timed(timings: dict[str, float], stage: str, device: torch.device | None = None) -> Iterator[None]:
+    """Add the seconds of the block to a stage's; the GPU that works for it, if one does, is waited for."""
     start = time.perf_counter()
     yield
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    timings[stage] = time.perf_counter() - start
+    if device is not None and device.type == "cuda":
+        torch.cuda.synchronize(device)
+    timings[stage] = timings.get(stage, 0.0) + time.perf_counter() - start

@@ -218,13 +218,6 @@ class PartitionTree:
             raise InputError(f"This is no record of a tree ({error}): write it anew with to_dict().") from error
 
 
-def at_hand(region: Affinity) -> Affinity:
-    """A region of few nodes brought from a GPU to main memory; any other as it is."""
-    if type(region) is Graph and region.W.is_cuda and len(region) <= NEAR:
-        return Graph._trusted(region.W.cpu())
-    return region
-
-
 def partition(
     graph: Affinity,
     grid: Grid,
@@ -235,6 +228,7 @@ def partition(
     """Cut recursively until regions are small or no cut is better than a memoryless walk's.
 
     Each region is cut as a graph of its own (what leads out of it is forgotten), as in Shi & Malik 2000, section 3.
+    `Growth` does it in pieces.
 
     Parameters
     ----------
@@ -255,39 +249,109 @@ def partition(
     PartitionTree
         Its prunings at thresholds below the ceiling are those of a recursion run for that threshold alone.
     """
-    if not 0 < ceiling <= 2:
-        raise InputError(f"The ceiling of NCut must lie above 0 and be at most 2, not {ceiling}.")
-    n = grid[0] * grid[1]
-    if n != len(graph):
-        raise InputError(f"A grid of {grid[0]}x{grid[1]} patches needs {n} nodes, not {len(graph)}.")
-    smallest = max(2, n // 256) if smallest is None else smallest
-    order = np.arange(n)
-    total = float(graph.degrees.sum()) or 1.0
-    nodes: list[list[float]] = []  # start, stop, left, right, ncut, volume, inside
+    growth = Growth.start(graph, grid, smallest, tolerance, ceiling)
+    growth.cut()
+    return growth.tree()
 
-    def add(start: int, stop: int, region: Affinity, volume: float) -> int:
-        inside = float(region.degrees.sum()) / total
-        nodes.append([start, stop, -1, -1, np.inf, volume, inside])
-        return len(nodes) - 1
 
-    degrees = graph.degrees.cpu().numpy() / total
-    waiting = [(add(0, n, graph, float(degrees.sum())), graph)]
-    while waiting:
-        node, region = waiting.pop()
-        start, stop = nodes[node][:2]
-        if stop - start < max(2 * smallest, 2):
-            continue
-        split = best_cut(region, tolerance, twins=False)  # a mixture of twins is cut as well as either
-        if split.ncut >= ceiling:
-            continue
-        nodes[node][4] = split.ncut if split.ncut > ROUNDING else 0.0
-        order[start:stop] = order[start:stop][split.order.cpu().numpy()]
+@dataclass
+class Growth:
+    """A tree while it grows: a process beside a GPU may cut the large regions, and another one the rest.
+
+    Attributes
+    ----------
+    grid : (h, w)
+    smallest, tolerance, ceiling
+        As for `partition`.
+    total : float
+        Weight of the whole graph.
+    degrees : float64 (h*w,)
+        Of the patches, as shares of the whole.
+    order : int64 (h*w,)
+        The patches; each node holds a slice.
+    nodes : list of [start, stop, left, right, ncut, volume, inside]
+        As in a `PartitionTree`, in the order in which they came up.
+    waiting : list of (int, Affinity)
+        Nodes that were not tried yet, and their graphs.
+    """
+
+    grid: Grid
+    smallest: int
+    tolerance: float
+    ceiling: float
+    total: float
+    degrees: np.ndarray
+    order: np.ndarray
+    nodes: list[list[float]]
+    waiting: list[tuple[int, Affinity]]
+
+    @classmethod
+    def start(
+        cls,
+        graph: Affinity,
+        grid: Grid,
+        smallest: int | None = None,
+        tolerance: float = 1e-3,
+        ceiling: float = MEMORYLESS,
+    ) -> Growth:
+        """A root and nothing else; parameters and errors are those of `partition`."""
+        if not 0 < ceiling <= 2:
+            raise InputError(f"The ceiling of NCut must lie above 0 and be at most 2, not {ceiling}.")
+        n = grid[0] * grid[1]
+        if n != len(graph):
+            raise InputError(f"A grid of {grid[0]}x{grid[1]} patches needs {n} nodes, not {len(graph)}.")
+        smallest = max(2, n // 256) if smallest is None else smallest
+        weight = float(graph.degrees.sum())
+        degrees = graph.degrees.cpu().numpy() / (weight or 1.0)
+        root = [0, n, -1, -1, np.inf, float(degrees.sum()), weight / (weight or 1.0)]
+        return cls(grid, smallest, tolerance, ceiling, weight or 1.0, degrees, np.arange(n), [root], [(0, graph)])
+
+    def cut(self, above: int = 0) -> None:
+        """Cut regions of more than `above` patches, and their parts, until no such region is left."""
+        waiting, self.waiting = self.waiting, []
+        while waiting:
+            node, region = waiting.pop()
+            if len(region) < max(2 * self.smallest, 2):
+                continue
+            if len(region) <= above:
+                self.waiting.append((node, region))
+            else:
+                waiting += self._split(node, region)
+
+    def _split(self, node: int, region: Affinity) -> list[tuple[int, Affinity]]:
+        """The two parts of a node, if its best cut is worth it."""
+        start, stop = self.nodes[node][:2]
+        split = best_cut(region, self.tolerance, twins=False)  # a mixture of twins is cut as well as either
+        if split.ncut >= self.ceiling:
+            return []
+        self.order[start:stop] = self.order[start:stop][split.order.cpu().numpy()]
         bounds = (start, start + split.size, stop)
         sides = split.order[: split.size], split.order[split.size :]
-        for place, side, lo, hi in zip((2, 3), sides, bounds[:2], bounds[1:], strict=True):
-            part = at_hand(region.subgraph(side))
-            nodes[node][place] = child = add(lo, hi, part, float(degrees[order[lo:hi]].sum()))
-            waiting.append((child, part))
-    table = np.array(nodes)
-    start, stop, left, right = table[:, :4].T.astype(np.int64)
-    return PartitionTree(grid, order, start, stop, left, right, *table[:, 4:].T.copy())
+        parts = [at_hand(region.subgraph(side)) for side in sides]
+        children = [len(self.nodes), len(self.nodes) + 1]
+        self.nodes[node][2:5] = [*children, split.ncut if split.ncut > ROUNDING else 0.0]
+        for part, lo, hi in zip(parts, bounds[:2], bounds[1:], strict=True):
+            volume = float(self.degrees[self.order[lo:hi]].sum())
+            self.nodes.append([lo, hi, -1, -1, np.inf, volume, float(part.degrees.sum()) / self.total])
+        return list(zip(children, parts, strict=True))
+
+    def tree(self) -> PartitionTree:
+        """The tree as it stands, its nodes numbered from the last branch to the first, in whatever order they came."""
+        came, waiting = [0], [0]
+        while waiting:
+            children = self.nodes[waiting.pop()][2:4]
+            if children[0] >= 0:
+                came += children
+                waiting += children
+        number = np.full(len(came) + 1, -1)  # the last entry is nobody's, -1
+        number[came] = np.arange(len(came))
+        table = np.array(self.nodes)[came]
+        start, stop, left, right = table[:, :4].T.astype(np.int64)
+        return PartitionTree(self.grid, self.order, start, stop, number[left], number[right], *table[:, 4:].T.copy())
+
+
+def at_hand(region: Affinity) -> Affinity:
+    """A region of few nodes brought from a GPU to main memory; any other as it is."""
+    if type(region) is Graph and region.W.is_cuda and len(region) <= NEAR:
+        return Graph._trusted(region.W.cpu())
+    return region
