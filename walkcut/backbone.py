@@ -93,9 +93,16 @@ class Backbone:
     vocabulary: dict[str, torch.Tensor] = field(default_factory=dict)
     spans: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
+    # The prompt tells where and how the denoiser computes: diffusers looks through all modules to answer that.
+
     @property
     def device(self) -> torch.device:
-        return self.denoiser.device
+        return self.context.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the denoiser; the VAE computes in float32."""
+        return self.context.dtype
 
     @property
     def flow(self) -> bool:
@@ -165,9 +172,9 @@ class Backbone:
         small = resize_image(image, (h * self.patch, w * self.patch))
         pixels = torch.from_numpy(small.copy()).permute(2, 0, 1)[None].to(self.device, torch.float32) / 127.5 - 1
         if self.vae is None:
-            return functional.pixel_unshuffle(pixels, 2).to(self.denoiser.dtype)
+            return functional.pixel_unshuffle(pixels, 2).to(self.dtype)
         config = self.vae.config
-        latent = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist.mode().to(self.denoiser.dtype)
+        latent = self.vae.encode(pixels).latent_dist.mode().to(self.dtype)
         return (latent - (config.shift_factor or 0.0)) * config.scaling_factor
 
     @torch.inference_mode()

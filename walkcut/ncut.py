@@ -183,7 +183,7 @@ def _symmetric(graph: Affinity, tolerance: float, rng: np.random.Generator, twin
         products += 1
         x = torch.from_numpy(np.ascontiguousarray(x)).to(root).view(n, -1)
         after = graph.matvec(x / root[:, None]).cpu().double() / root[:, None]
-        return (after + x - 3 * first[:, None] * (first @ x)).numpy()
+        return (after + x - 3 * first[:, None] * (first[:, None] * x).sum(0)).numpy()
 
     if n <= DENSE:
         values, vectors = _top_two(product(np.eye(n)))
