@@ -61,7 +61,7 @@ def test_the_command_runs_an_architecture_without_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     draw = architectures.random_backbone
-    monkeypatch.setattr(architectures, "random_backbone", lambda *given: draw(*given, small=True))
+    monkeypatch.setattr(architectures, "random_backbone", lambda *given, **named: draw(*given, small=True, **named))
     parser = argparse.ArgumentParser()
     cli.add_bench(parser.add_subparsers())
     words = ["--random-weights", "--model", "sd-1.4", "--pictures", "2", "--grid", "16", "--device", "cpu"]

@@ -320,8 +320,7 @@ def _read_pipeline(
     context, pooled = _encoded(pipeline.to(home), prompt)
     denoiser, vae = _settled(network, home), _settled(pipeline.vae.float(), home)
     if offload:
-        for module in (denoiser, vae):
-            module.enable_group_offload(onload_device=device, offload_device=home, offload_type="leaf_level")
+        offload_layers(device, denoiser, vae)
     schedule = pipeline.scheduler.config
     return Backbone(
         name=name,
@@ -333,6 +332,12 @@ def _read_pipeline(
         spans=_spans(pipeline.tokenizer, prompt),
         **_readout(folder),
     )
+
+
+def offload_layers(device: torch.device, *modules: torch.nn.Module) -> None:
+    """Let modules of diffusers wait in main memory; each layer comes to the device when its turn comes."""
+    for module in modules:
+        module.enable_group_offload(onload_device=device, offload_device=torch.device("cpu"), offload_type="leaf_level")
 
 
 @contextmanager

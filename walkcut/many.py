@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -25,7 +24,7 @@ from walkcut.files import Job, save
 from walkcut.graph import Graph
 from walkcut.images import read_image
 from walkcut.models import model_folder
-from walkcut.ncut import one_thread
+from walkcut.ncut import single_threaded
 from walkcut.presets import Preset
 from walkcut.segmentation import Seen, cut, look
 from walkcut.tree import Growth
@@ -251,15 +250,3 @@ def _cut(picture: _Picture, settings: Settings) -> Report:
     except BROKEN as error:
         return Report(picture.job, failure=picture.failed(error).failure)
     return Report(picture.job, result.count)
-
-
-@contextmanager
-def single_threaded() -> Iterator[None]:
-    """One thread for torch and SciPy: sums are taken in one order, whoever takes them, and workers do not wait."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with one_thread():
-            yield
-    finally:
-        torch.set_num_threads(before)

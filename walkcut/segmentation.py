@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,6 +14,7 @@ from walkcut.attention import Features, attend_batch, observe
 from walkcut.backbone import Backbone, load_backbone
 from walkcut.graph import Graph
 from walkcut.images import check_image
+from walkcut.ncut import single_threaded
 from walkcut.pixels import connected_parts, soft_membership, without_gaps
 from walkcut.presets import Preset, find_preset, graph_for, inflation_for, noise_for, walk_for
 from walkcut.refine import refined_labels
@@ -207,15 +208,16 @@ def look(
     chosen, timings = find_preset(preset), {}
     noise = noise_for(chosen, backbone) if noise is None else noise
     options = {"grid": grid, "timesteps": timesteps, "seed": seed, "noise": noise}
-    with timed(timings, "attention", backbone.device):
-        if chosen.graph == "features":
-            heard = [observe(backbone, image, **options) for image in images]
-        else:
-            heard = [(maps, None) for maps in attend_batch(backbone, images, **options)]
-    with timed(timings, "walk", backbone.device):
-        walks = [walk_for(chosen, backbone, maps) for maps, _ in heard]
-    with timed(timings, "cut", backbone.device):
-        growths = [_begun(chosen, walk, values) for walk, (_, values) in zip(walks, heard, strict=True)]
+    with _calm(backbone.device):
+        with timed(timings, "attention", backbone.device):
+            if chosen.graph == "features":
+                heard = [observe(backbone, image, **options) for image in images]
+            else:
+                heard = [(maps, None) for maps in attend_batch(backbone, images, **options)]
+        with timed(timings, "walk", backbone.device):
+            walks = [walk_for(chosen, backbone, maps) for maps, _ in heard]
+        with timed(timings, "cut", backbone.device):
+            growths = [_begun(chosen, walk, values) for walk, (_, values) in zip(walks, heard, strict=True)]
     timings = {stage: seconds / len(images) for stage, seconds in timings.items()}
     return [
         Seen(image, walk, chosen, _ceiling(chosen, backbone, walk.grid), values, timings, growth)
@@ -236,7 +238,7 @@ def cut(seen: Seen) -> Segmentation:
     """The second half of `segment`: no denoiser is needed any more."""
     stop = check_threshold(seen.preset.criterion)
     timings, walk = dict(seen.timings), seen.walk
-    with timed(timings, "cut", walk.P.device):
+    with timed(timings, "cut", walk.P.device), _calm(walk.P.device):
         growth = seen.growth or Growth.start(graph_for(seen.preset, walk, seen.features), walk.grid)
         growth.cut()
         tree = growth.tree()
@@ -282,6 +284,11 @@ def _ceiling(preset: Preset, backbone: Backbone, grid: tuple[int, int]) -> float
     sigma = backbone.locality if preset.locality == "auto" else preset.locality
     usual = inflation_for(preset, backbone) == backbone.inflation
     return blank_ncut(grid, sigma) * (backbone.ceiling if usual else 1.0)
+
+
+def _calm(device: torch.device) -> AbstractContextManager:
+    """One thread beside a GPU, which does what is worth threads: they would only wait for one another."""
+    return single_threaded() if device.type == "cuda" else nullcontext()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -12,12 +13,12 @@ import numpy as np
 from walkcut.attention import Grid
 from walkcut.errors import InputError
 from walkcut.graph import Affinity, Graph
-from walkcut.ncut import best_cut
+from walkcut.ncut import best_cut, single_threaded
 
 # NCut of every cut of a walk that forgets where it was: no reason to split. Exact for a walk; for a region's graph,
 # whose own walk forgets the rest of the picture, a rule of thumb.
 MEMORYLESS = 1.0
-NEAR = 1024  # nodes of a region that the processor cuts: for a GPU they are too few to be worth its calls
+NEAR = 1024  # nodes of a region that one thread of the processor cuts: too few to be worth a GPU's calls, or threads
 ROUNDING = 1e-6  # an NCut below it is what float32 sums leave of zero: a cut between components
 
 
@@ -315,7 +316,9 @@ class Growth:
                 continue
             if len(region) <= above:
                 self.waiting.append((node, region))
-            else:
+                continue
+            few = len(region) <= NEAR or region.degrees.is_cuda
+            with single_threaded() if few else nullcontext():
                 waiting += self._split(node, region)
 
     def _split(self, node: int, region: Affinity) -> list[tuple[int, Affinity]]:

@@ -16,7 +16,7 @@ from diffusers import (
     UNet2DConditionModel,
 )
 
-from walkcut.backbone import Backbone
+from walkcut.backbone import Backbone, offload_layers
 from walkcut.errors import InputError
 
 CROSS, PLAIN = "CrossAttnDownBlock2D", "DownBlock2D"
@@ -109,6 +109,7 @@ def random_backbone(
     dtype: torch.dtype = torch.float32,
     small: bool = False,
     seed: int = 0,
+    offload: bool = False,
     **changes: object,
 ) -> Backbone:
     """A backbone that computes as the model of this name does, and knows nothing.
@@ -123,13 +124,15 @@ def random_backbone(
         See `network_config`.
     seed : int
         Of the weights, and of the prompt's random vectors.
+    offload : bool
+        As for `walkcut.backbone.load_backbone`.
     **changes
         Of the denoiser's settings.
     """
     config = network_config(name, small) | changes
     flow = "patch_size" in config
     where = torch.device(device)
-    with torch.random.fork_rng(), where:
+    with torch.random.fork_rng(), torch.device("cpu") if offload else where:
         torch.manual_seed(seed)
         denoiser = (SD3Transformer2DModel if flow else UNet2DConditionModel)(**config)
         denoiser = denoiser if dtype == torch.float32 else denoiser.to(dtype)
@@ -139,8 +142,11 @@ def random_backbone(
         pooled = torch.randn(1, pooled_width(config), dtype=dtype) if pooled_width(config) else None
     diffusion = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False}
     scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0) if flow else DDIMScheduler(**diffusion, steps_offset=1)
-    frozen = (part.eval().requires_grad_(False) for part in (denoiser, vae))
-    return Backbone(name, next(frozen), scheduler, next(frozen), context, pooled)
+    denoiser, vae = (part.eval().requires_grad_(False) for part in (denoiser, vae))
+    if offload:
+        offload_layers(where, denoiser, vae)
+    context, pooled = context.to(where), None if pooled is None else pooled.to(where)
+    return Backbone(name, denoiser, scheduler, vae, context, pooled)
 
 
 def pooled_width(config: dict) -> int:

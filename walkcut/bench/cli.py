@@ -185,6 +185,8 @@ def add_bench(subparsers: argparse._SubParsersAction) -> None:
     wanted = "pictures for one pass of the denoiser in that chain; default: 1"
     fast.add_argument("--batch", type=_count, default=1, metavar="N", help=wanted)
     fast.add_argument("--compile", action="store_true", dest="compiled", help="the denoiser, for the whole method")
+    wanted = "weights wait in main memory, layer by layer, for the whole method"
+    fast.add_argument("--offload", action="store_true", help=wanted)
     fast.add_argument("--sizes", type=_sizes, default=(1024, 4096), metavar="LIST", help="default: 1024,4096")
     fast.add_argument("--model", default="dead-leaves", metavar="NAME", help="whose attention is cut")
     fast.add_argument("--curve", action="store_true", help="only time and memory against n, anew in the file")
@@ -439,12 +441,13 @@ def _run_throughput(arguments: argparse.Namespace) -> int:
         words[-1] = "--random-weights"
         usual = "float16" if device.type == "cuda" else "float32"
         dtype = DTYPES[usual if arguments.dtype == "auto" else arguments.dtype]
-        backbone = random_backbone(arguments.model, str(device), dtype)
+        backbone = random_backbone(arguments.model, str(device), dtype, offload=arguments.offload)
         if arguments.compiled:
             backbone.denoiser.compile_repeated_blocks()
     else:
-        backbone = load_backbone(arguments.model, str(device), arguments.dtype, compiled=arguments.compiled)
-    words += ["--compile"] * arguments.compiled
+        options = {"offload": arguments.offload, "compiled": arguments.compiled}
+        backbone = load_backbone(arguments.model, str(device), arguments.dtype, **options)
+    words += ["--compile"] * arguments.compiled + ["--offload"] * arguments.offload
     words += ["--dtype", arguments.dtype] * (arguments.dtype != "auto") + ["--grid", str(arguments.grid)]
     if arguments.cutters is not None:
         words += ["--cutters", str(arguments.cutters)] + ["--batch", str(arguments.batch)] * (arguments.batch > 1)

@@ -15,7 +15,7 @@ from walkcut.bench.table import NOT_RUN, Table, published
 from walkcut.errors import InputError
 from walkcut.files import Job, save
 from walkcut.images import read_image
-from walkcut.many import single_threaded
+from walkcut.ncut import single_threaded
 from walkcut.segmentation import cut, look
 
 MILLION = 10**6
