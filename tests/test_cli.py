@@ -111,12 +111,12 @@ def test_options_reach_the_method(monkeypatch: pytest.MonkeyPatch, loads: list, 
         assert main(["segment", str(folder / "a.png"), "--device", "cpu", *words]) == 0
         return seen[-1]
 
-    usual, known = PRESETS["walkcut"], {"device": "cpu", "weights": fingerprint("dead-leaves")}
-    assert settings() == walkcut.many.Settings(usual, **known)
+    usual = PRESETS["walkcut"]
+    assert settings() == walkcut.many.Settings(usual, device="cpu")
     found = settings("--threshold", "0.7", "--steps", "2", "--seed", "9", "--grid", "32", "--pixels", "random-walker")
     preset = replace(usual, criterion=0.7, steps=2, pixels="random-walker")
-    assert found == walkcut.many.Settings(preset, **known, seed=9, grid=32)
-    assert settings("--preset", "paper-v2") == walkcut.many.Settings(PRESETS["paper-v2"], **known)
+    assert found == walkcut.many.Settings(preset, device="cpu", seed=9, grid=32)
+    assert settings("--preset", "paper-v2") == walkcut.many.Settings(PRESETS["paper-v2"], device="cpu")
     assert settings("--noise", "none").noise == "none"
     assert loads == [("dead-leaves", "cpu", "auto", "", False, False)] * 4
     settings("--prompt", "a dog", "--dtype", "bfloat16", "--offload", "--compile")

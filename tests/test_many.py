@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -210,6 +211,18 @@ def test_a_picture_on_which_a_pass_fails_is_found_out(
     monkeypatch.setattr(many, "look", short_of_memory)
     reports = list(segment_files(jobs(folder, tmp_path), settings, workers=0, batch=5))
     assert [report.failure for report in reports] == ["", "", f"{folder / 'c.png'}: MemoryError", "", ""]
+
+
+def test_other_weights_in_the_same_folder_are_another_run(folder: Path, tiny_model: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(tiny_model, model)
+    (job, *_) = jobs(folder, tmp_path / "out")
+    settings = Settings(PRESETS["walkcut"], str(model), "cpu", grid=8)
+    list(segment_files([job], settings))
+    assert finished(job, Settings(PRESETS["walkcut"], str(model), "cpu", grid=8).record())
+    weights = next(model.rglob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    assert not finished(job, Settings(PRESETS["walkcut"], str(model), "cpu", grid=8).record())
 
 
 @pytest.mark.parametrize("engine", ["local", "ray"])

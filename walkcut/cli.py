@@ -275,14 +275,12 @@ def _segment_all(jobs: list[Job], arguments: argparse.Namespace, progress: bool)
 
     from walkcut.files import finished
     from walkcut.many import Settings, segment_files
-    from walkcut.models import fingerprint
     from walkcut.presets import find_preset
 
     given = {"criterion": arguments.threshold, "steps": arguments.steps, "pixels": arguments.pixels}
     preset = replace(find_preset(arguments.preset), **{name: value for name, value in given.items() if value})
     shared = ("model", "device", "dtype", "prompt", "grid", "seed", "noise", "offload", "compiled")
-    asked = {name: getattr(arguments, name) for name in shared}
-    settings = Settings(preset, **asked, weights=fingerprint(arguments.model))
+    settings = Settings(preset, **{name: getattr(arguments, name) for name in shared})
     if progress and not arguments.fresh:
         waiting = [job for job in jobs if not finished(job, settings.record())]
         if len(waiting) < len(jobs):
