@@ -58,8 +58,8 @@ def on_gpu(folder: Path, model: str) -> dict | None:
     Returns
     -------
     dict
-        "gpu" and "command"; "look" and "cut", seconds of a picture, the latter with its pixels; pictures a second:
-        "alone", one after another, and "chain", with cutters beside the GPU, None where that was not measured.
+        "gpu" and "command"; "look" and "cut", seconds of a picture, the latter with its pixels; "alone", pictures a
+        second, one after another.
     """
     path = folder / "speed-gpu.json"
     record = json.loads(path.read_text()) if path.is_file() else {"measurements": []}
@@ -68,10 +68,7 @@ def on_gpu(folder: Path, model: str) -> dict | None:
         if row["model"] == model and None not in seconds.values():
             found = {"gpu": record["gpu"], "command": record["command"].replace("MODEL", model)}
             found |= {"look": sum(seconds[part] for part in PARTS), "cut": seconds["cut"] + seconds["pixels"]}
-            found |= {"alone": row["pictures_per_second"], "chain": None}
-            if record["chain"]["model"] == model:
-                found["chain"] = record["chain"]["pictures_per_second"]
-            return found
+            return found | {"alone": row["pictures_per_second"]}
     return None
 
 
@@ -93,8 +90,9 @@ def rates(folder: Path, models: Sequence[str]) -> dict[str, float | None]:
                 found[f"{made}, the whole chain"] = record["chain"]["pictures_per_second"]
         elif told := on_gpu(folder, model):
             found[f"`{told['command']}`, {told['gpu']}"] = 1 / told["look"]
-            if told["chain"]:
-                found[f"{model} with cutters beside it, the whole chain, {told['gpu']}"] = told["chain"]
+            if chain := gpu_chain(folder, model):
+                name = f"{model} with {chain['cutters']} cutters beside it, the whole chain, {told['gpu']}"
+                found[name] = chain["pictures_per_second"]
         else:
             command = f"walkcut bench speed --model {model} --random-weights --device cuda"
             found[f"{NOT_RUN}: `{command}`"] = None
@@ -104,13 +102,21 @@ def rates(folder: Path, models: Sequence[str]) -> dict[str, float | None]:
 def remarks(folder: Path) -> list[str]:
     """What the committed speeds of two models were measured on, a line each; two for the one that ran on a GPU."""
     own = json.loads((folder / "speed-dead-leaves.json").read_text())
-    told = on_gpu(folder, "sd-1.4")
+    told, chain = (of(folder, "sd-1.4") for of in (on_gpu, gpu_chain))
     return [
         f"dead-leaves: pictures of noise; {own['processor_share']:.2f} processors worked for {own['threads']} threads",
         f"sd-1.4 on one {told['gpu']}: a look takes {1000 * told['look']:.0f} ms, the cut and its pixels "
         f"{1000 * told['cut']:.0f} ms; one after another {told['alone']:.2f} pictures a second",
-        f"with cutters beside it {told['chain']:.1f} a second; the looks alone would allow {1 / told['look']:.1f}",
+        f"with {chain['cutters']} cutters beside it, {chain['batch']} pictures a pass, "
+        f"{chain['pictures_per_second']:.1f} a second; looks one by one would allow {1 / told['look']:.1f}",
     ]
+
+
+def gpu_chain(folder: Path, model: str) -> dict | None:
+    """The chain that `speed-gpu.json` in a folder of results tells of, if it is this model's."""
+    path = folder / "speed-gpu.json"
+    chain = json.loads(path.read_text())["chain"] if path.is_file() else {"model": None}
+    return chain if chain["model"] == model else None
 
 
 def page(given: Mapping[str, float | None], seconds: float, days: float, price: float | None = None) -> Table:

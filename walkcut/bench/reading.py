@@ -239,17 +239,18 @@ def time_and_memory(cost: dict) -> dict[str, list[tuple[float, float, str]]]:
 
 
 def gpu_table(record: dict) -> Table:
-    """Of `speed-gpu.json`: milliseconds of each stage, pictures a second and the peak of memory; "-" was not kept."""
+    """Of `speed-gpu.json`: milliseconds of each stage, pictures a second and the peak of memory; "-" is not known."""
     stages = list(record["measurements"][0]["seconds"])
 
     def line(name: str, row: dict) -> list[str]:
         times = [row.get("seconds", {}).get(stage) for stage in stages]
-        shown = ["-" if time is None else f"{1000 * time:g}" for time in times]
+        shown = ["-" if time is None else f"{1000 * time:.3g}" for time in times]
         memory = "-" if row["peak_gb"] is None else f"{row['peak_gb']:g}"
-        return [name, str(row["pixels"]), *shown, f"{row['pictures_per_second']:g}", memory]
+        return [name, str(row["pixels"]), *shown, f"{row['pictures_per_second']:.3g}", memory]
 
     rows = [line(row["model"], row) for row in record["measurements"]]
-    rows.append(line(f"{record['chain']['model']}, cutters beside it", record["chain"]))
+    chain = record["chain"]
+    rows.append(line(f"{chain['model']}, {chain['cutters']} cutters, {chain['batch']} a pass", chain))
     return Table(["", "side, px", *stages, "pictures a second", "peak, GB"], rows)
 
 
