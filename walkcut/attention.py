@@ -30,7 +30,7 @@ from walkcut.noise import View, views
 Grid = tuple[int, int]
 Heads = Mapping[str, Sequence[float]]
 BLOCK = 2**22  # numbers of a head's A that are held at once
-GPU_BLOCK = 2**26  # of all heads' A, on a GPU
+GPU_BLOCK = 2**24  # of all heads' A, on a GPU: at 64 x 64 patches as many as one head has
 
 
 @dataclass(frozen=True)
