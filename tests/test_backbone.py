@@ -7,6 +7,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
-from walkcut.attention import attend
+from walkcut.attention import attend, features
 from walkcut.backbone import Backbone, find_device, load_backbone
 from walkcut.errors import InputError
 
@@ -182,24 +183,43 @@ def test_offloaded_weights_wait_in_main_memory(stable_model: Path, two_halves: n
         torch.testing.assert_close(found[grid], matrix, rtol=0.01, atol=1e-4)
 
 
-def test_a_compiled_denoiser_says_the_same(
-    stable_model: Path, two_halves: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without the step that makes machine code, which takes long: what may go wrong goes wrong before it."""
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[UNet2DConditionModel]]:
+    """Denoisers that were compiled, without the step that makes machine code, which takes long: what may go wrong goes
+    wrong before it.
+    """
     compile_blocks = UNet2DConditionModel.compile_repeated_blocks
-    compiled = []
+    found = []
 
     def eager(unet: UNet2DConditionModel) -> None:
-        compiled.append(unet)
+        found.append(unet)
         compile_blocks(unet, backend="eager")
 
+    torch._dynamo.reset()  # what other tests compiled
     monkeypatch.setattr(UNet2DConditionModel, "compile_repeated_blocks", eager)
+    with torch._dynamo.config.patch(skip_nnmodule_hook_guards=True):  # torch's own setting
+        yield found
+
+
+def test_a_compiled_denoiser_says_the_same(
+    stable_model: Path, two_halves: np.ndarray, compiled: list[UNet2DConditionModel]
+) -> None:
     plain, fast = (load_backbone(str(stable_model), "cpu", compiled=compiled) for compiled in (False, True))
     assert compiled == [fast.denoiser]
     for seed in (0, 1):
         expected, found = (attend(backbone, two_halves, 8, [100], seed).maps for backbone in (plain, fast))
         for grid, matrix in expected.items():
             torch.testing.assert_close(found[grid], matrix, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.usefixtures("compiled")
+def test_features_of_a_compiled_denoiser_are_heard_for_every_picture(
+    stable_model: Path, two_halves: np.ndarray
+) -> None:
+    plain, fast = (load_backbone(str(stable_model), "cpu", compiled=compiled) for compiled in (False, True))
+    for image in (two_halves, two_halves[:, ::-1], 255 - two_halves):
+        expected, found = (features(backbone, image, 8, [100]).values for backbone in (plain, fast))
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_readout_of_a_model_is_read(copy: Path) -> None:

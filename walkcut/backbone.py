@@ -259,6 +259,8 @@ def load_backbone(
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"The weights of {model!r} cannot be read ({reason}): fetch or copy them again.") from error
     if compiled:
+        # else torch overlooks hooks that come later, and `walkcut.attention.features` hears the first picture alone
+        torch._dynamo.config.skip_nnmodule_hook_guards = False
         found.denoiser.compile_repeated_blocks()
     return found.prompted(prompt.split()) if prompt and not latent else found
 
