@@ -17,6 +17,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
+import walkcut.backbone
 from walkcut.attention import attend, features
 from walkcut.backbone import Backbone, find_device, load_backbone
 from walkcut.errors import InputError
@@ -334,6 +335,31 @@ def test_a_missing_scheduler_is_refused(copy: Path) -> None:
 def test_a_damaged_readout_is_refused(copy: Path, content: str) -> None:
     (copy / "readout.json").write_text(content)
     refused(copy, "cannot be read")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9.05 GB)."),
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: can't allocate memory"),
+        OSError("Cannot allocate memory (os error 12)"),
+    ],
+)
+def test_too_little_memory_is_not_told_as_damage(
+    stable_model: Path, copy: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def full(*given: object) -> None:
+        raise error
+
+    monkeypatch.setattr(walkcut.backbone, "_settled", full)
+    refused(stable_model, "does not fit into the memory of cpu: choose a smaller model")
+    monkeypatch.setattr(walkcut.backbone, "find_device", lambda device: torch.device("meta"))  # any other than a CPU
+    refused(stable_model, "does not fit into the memory of meta: keep its weights in main memory with --offload")
+    refused(copy, "does not fit into the memory of meta: choose --device cpu")  # what sees pixels cannot be offloaded
+    with pytest.raises(InputError, match="of meta: choose --device cpu"):
+        load_backbone(str(stable_model), offload=True)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -142,21 +142,22 @@ def test_a_broken_picture_harms_no_other(
     assert contents(tmp_path / "out").keys() == alone.keys()
 
 
+@pytest.mark.parametrize("error", [MemoryError, torch.OutOfMemoryError, torch.linalg.LinAlgError])
 def test_a_picture_on_which_a_pass_fails_is_found_out(
-    folder: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     look = many.look
 
-    def short_of_memory(images: list, *given: object, **named: object) -> list:
+    def fails(images: list, *given: object, **named: object) -> list:
         if any(np.array_equal(image, bad) for image in images):
-            raise MemoryError
+            raise error
         return look(images, *given, **named)
 
     with Image.open(folder / "c.png") as picture:
         bad = np.asarray(picture)
-    monkeypatch.setattr(many, "look", short_of_memory)
+    monkeypatch.setattr(many, "look", fails)
     reports = list(segment_files(jobs(folder, tmp_path), settings, workers=0, batch=5))
-    assert [report.failure for report in reports] == ["", "", f"{folder / 'c.png'}: MemoryError", "", ""]
+    assert [report.failure for report in reports] == ["", "", f"{folder / 'c.png'}: {error.__name__}", "", ""]
 
 
 @pytest.mark.parametrize("engine", ["local", "ray"])

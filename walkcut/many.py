@@ -31,7 +31,14 @@ from walkcut.walk import Stationary, Walk
 
 READERS = 2  # threads that read ahead
 # What one picture may do wrong without stopping the others; anything else is a fault of the code.
-BROKEN = (InputError, ArpackError, np.linalg.LinAlgError, MemoryError, torch.OutOfMemoryError)
+BROKEN = (
+    InputError,
+    ArpackError,
+    np.linalg.LinAlgError,
+    torch.linalg.LinAlgError,
+    MemoryError,
+    torch.OutOfMemoryError,
+)
 
 
 @dataclass(frozen=True)
