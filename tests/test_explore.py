@@ -103,6 +103,8 @@ def test_the_largest_page_is_below_two_megabytes() -> None:
         ("picture", ["--out", "."], "is a folder: name the file"),
         ("picture", ["--out", "photo.png"], "is the picture itself"),
         ("picture", ["--out", "text/page.html"], "cannot be written to"),
+        ("picture", ["--out", "x" * 300 + ".html"], "cannot be written (File name too long)"),
+        ("picture", ["--out", "x" * 250 + ".html", "--grid", "8"], "cannot be written (File name too long)"),
         ("picture", ["--model", "no-such"], "no-such"),
         ("picture", ["--grid", "33"], "from 2 to 32"),
     ],
