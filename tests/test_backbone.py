@@ -129,6 +129,7 @@ def test_other_libraries_keep_quiet_while_weights_load(stable_model: Path) -> No
 from transformers.utils import logging
 from walkcut.backbone import load_backbone
 load_backbone({str(stable_model)!r}, "cpu")
+load_backbone({str(stable_model)!r}, "cpu", "float16", offload=True)
 print(logging.is_progress_bar_enabled(), logging.get_verbosity() == logging.WARNING)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

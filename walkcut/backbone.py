@@ -319,6 +319,7 @@ def _read_pipeline(
     """A Stable Diffusion, its prompt encoded once and the text encoders let go; damage raises whatever it raises."""
     half = any(folder.rglob("*.fp16.safetensors"))
     index = json.loads((folder / "model_index.json").read_text())
+    home = torch.device("cpu") if offload else device
     with _quiet():
         pipeline = DiffusionPipeline.from_pretrained(
             folder,
@@ -327,10 +328,9 @@ def _read_pipeline(
             local_files_only=True,
             use_safetensors=True,
             **{part: None for part in LEFT_OUT if part in index},
-        )
+        ).to(home)
     network = pipeline.transformer if "transformer" in index else pipeline.unet
-    home = torch.device("cpu") if offload else device
-    context, pooled = _encoded(pipeline.to(home), prompt)
+    context, pooled = _encoded(pipeline, prompt)
     denoiser, vae = _settled(network, home), _settled(pipeline.vae.float(), home)
     if offload:
         for module in (denoiser, vae):
