@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor
 
+import walkcut.attention
 from walkcut.attention import (
     AttentionMaps,
     Features,
@@ -350,6 +352,21 @@ def test_a_gpu_looks_alike(tiny_model: Path, two_halves: np.ndarray) -> None:
     here, there = (attend(load_backbone(str(tiny_model), device), two_halves, GRID) for device in ("cpu", "cuda"))
     for grid, matrix in here.maps.items():
         torch.testing.assert_close(there.maps[grid].cpu(), matrix, rtol=0.01, atol=1e-4)
+
+
+def test_what_is_read_on_a_mac_goes_on_on_the_cpu(
+    tiny: Backbone, two_halves: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its GPU lacks float64; this is as near as a machine without one comes."""
+    there = SimpleNamespace(device=torch.device("mps"), cpu=lambda: "moved")
+    assert walkcut.attention._where_doubles_are(there) == "moved"
+    assert walkcut.attention._where_doubles_are(here := torch.ones(2)) is here
+    read = []
+    monkeypatch.setattr(walkcut.attention, "_where_doubles_are", lambda part: read.append(part) or part)
+    maps, said = observe(tiny, two_halves, GRID)
+    heads = attend_heads(tiny, two_halves, GRID)
+    expected = [*maps.maps.values(), said.values, *(part for head in heads for part in (head.query, head.key))]
+    assert list(map(id, read)) == list(map(id, expected))
 
 
 def test_all_heads_at_once_make_the_same_mean() -> None:

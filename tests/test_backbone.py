@@ -7,6 +7,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,8 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
-from walkcut.attention import attend
+import walkcut.backbone
+from walkcut.attention import attend, features
 from walkcut.backbone import Backbone, find_device, load_backbone
 from walkcut.errors import InputError
 
@@ -127,6 +129,7 @@ def test_other_libraries_keep_quiet_while_weights_load(stable_model: Path) -> No
 from transformers.utils import logging
 from walkcut.backbone import load_backbone
 load_backbone({str(stable_model)!r}, "cpu")
+load_backbone({str(stable_model)!r}, "cpu", "float16", offload=True)
 print(logging.is_progress_bar_enabled(), logging.get_verbosity() == logging.WARNING)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -182,24 +185,43 @@ def test_offloaded_weights_wait_in_main_memory(stable_model: Path, two_halves: n
         torch.testing.assert_close(found[grid], matrix, rtol=0.01, atol=1e-4)
 
 
-def test_a_compiled_denoiser_says_the_same(
-    stable_model: Path, two_halves: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without the step that makes machine code, which takes long: what may go wrong goes wrong before it."""
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[UNet2DConditionModel]]:
+    """Denoisers that were compiled, without the step that makes machine code, which takes long: what may go wrong goes
+    wrong before it.
+    """
     compile_blocks = UNet2DConditionModel.compile_repeated_blocks
-    compiled = []
+    found = []
 
     def eager(unet: UNet2DConditionModel) -> None:
-        compiled.append(unet)
+        found.append(unet)
         compile_blocks(unet, backend="eager")
 
+    torch._dynamo.reset()  # what other tests compiled
     monkeypatch.setattr(UNet2DConditionModel, "compile_repeated_blocks", eager)
+    with torch._dynamo.config.patch(skip_nnmodule_hook_guards=True):  # torch's own setting
+        yield found
+
+
+def test_a_compiled_denoiser_says_the_same(
+    stable_model: Path, two_halves: np.ndarray, compiled: list[UNet2DConditionModel]
+) -> None:
     plain, fast = (load_backbone(str(stable_model), "cpu", compiled=compiled) for compiled in (False, True))
     assert compiled == [fast.denoiser]
     for seed in (0, 1):
         expected, found = (attend(backbone, two_halves, 8, [100], seed).maps for backbone in (plain, fast))
         for grid, matrix in expected.items():
             torch.testing.assert_close(found[grid], matrix, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.usefixtures("compiled")
+def test_features_of_a_compiled_denoiser_are_heard_for_every_picture(
+    stable_model: Path, two_halves: np.ndarray
+) -> None:
+    plain, fast = (load_backbone(str(stable_model), "cpu", compiled=compiled) for compiled in (False, True))
+    for image in (two_halves, two_halves[:, ::-1], 255 - two_halves):
+        expected, found = (features(backbone, image, 8, [100]).values for backbone in (plain, fast))
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_readout_of_a_model_is_read(copy: Path) -> None:
@@ -314,6 +336,31 @@ def test_a_missing_scheduler_is_refused(copy: Path) -> None:
 def test_a_damaged_readout_is_refused(copy: Path, content: str) -> None:
     (copy / "readout.json").write_text(content)
     refused(copy, "cannot be read")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9.05 GB)."),
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: can't allocate memory"),
+        OSError("Cannot allocate memory (os error 12)"),
+    ],
+)
+def test_too_little_memory_is_not_told_as_damage(
+    stable_model: Path, copy: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def full(*given: object) -> None:
+        raise error
+
+    monkeypatch.setattr(walkcut.backbone, "_settled", full)
+    refused(stable_model, "does not fit into the memory of cpu: choose a smaller model")
+    monkeypatch.setattr(walkcut.backbone, "find_device", lambda device: torch.device("meta"))  # any other than a CPU
+    refused(stable_model, "does not fit into the memory of meta: keep its weights in main memory with --offload")
+    refused(copy, "does not fit into the memory of meta: choose --device cpu")  # what sees pixels cannot be offloaded
+    with pytest.raises(InputError, match="of meta: choose --device cpu"):
+        load_backbone(str(stable_model), offload=True)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

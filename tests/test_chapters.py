@@ -26,6 +26,14 @@ def test_a_chapter_is_short(path: Path) -> None:
     assert len([line for line in lines if line and not line.startswith("#")]) <= LINES
 
 
+@pytest.mark.parametrize("path", [*CHAPTERS, BOOK / "intro.ipynb"], ids=lambda path: path.name)
+def test_the_denoiser_that_comes_with_the_book_looks_on_the_processor(path: Path) -> None:
+    """Elsewhere what a cell makes of it would lie on a GPU, which neither NumPy nor a figure can read."""
+    code = "\n".join(sources(path, "code"))
+    assert "load_backbone()" not in code
+    assert path in CHAPTERS or code.count('device="cpu"') == code.count("walkcut.segment(") > 0
+
+
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.name)
 def test_the_photograph_and_the_toy_run_through(path: Path) -> None:
     code = "\n".join(sources(path, "code"))

@@ -1,5 +1,6 @@
 """The command's own work: names, files, exit codes. The method is played by a stand-in, except where said."""
 
+import io
 import json
 import os
 import subprocess
@@ -277,6 +278,63 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_litter(
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert "No space left" in err or "interrupted" in err
+
+
+def test_a_write_that_cannot_be_cleared_away_is_told_all_the_same(
+    loads: list, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def fail(path: Path, *given: object, **named: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    put_away, unlink = [], Path.unlink
+    monkeypatch.setattr(Path, "unlink", lambda path, **named: (fail if put_away else unlink)(path, **named))
+    monkeypatch.setattr(walkcut.many, "cut", lambda image: put_away.append(image) or quarters(image))
+    assert main(["segment", str(folder / "a.png")]) == 2
+    assert capsys.readouterr().err.endswith(
+        "a.labels.png cannot be written (Input/output error): make room or choose another --out.\n"
+    )
+
+
+@pytest.mark.parametrize("letters", [240, 250])  # what is half written has a longer name than the result
+def test_a_name_too_long_for_its_results_fails_alone(
+    loads: list, folder: Path, capsys: pytest.CaptureFixture, letters: int
+) -> None:
+    long = folder / ("x" * letters + ".png")
+    Image.new("RGB", (30, 20)).save(long)
+    assert main(["segment", str(folder)]) == 1
+    assert outputs(folder) == {f"{name}.{kind}" for name in ("a", "B") for kind in KINDS}
+    assert f"The results of {long} cannot be named after it (File name too long): rename it." in capsys.readouterr().err
+
+
+def test_a_link_to_itself_fails_alone(loads: list, folder: Path, capsys: pytest.CaptureFixture) -> None:
+    for name in ("loop.png", "a.labels.png"):
+        (folder / name).symlink_to(name)
+    assert main(["segment", str(folder / "loop.png"), str(folder / "a.png")]) == 1
+    err = capsys.readouterr().err
+    assert "1 of 2 inputs failed" in err
+    assert str(folder / "loop.png") in err
+    assert not (folder / "a.labels.png").is_symlink()  # where a result should go, it is replaced as any other file
+    assert outputs(folder) == {"a.labels.png", "a.overlay.png", "a.tree.json"}
+
+
+def test_a_name_that_cannot_be_printed_is_printed_in_escapes(
+    loads: list, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("RGB", (30, 20)).save(folder / "\u00e9t\u00e9.png")
+    printed = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed, "ascii"))
+    assert main(["segment", str(folder / "\u00e9t\u00e9.png")]) == 0
+    assert rb"\xe9t\xe9.png: 4 segments" in printed.getvalue()
+
+
+def test_a_reader_who_leaves_ends_the_command_without_a_word() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "walkcut.cli", "samples"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_palette_entries_differ() -> None:

@@ -81,6 +81,15 @@ def test_the_slider_starts_between_two_levels_where_rounding_decides_nothing(
     assert explore._threshold_for(needed, count) == pytest.approx((low + high) / 2)
 
 
+@pytest.mark.parametrize(("shape", "size"), [((1, 1000), [40, 400]), ((1000, 1), [4000, 400])])
+def test_a_line_of_pixels_is_shown_so_that_one_can_point_at_it(
+    shape: tuple[int, int], size: list[int], tiny: Backbone
+) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    attention, *_ = states(explore.explore(image, "line", tiny, grid=12))
+    assert attention["size"] == size
+
+
 def test_a_model_may_look_on_several_grids_and_anywhere(two_halves: np.ndarray, stable_model: Path) -> None:
     text = explore.explore(two_halves, "halves", str(stable_model), grid=8)
     attention, *_ = states(text)
@@ -103,6 +112,8 @@ def test_the_largest_page_is_below_two_megabytes() -> None:
         ("picture", ["--out", "."], "is a folder: name the file"),
         ("picture", ["--out", "photo.png"], "is the picture itself"),
         ("picture", ["--out", "text/page.html"], "cannot be written to"),
+        ("picture", ["--out", "x" * 300 + ".html"], "cannot be written (File name too long)"),
+        ("picture", ["--out", "x" * 250 + ".html", "--grid", "8"], "cannot be written (File name too long)"),
         ("picture", ["--model", "no-such"], "no-such"),
         ("picture", ["--grid", "33"], "from 2 to 32"),
     ],

@@ -4,6 +4,7 @@ import base64
 
 import numpy as np
 import pytest
+import torch
 from explorers import state
 
 from walkcut.errors import InputError
@@ -71,3 +72,14 @@ def test_neighbours_of_a_walk_and_of_other_graphs() -> None:
     }
     np.testing.assert_allclose(tables["other"][1], tables["reversible walk"][1], rtol=1e-5)
     np.testing.assert_allclose(tables["rows, dot"][2], walk.power(2).P @ walk.power(2).P.T, rtol=1e-5)
+
+
+@pytest.mark.gpu
+def test_tables_of_a_walk_on_a_gpu_are_those_of_the_same_walk_here() -> None:
+    P = torch.from_numpy(TABLE / TABLE.sum(1, keepdims=True))
+    here, there = (
+        neighbours(Walk(matrix, GRID), {"walk": Walk(matrix, GRID).reversible()}) for matrix in (P, P.cuda())
+    )
+    for name, tables in here.items():
+        for k, table in tables.items():
+            np.testing.assert_allclose(there[name][k], table, rtol=1e-5, atol=1e-7)

@@ -195,22 +195,38 @@ def test_a_broken_picture_harms_no_other(
     assert contents(tmp_path / "out").keys() == alone.keys()
 
 
+NO_ROOM = RuntimeError("DefaultCPUAllocator: can't allocate memory")  # as torch has it
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError(), torch.linalg.LinAlgError(), NO_ROOM])
 def test_a_picture_on_which_a_pass_fails_is_found_out(
-    folder: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     look = many.look
 
-    def short_of_memory(images: list, *given: object, **named: object) -> list:
+    def fails(images: list, *given: object, **named: object) -> list:
         assert sys.exc_info()[0] is None, "what failed before still holds its memory"
         if any(np.array_equal(image, bad) for image in images):
-            raise MemoryError
+            raise error
         return look(images, *given, **named)
 
     with Image.open(folder / "c.png") as picture:
         bad = np.asarray(picture)
-    monkeypatch.setattr(many, "look", short_of_memory)
+    monkeypatch.setattr(many, "look", fails)
     reports = list(segment_files(jobs(folder, tmp_path), settings, workers=0, batch=5))
-    assert [report.failure for report in reports] == ["", "", f"{folder / 'c.png'}: MemoryError", "", ""]
+    told = str(error) or type(error).__name__
+    assert [report.failure for report in reports] == ["", "", f"{folder / 'c.png'}: {told}", "", ""]
+
+
+def test_a_fault_of_the_code_stops_the_run(
+    folder: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def faulty(*_: object, **__: object) -> list:
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(many, "look", faulty)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        list(segment_files(jobs(folder, tmp_path), settings, workers=0, batch=5))
 
 
 def test_other_weights_in_the_same_folder_are_another_run(folder: Path, tiny_model: Path, tmp_path: Path) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import socket
 from pathlib import Path
 
 import huggingface_hub
 import pytest
 from diffusers import DiffusionPipeline
+from huggingface_hub import snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from walkcut import models
@@ -83,6 +87,44 @@ def test_the_cache_of_the_hub_is_looked_into(
         model_folder(name)
     shutil.copytree(tiny_model, tmp_path / "half", dirs_exist_ok=True)
     assert model_folder(name) == tmp_path / "half"
+
+
+def fetched(repository: str, folder: Path, hub: Path) -> Path:
+    """What `fetch` leaves in the hub's cache of the model in a folder: its files, and a list of all of the repository.
+
+    Files lie by their sums, the snapshot links to them, and the list names weights of other kinds that stayed there.
+    """
+    commit, home = "0123456789" * 4, hub / f"models--{repository.replace('/', '--')}"
+    files = [file.relative_to(folder) for file in folder.rglob("*") if file.is_file()]
+    listed = {name: {"size": 1, "blob_id": "f" * 40} for name in ("README.md", "unet/diffusion_pytorch_model.bin")}
+    for number, file in enumerate(f for f in files if f.parts[0] != "words"):
+        blob, place = home / "blobs" / f"{number:040x}", home / "snapshots" / commit / file
+        blob.parent.mkdir(parents=True, exist_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / file, blob)
+        place.symlink_to(os.path.relpath(blob, place.parent))
+        listed[file.as_posix()] = {"size": blob.stat().st_size, "blob_id": blob.name}
+    for name, text in (("refs/main", commit), (f"trees/{commit}.json", {"format_version": 1, "files": listed})):
+        (home / name).parent.mkdir()
+        (home / name).write_text(text if isinstance(text, str) else json.dumps(text))
+    return home / "snapshots" / commit
+
+
+@pytest.mark.parametrize("name", ["sd-1.4", "CompVis/stable-diffusion-v1-4"])
+def test_what_was_fetched_is_found_in_a_real_cache_without_a_network(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stable_model: Path, name: str
+) -> None:
+    def cut_off(*given: object) -> None:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(socket.socket, "connect", cut_off)
+    with pytest.raises(InputError):
+        model_folder(name)
+    snapshot = fetched("CompVis/stable-diffusion-v1-4", stable_model, tmp_path)
+    assert model_folder(name) == snapshot
+    assert load_backbone(name, "cpu").vae is not None
 
 
 def test_fetching_names_what_went_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

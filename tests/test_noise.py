@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from diffusers import DDIMScheduler
 
 from walkcut.attention import attend
 from walkcut.backbone import Backbone
@@ -72,6 +75,21 @@ def test_a_prediction_of_no_noise_only_scales(monkeypatch: pytest.MonkeyPatch) -
     last = backbone.asked[-1]
     ratio = backbone.scheduler.alphas_cumprod[last] / backbone.scheduler.alphas_cumprod[0]
     torch.testing.assert_close(noise, latent * ratio**0.5, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
+def test_both_ways_of_an_inversion_have_the_same_timesteps(monkeypatch: pytest.MonkeyPatch, spacing: str) -> None:
+    """Whatever the spacing of a model's own sampler; without noise they then undo each other."""
+    backbone = random_backbone("sd-1.4", small=True)
+    own = DDIMScheduler.from_config(backbone.scheduler.config, timestep_spacing=spacing)
+    backbone = predicting(replace(backbone, scheduler=own), 0.0, monkeypatch)
+    latent = torch.ones(1, 4, 8, 8)
+    path = list(replay(backbone, invert(backbone, latent)))
+    told = [timestep for _, timestep in path]
+    assert backbone.asked == [*told[::-1], *told]
+    for view, timestep in path:
+        ratio = own.alphas_cumprod[timestep] / own.alphas_cumprod[0]
+        torch.testing.assert_close(view, latent * ratio**0.5, rtol=1e-2, atol=0)
 
 
 def test_a_constant_flow_is_a_straight_line(monkeypatch: pytest.MonkeyPatch) -> None:

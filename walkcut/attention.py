@@ -149,6 +149,11 @@ def head_attention(attn: Attention, hidden: torch.Tensor, sharpness: float = 1.0
         yield torch.softmax(query @ key.T, dim=-1)
 
 
+def _where_doubles_are(read: torch.Tensor) -> torch.Tensor:
+    """What was read, on the CPU if that was on a Mac's GPU, which has no float64: walks and cuts need it."""
+    return read.cpu() if read.device.type == "mps" else read
+
+
 class _Means:
     """Weighted running sums of heads, one per grid."""
 
@@ -185,7 +190,8 @@ class _Means:
         self.weights[grid] = self.weights.get(grid, 0.0) + sum(weights)
 
     def maps(self) -> AttentionMaps:
-        return AttentionMaps({grid: total.div_(self.weights[grid]) for grid, total in self.sums.items()})
+        means = {grid: total.div_(self.weights[grid]) for grid, total in self.sums.items()}
+        return AttentionMaps({grid: _where_doubles_are(mean) for grid, mean in means.items()})
 
 
 class _Kept:
@@ -197,7 +203,8 @@ class _Kept:
 
     def hear(self, query: torch.Tensor, key: torch.Tensor, weight: float) -> None:
         # copies: a head is a view into the whole layer's output, in which its rows lie apart
-        self.heads.append(Head(self.grids[len(query)], query.contiguous(), key.contiguous(), float(weight)))
+        query, key = (_where_doubles_are(part.contiguous()) for part in (query, key))
+        self.heads.append(Head(self.grids[len(query)], query, key, float(weight)))
 
 
 Ears = Sequence[_Means | _Kept]  # one for each picture of a batch
@@ -417,7 +424,7 @@ def _hearing(backbone: Backbone, layer: str | None) -> Iterator[list[torch.Tenso
 def _mean_features(heard: list[torch.Tensor], grids: Mapping[int, Grid], layer: str | None) -> Features:
     if not heard or heard[0].ndim != 2 or len(heard[0]) not in grids:
         raise InputError(f"The layer {layer!r} does not give one vector a patch: name an attention layer or a block.")
-    return Features(torch.stack(heard).mean(0), grids[len(heard[0])])
+    return Features(_where_doubles_are(torch.stack(heard).mean(0)), grids[len(heard[0])])
 
 
 def _heads(backbone: Backbone, heads: Heads | None) -> Heads:

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 DEFAULT_TIMESTEPS = (100,)
 VOCABULARY = "vocabulary.safetensors"  # a vector for each word that the embedded denoiser knows
 FINEST = 128  # patches along a side: the matrix of the walk then fills 1 GB
+# what loading damaged weights raises, and too many
+DAMAGED = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError, MemoryError)
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -249,7 +251,8 @@ def load_backbone(
     Raises
     ------
     InputError
-        For an unknown model, unreadable weights, a device that is not there, or a word that the model does not know.
+        For an unknown model, unreadable weights or too many of them, a device that is not there, or a word that the
+        model does not know.
     """
     if dtype not in ("auto", *DTYPES):
         raise InputError(f"There is no dtype {dtype!r}: choose auto, {', '.join(DTYPES)}.")
@@ -262,12 +265,29 @@ def load_backbone(
             found = _read_pipeline(model, folder, where, chosen, prompt, offload)
         else:
             found = _read_embedded(model, folder, where, chosen)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"The weights of {model!r} cannot be read ({reason}): fetch or copy them again.") from error
+    except DAMAGED as error:
+        raise _refusal(error, model, where, latent and not offload) from error
     if compiled:
+        # else torch overlooks hooks that come later, and `walkcut.attention.features` hears the first picture alone
+        torch._dynamo.config.skip_nnmodule_hook_guards = False
         found.denoiser.compile_repeated_blocks()
     return found.prompted(prompt.split()) if prompt and not latent else found
+
+
+def short_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out. Only CUDA's is an error of its own: a CPU's and a Mac's are told by their words."""
+    words = ("out of memory", "not enough memory", "allocate memory")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(one in str(error) for one in words)
+
+
+def _refusal(error: Exception, model: str, where: torch.device, offloadable: bool) -> InputError:
+    """What to say of weights that could not be loaded."""
+    if short_of_memory(error):
+        gpu = "keep its weights in main memory with --offload" if offloadable else "choose --device cpu"
+        remedy = "choose a smaller model" if where.type == "cpu" else gpu
+        return InputError(f"The model {model!r} does not fit into the memory of {where}: {remedy}.")
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return InputError(f"The weights of {model!r} cannot be read ({reason}): fetch or copy them again.")
 
 
 def _read_embedded(name: str, folder: Path, device: torch.device, dtype: torch.dtype) -> Backbone:
@@ -306,6 +326,7 @@ def _read_pipeline(
     """A Stable Diffusion, its prompt encoded once and the text encoders let go; damage raises whatever it raises."""
     half = any(folder.rglob("*.fp16.safetensors"))
     index = json.loads((folder / "model_index.json").read_text())
+    home = torch.device("cpu") if offload else device
     with _quiet():
         pipeline = DiffusionPipeline.from_pretrained(
             folder,
@@ -314,10 +335,9 @@ def _read_pipeline(
             local_files_only=True,
             use_safetensors=True,
             **{part: None for part in LEFT_OUT if part in index},
-        )
+        ).to(home)
     network = pipeline.transformer if "transformer" in index else pipeline.unet
-    home = torch.device("cpu") if offload else device
-    context, pooled = _encoded(pipeline.to(home), prompt)
+    context, pooled = _encoded(pipeline, prompt)
     denoiser, vae = _settled(network, home), _settled(pipeline.vae.float(), home)
     if offload:
         offload_layers(device, denoiser, vae)

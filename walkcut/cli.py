@@ -1,13 +1,16 @@
 """The `walkcut` command.
 
 Exit codes: 0 all went well; 1 some pictures of several failed (they are listed at the end); 2 bad input, told in one
-sentence; 130 interrupted. Torch is imported inside the commands that need it, so that `--help` is quick.
+sentence; 130 interrupted; 141 nobody reads what it prints. Torch is imported inside the commands that need it, so that
+`--help` is quick.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import math
+import os
 import re
 import sys
 from dataclasses import replace
@@ -186,15 +189,23 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code (on wrong arguments, argparse leaves by SystemExit(2))."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a notebook has others
+            stream.reconfigure(errors="backslashreplace")  # a file's name may hold what cannot be printed
     try:
         arguments = make_parser().parse_args(argv)
-        return arguments.run(arguments) or 0
+        code = arguments.run(arguments) or 0
+        sys.stdout.flush()  # here, where a closed pipe can still be told
+        return code
     except InputError as error:
         print(f"walkcut: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("walkcut: interrupted.", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # as of `walkcut segment photos | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more as it ends
+        return 141
 
 
 def run_models(arguments: argparse.Namespace) -> None:
@@ -256,10 +267,13 @@ def run_explore(arguments: argparse.Namespace) -> None:
     path = arguments.path
     out = arguments.out or path.with_name(f"{path.stem}.explore.html")
     image = read_image(path)
-    if out.is_dir():
-        raise InputError(f"{out} is a folder: name the file to write with --out.")
-    if out.exists() and out.samefile(path):
-        raise InputError(f"{out} is the picture itself: name another file with --out.")
+    try:
+        if out.is_dir():
+            raise InputError(f"{out} is a folder: name the file to write with --out.")
+        if out.exists() and out.samefile(path):
+            raise InputError(f"{out} is the picture itself: name another file with --out.")
+    except OSError as error:
+        raise InputError(f"{out} cannot be written ({error.strerror}): choose another --out.") from error
     check_writable(out.parent)
     from walkcut.backbone import load_backbone
     from walkcut.widgets.explore import explore

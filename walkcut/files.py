@@ -9,6 +9,7 @@ import io
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +37,11 @@ class Job:
     def outputs(self) -> tuple[Path, ...]:
         return tuple(self.target.with_name(self.target.name + ending) for ending in OUTPUTS)
 
+    @property
+    def parts(self) -> tuple[Path, ...]:
+        """The outputs while they are written: one name for all runs, so the next replaces what a killed one left."""
+        return tuple(output.with_name(f".{output.name}.tmp") for output in self.outputs)
+
 
 def plan(paths: Sequence[str], samples: Sequence[Path], out: Path | None, failures: list[str]) -> list[Job]:
     """One job per picture whose header can be read and whose outputs can be written; the others go to `failures`."""
@@ -43,13 +49,13 @@ def plan(paths: Sequence[str], samples: Sequence[Path], out: Path | None, failur
     for path in map(Path, paths):
         try:
             for picture in _pictures_in(path) if path.is_dir() else [path]:
-                pictures.setdefault(picture.resolve(), (picture, out or picture.parent))
+                pictures.setdefault(_real(picture), (picture, out or picture.parent))
         except InputError as error:
             failures.append(str(error))
         except OSError as error:
             failures.append(f"{path} cannot be read ({error.strerror}): check its name and permissions.")
     for path in samples:
-        pictures.setdefault(path.resolve(), (path, out or Path()))
+        pictures.setdefault(_real(path), (path, out or Path()))
     taken = dict.fromkeys(pictures)  # a file that no job may write -> the picture it belongs to
     jobs = []
     for picture, folder in pictures.values():
@@ -77,17 +83,32 @@ def _pictures_in(folder: Path) -> list[Path]:
     return found
 
 
+def _real(path: Path) -> Path:
+    """Where a path leads; Path.resolve would raise on a link that leads to itself, before Python 3.13."""
+    return Path(os.path.realpath(path))
+
+
 def _claim(job: Job, taken: dict[Path, Path | None]) -> None:
-    """Reserve a job's outputs; InputError where they would overwrite a picture or another picture's outputs."""
+    """Reserve a job's outputs; InputError where they would overwrite a picture or another picture's outputs, or where
+    their names are too long.
+    """
+    for part in job.parts:
+        try:
+            with suppress(FileNotFoundError):
+                part.lstat()
+        except OSError as error:
+            raise InputError(
+                f"The results of {job.path} cannot be named after it ({error.strerror}): rename it."
+            ) from error
     for output in job.outputs:
-        real = output.resolve()
+        real = _real(output)
         if output.is_dir():
             raise InputError(f"{output} is a folder where the result of {job.path} should go: move it or give --out.")
         if real in taken:
             owner = taken[real]
             what = f"the result of {owner}" if owner else "a picture that is to be read"
             raise InputError(f"{job.path} would overwrite {output}, {what}: rename it or run it with another --out.")
-    taken.update((output.resolve(), job.path) for output in job.outputs)
+    taken.update((_real(output), job.path) for output in job.outputs)
 
 
 def check_writable(folder: Path) -> None:
@@ -122,21 +143,20 @@ def save(job: Job, result: Segmentation, settings: dict) -> None:
         If they cannot be written; where there is no room for them, what was there before stays.
     """
     contents = _encode(result, image_size(job.path), {"picture": job.path.name, **settings})
-    # one name for all runs: what a killed run left half written, the next writes anew
-    parts = [job.target.with_name(f".{job.target.name}{ending}.tmp") for ending in OUTPUTS]
     try:
-        for part, content in zip(parts, contents, strict=True):
+        for part, content in zip(job.parts, contents, strict=True):
             part.write_bytes(content)
         job.outputs[-1].unlink(missing_ok=True)  # until it is there again, nothing says that the others are finished
-        for part, output in zip(parts, job.outputs, strict=True):
+        for part, output in zip(job.parts, job.outputs, strict=True):
             part.replace(output)
     except OSError as error:
         raise InputError(
             f"{job.outputs[0]} cannot be written ({error.strerror}): make room or choose another --out."
         ) from error
     finally:
-        for part in parts:
-            part.unlink(missing_ok=True)
+        for part in job.parts:
+            with suppress(OSError):  # what went wrong above is to be told, not this
+                part.unlink()
 
 
 def _encode(result: Segmentation, size: tuple[int, int], settings: dict) -> tuple[bytes, bytes, bytes]:

@@ -18,7 +18,7 @@ from scipy.sparse.linalg import ArpackError
 
 from walkcut import __version__
 from walkcut.attention import Features
-from walkcut.backbone import Backbone, find_device, load_backbone
+from walkcut.backbone import Backbone, find_device, load_backbone, short_of_memory
 from walkcut.engine import Function, Stage, stream
 from walkcut.errors import InputError
 from walkcut.files import Job, save
@@ -32,8 +32,9 @@ from walkcut.tree import Growth
 from walkcut.walk import Stationary, Walk
 
 READERS = 2  # threads that read ahead
-# What one picture may do wrong without stopping the others; anything else is a fault of the code.
-BROKEN = (InputError, ArpackError, np.linalg.LinAlgError, MemoryError, torch.OutOfMemoryError)
+# What one picture may do wrong without stopping the others, beside asking for too much memory; anything else is a fault
+# of the code.
+BROKEN = (InputError, ArpackError, np.linalg.LinAlgError, torch.linalg.LinAlgError)
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,13 @@ class _Picture:
         return _Picture(self.job, failure=reason if path in reason else f"{path}: {reason}")
 
 
+def _excused(picture: _Picture, error: Exception) -> _Picture:
+    """The picture with its failure, if the error may be its own; else the error stops the run."""
+    if isinstance(error, BROKEN) or short_of_memory(error):
+        return picture.failed(error)
+    raise error
+
+
 def _reader() -> Function:
     return lambda jobs: [_read(_Picture(job)) for job in jobs]
 
@@ -172,8 +180,8 @@ def _reader() -> Function:
 def _read(picture: _Picture) -> _Picture:
     try:
         return replace(picture, image=read_image(picture.job.path))
-    except BROKEN as error:
-        return picture.failed(error)
+    except Exception as error:
+        return _excused(picture, error)
 
 
 def _looker(settings: Settings, backbone: Backbone | None = None) -> Function:
@@ -200,8 +208,8 @@ def _look(pictures: Sequence[_Picture], backbone: Backbone, settings: Settings) 
     try:
         seen = look([picture.image for picture in pictures], backbone, **options)
         return [_packed(picture, one) for picture, one in zip(pictures, seen, strict=True)]
-    except BROKEN as error:
-        failed = [picture.failed(error) for picture in pictures]
+    except Exception as error:
+        failed = [_excused(picture, error) for picture in pictures]
     if len(pictures) == 1:
         return failed
     # out here: while an error is at hand, it holds all that the pass held, and there may have been too little memory
@@ -252,6 +260,6 @@ def _cut(picture: _Picture, settings: Settings) -> Report:
     try:
         result = cut(_unpacked(picture, settings.preset))
         save(picture.job, result, settings.record())
-    except BROKEN as error:
-        return Report(picture.job, failure=picture.failed(error).failure)
+    except Exception as error:
+        return Report(picture.job, failure=_excused(picture, error).failure)
     return Report(picture.job, result.count)

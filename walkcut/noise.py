@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from diffusers import DDIMInverseScheduler
+from diffusers import DDIMInverseScheduler, DDIMScheduler
 
 from walkcut.backbone import Backbone
 from walkcut.errors import InputError
@@ -80,8 +80,7 @@ def invert(backbone: Backbone, latent: torch.Tensor, steps: int = STEPS) -> torc
         for sigma, after in itertools.pairwise(sigmas):
             latent = latent + (after - sigma) * backbone.denoise(latent, 1000 * sigma)
         return latent
-    scheduler = DDIMInverseScheduler.from_config(backbone.scheduler.config, clip_sample=False)
-    scheduler.set_timesteps(steps)
+    scheduler = _scheduler(DDIMInverseScheduler, backbone, steps)
     for timestep in scheduler.timesteps.tolist():
         latent = scheduler.step(backbone.denoise(latent, timestep), timestep, latent).prev_sample
     return latent
@@ -96,11 +95,21 @@ def replay(backbone: Backbone, latent: torch.Tensor, steps: int = STEPS) -> Iter
             yield latent, 1000 * sigma
             latent = latent + (after - sigma) * backbone.denoise(latent, 1000 * sigma)
         return
-    scheduler = type(backbone.scheduler).from_config(backbone.scheduler.config, clip_sample=False)
-    scheduler.set_timesteps(steps)
+    scheduler = _scheduler(DDIMScheduler, backbone, steps)
     for timestep in scheduler.timesteps.tolist():
         yield latent, timestep
         latent = scheduler.step(backbone.denoise(latent, timestep), timestep, latent).prev_sample
+
+
+def _scheduler(
+    kind: type[DDIMScheduler | DDIMInverseScheduler], backbone: Backbone, steps: int
+) -> DDIMScheduler | DDIMInverseScheduler:
+    """For the way up or back, over the same timesteps: both go by 1000 // steps, so "linspace" does not fit them."""
+    spacing = backbone.scheduler.config.timestep_spacing
+    spacing = spacing if spacing in ("leading", "trailing") else "leading"
+    scheduler = kind.from_config(backbone.scheduler.config, clip_sample=False, timestep_spacing=spacing)
+    scheduler.set_timesteps(steps)
+    return scheduler
 
 
 def _sigmas(backbone: Backbone, steps: int) -> list[float]:

@@ -10,6 +10,7 @@ import resource
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -121,4 +122,5 @@ def write_atomically(path: Path, text: str) -> None:
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}): choose another --out.") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # what went wrong above is to be told, not this
+            part.unlink()

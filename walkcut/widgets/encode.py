@@ -17,11 +17,13 @@ from walkcut.images import resize_image
 
 LEVELS = 65535  # the largest number of two bytes
 MOST = 2_000_000  # bytes of data in one figure
+LONGEST = 10  # times as long as wide, or as wide as long, is a picture in a page at most: else none could point at it
 
 
 def photo(image: np.ndarray, width: int) -> dict[str, object]:
     """Of an image uint8 (H, W, 3): its `size` in the page, (height, width), and `photo`, a JPEG as a data URL."""
-    size = round(width * image.shape[0] / image.shape[1]), width
+    aspect = min(max(image.shape[0] / image.shape[1], 1 / LONGEST), LONGEST)
+    size = max(round(width * aspect), 1), width
     file = io.BytesIO()
     Image.fromarray(resize_image(image, size)).save(file, "JPEG", quality=80)
     return {"size": size, "photo": "data:image/jpeg;base64," + _base64(file.getvalue())}

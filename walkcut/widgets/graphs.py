@@ -68,10 +68,10 @@ def neighbours(walk: Walk, others: Mapping[str, Affinity], steps: Collection[int
     The graphs are written down, so N should be about a thousand at most.
     """
     eye, walks = torch.eye(len(walk)), {k: walk.power(k) for k in steps}
-    found = {"reversible walk": {k: one.reversible().W.numpy() for k, one in walks.items()}}
+    found = {"reversible walk": {k: one.reversible().W.cpu().numpy() for k, one in walks.items()}}
     for measure in ("dot", "cosine"):
-        found[f"rows, {measure}"] = {k: from_rows(one, measure).matvec(eye).numpy() for k, one in walks.items()}
-    return found | {name: {1: graph.matvec(eye).numpy()} for name, graph in others.items()}
+        found[f"rows, {measure}"] = {k: from_rows(one, measure).matvec(eye).cpu().numpy() for k, one in walks.items()}
+    return found | {name: {1: graph.matvec(eye).cpu().numpy()} for name, graph in others.items()}
 
 
 def _check(graphs: Mapping[str, Mapping[int, np.ndarray]], powered: Collection[str], weights: int) -> None:
