@@ -222,3 +222,12 @@ def test_the_page_on_gpus_tells_the_committed_numbers() -> None:
     assert told.markdown() in page
     assert f"one {record['gpu']}" in page
     assert f"commit `{record['commit'][:7]}`" in page
+
+
+def test_a_training_is_read_in_the_order_of_its_steps() -> None:
+    spectra = {f"step-{n}": np.linspace(1, n / 2000, 24).tolist() for n in (800, 0, 1200)}
+    truths = [{"method": name, "truth": "human", "measure": "covering"} for name in spectra]
+    table = [row | {"ods": value} for row, value in zip(truths, (0.5, 0.3, 0.6), strict=True)]
+    found = reading.by_step({"spectra": spectra | {"another": [1.0] * 24}, "table": table}, "human")
+    assert found["covering, human"] == ([0, 800, 1200], [0.3, 0.5, 0.6])
+    assert found["eigenvalue 2"] == ([0, 800, 1200], [spectra[f"step-{n}"][1] for n in (0, 800, 1200)])

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.linalg import eigh
 
@@ -178,6 +178,7 @@ def test_no_cut_is_cheaper_than_the_eigenvalue(seed: int, n: int) -> None:
 
 
 @given(seed=seeds, n=st.integers(2, 30), sparse=st.booleans())
+@example(seed=35, n=7, sparse=True)  # rounding leaves a cut of 1e-15 around a side of no volume
 @settings(max_examples=40, deadline=None)
 def test_the_best_split_against_every_prefix(seed: int, n: int, sparse: bool) -> None:
     rng = np.random.default_rng(seed)

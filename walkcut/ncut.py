@@ -304,7 +304,9 @@ def best_split(graph: Affinity, values: torch.Tensor) -> Split:
     entering = leaving
     if isinstance(graph, Directed):
         entering = (torch.cumsum(graph.indegrees[order], 0)[:-1] - inside).clamp_min(0)  # cut(S', S)
-    curve = leaving / volume.clamp_min(1e-300) + entering / (total - volume).clamp_min(1e-300)
+    rest = total - volume
+    entering = torch.minimum(entering, rest)  # what rounding leaves where nothing is left to enter from
+    curve = leaving / volume.clamp_min(1e-300) + entering / rest.clamp_min(1e-300)
     best = int(torch.argmin(curve))
     return Split(order, best + 1, float(curve[best]), curve)
 

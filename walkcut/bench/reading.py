@@ -19,6 +19,7 @@ from walkcut.bench.table import NOT_RUN, Table, beside_published, gap
 from walkcut.errors import InputError
 from walkcut.threshold import CRITERIA
 
+EIGENVALUES = (2, 3, 4, 8)  # places of those that are followed through training
 Line = tuple[Sequence[float], Sequence[float]]  # x and y
 Interval = tuple[float, float, float]  # value, low, high
 RIVALS = (
@@ -81,6 +82,17 @@ def log_table(entries: Sequence[dict], stage: str) -> Table:
         told = "; ".join(part for part in (found, entry["note"]) if part)
         rows.append([entry["tried"], entry["predicted"], entry["on"], told, entry["kept"]])
     return Table(["tried", "predicted", "measured on", "found", "kept"], rows)
+
+
+def by_step(summary: dict, truth: str) -> dict[str, Line]:
+    """Of models by the name step-N: eigenvalues of their walks, and covering at the best constant, against N."""
+    names = sorted((name for name in summary["spectra"] if name.startswith("step-")), key=lambda name: int(name[5:]))
+    steps = [int(name[5:]) for name in names]
+    found = {
+        f"eigenvalue {place}": (steps, [summary["spectra"][name][place - 1] for name in names]) for place in EIGENVALUES
+    }
+    rows = [row_where(summary["table"], method=name, truth=truth, measure="covering") for name in names]
+    return found | {f"covering, {truth}": (steps, [row["ods"] for row in rows])}
 
 
 def constants(summary: dict, method: str, truth: str) -> Line:
