@@ -231,3 +231,17 @@ def test_a_training_is_read_in_the_order_of_its_steps() -> None:
     found = reading.by_step({"spectra": spectra | {"another": [1.0] * 24}, "table": table}, "human")
     assert found["covering, human"] == ([0, 800, 1200], [0.3, 0.5, 0.6])
     assert found["eigenvalue 2"] == ([0, 800, 1200], [spectra[f"step-{n}"][1] for n in (0, 800, 1200)])
+
+
+def test_the_page_on_the_model_tells_how_attention_was_learnt() -> None:
+    curve = json.loads((RESULTS / "model-log.json").read_text())["small net"]["curve"]
+    assert curve["loss"][400 // curve["steps_per_point"]] / curve["loss"][0] == pytest.approx(1 / 6, abs=0.02)
+    summary = json.loads((RESULTS / "steps" / "models-bsds500-train.json").read_text())
+    found = reading.by_step(summary, "human")
+    second = dict(zip(*found["eigenvalue 2"], strict=True))
+    assert (round(second[400], 2), round(second[650], 2)) == (0.54, 0.93)
+    one = min(found["covering, human"][1])  # of a single segment
+    assert dict(zip(*found["covering, human"], strict=True))[400] < one + 0.05
+    value, low, high = reading.gains(summary, "human")["step-1600"]
+    assert round(value, 3) == -0.02
+    assert low < 0 < high < 0.01
