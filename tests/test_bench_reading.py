@@ -216,8 +216,8 @@ def test_criteria_against_the_best_constant() -> None:
 def test_the_page_on_gpus_tells_the_committed_numbers() -> None:
     record = json.loads((RESULTS / "speed-gpu.json").read_text())
     told = reading.gpu_table(record)
-    assert told.rows[0][:4] == ["sd-1.4", "512", "16.9", "36.3"]
-    assert told.rows[-1] == ["sd-1.4, 14 cutters, 4 a pass", "512", *6 * ["-"], "16.1", "-"]
+    assert told.rows[0][:3] == ["sd-1.4, 512 px", "16.9", "36.3"]
+    assert told.rows[-1] == ["sd-1.4, 14 cutters, 4 a pass, 512 px", *6 * ["-"], "16.1", "-"]
     page = (Path(__file__).resolve().parent.parent / "book" / "gpu.md").read_text(encoding="utf-8")
     assert told.markdown() in page
     assert f"one {record['gpu']}" in page

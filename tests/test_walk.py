@@ -13,7 +13,7 @@ from walkcut.errors import InputError
 from walkcut.graph import Directed
 from walkcut.ncut import ncut
 from walkcut.tree import partition
-from walkcut.walk import DIRECT, TELEPORT, Walk, _solve, aggregate, lift
+from walkcut.walk import DIRECT, TELEPORT, Walk, _solve, aggregate, arnoldi_law, lift
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -578,3 +578,29 @@ def test_a_prior_so_narrow_that_no_step_is_left_is_refused() -> None:
     swap = Walk(torch.eye(2, dtype=torch.float64).flip(0), (1, 2))
     with pytest.raises(InputError, match=r"width 0\.001 leaves a patch with nowhere to go"):
         swap.local(0.001)
+
+
+def test_a_second_run_by_arnoldi_begins_where_the_first_one_ended() -> None:
+    """A metastable walk in float32, then in float64: fewer products than from nothing, and the same law."""
+    rng = np.random.default_rng(0)
+    n = 800
+    P = rng.uniform(size=(n, n)) * np.where(np.arange(n)[:, None] // 200 == np.arange(n) // 200, 1, 1e-3)
+    P = torch.from_numpy(P / P.sum(1, keepdims=True))
+    counts: list[int] = []
+
+    def found(P: torch.Tensor, start: np.ndarray | None = None) -> tuple:
+        counts.append(0)
+
+        def propagate(mu: torch.Tensor) -> torch.Tensor:
+            counts[-1] += 1
+            return P.T @ mu.to(P)
+
+        return arnoldi_law(propagate, n, basis=8, start=start)
+
+    *_, start = found(P.float())
+    law, residual, error, _ = found(P, start)
+    alone, *_ = found(P)
+    assert counts[1] < counts[2]
+    assert residual < 1e-8
+    assert error < 1e-5
+    torch.testing.assert_close(law, alone, rtol=0, atol=1e-7)

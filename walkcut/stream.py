@@ -131,7 +131,7 @@ class StreamedWalk:
 
         Softmax leaves no probability at 0, so that the law is unique, as far as float32 can tell.
         """
-        law, residual, error = arnoldi_law(self.propagate, len(self), basis=8, tolerance=1e-3)
+        law, residual, error, _ = arnoldi_law(self.propagate, len(self), basis=8, tolerance=1e-3)
         return Stationary(law.to(self.heads[0].key.device), residual, False, error)
 
     def reversible(self) -> StreamedGraph:

@@ -30,6 +30,7 @@ CLOSED = 1e-12  # a smaller probability does not connect patches
 DIRECT = 512  # up to this many nodes the stationary law is solved for, not iterated
 ACCURACY = 1e-5  # of a law by Arnoldi: estimated sum of |law - true law|
 RESTARTS = 10  # of Arnoldi; a walk that has not settled by then is solved for
+SLOW = 0.1  # of the second eigenvector, beside the law, in the start of a second run
 SMALL = 2048  # up to this many nodes Kemeny's constant is worth an inverse
 FOREVER = 2**40  # steps; a walk that has not mixed by then never will, as far as float64 can tell
 
@@ -371,9 +372,9 @@ def stationary_law(P: torch.Tensor, tolerance: float = 1e-8) -> Stationary:
     """The law pi with pi P = pi, for a row-stochastic P (n, n).
 
     Small walks are solved directly, large ones by Arnoldi, with P as it is and then, for a slow leak that drowns in
-    float32, in float64; where that does not settle either (a ring), they are solved directly too, whatever it takes. A
-    walk with several closed classes has many stationary laws; then the law of the walk that restarts anywhere with
-    probability 1e-6 is returned.
+    float32, from there in float64; where that does not settle either (a ring), they are solved directly too, whatever
+    it takes. A walk with several closed classes has many stationary laws; then the law of the walk that restarts
+    anywhere with probability 1e-6 is returned.
 
     Parameters
     ----------
@@ -382,20 +383,27 @@ def stationary_law(P: torch.Tensor, tolerance: float = 1e-8) -> Stationary:
         Bound on the residual of a law by Arnoldi; its estimated error is at most 1e-5 besides.
     """
     teleport = not _one_closed_class(P)
-    large = len(P) > DIRECT and not teleport
-    if large and (found := _settled(P, tolerance)):
-        return found
+    large, start = len(P) > DIRECT and not teleport, None
+    if large:
+        found, start = _settled(P, tolerance)
+        if found:
+            return found
     P = _normalised(P.to(torch.float64, copy=True))  # rows that sum to 1 in float32 do not in float64
-    if large and (found := _settled(P, tolerance)):
-        return found
+    if large:
+        found, _ = _settled(P, tolerance, start)
+        if found:
+            return found
     law = _solve(P, TELEPORT if teleport else 0.0)
     return Stationary(law, (P.T @ law - law).abs().max().item(), teleport)
 
 
-def _settled(P: torch.Tensor, tolerance: float) -> Stationary | None:
-    """The law by Arnoldi, if that settles."""
-    law, residual, error = arnoldi_law(lambda mu: P.T @ mu.to(P), len(P))
-    return Stationary(law.to(P.device), residual, False, error) if residual <= tolerance and error <= ACCURACY else None
+def _settled(
+    P: torch.Tensor, tolerance: float, start: np.ndarray | None = None
+) -> tuple[Stationary | None, np.ndarray | None]:
+    """The law by Arnoldi, if that settles, and where to start when it is tried again."""
+    law, residual, error, start = arnoldi_law(lambda mu: P.T @ mu.to(P), len(P), start=start)
+    settled = residual <= tolerance and error <= ACCURACY
+    return Stationary(law.to(P.device), residual, False, error) if settled else None, start
 
 
 def check_steps(k: int) -> int:
@@ -417,31 +425,46 @@ def _normalised(P: torch.Tensor) -> torch.Tensor:
 
 
 def arnoldi_law(
-    propagate: Callable[[torch.Tensor], torch.Tensor], n: int, basis: int = 20, tolerance: float = 1e-6
-) -> tuple[torch.Tensor, float, float]:
-    """The stationary law from products P^T mu alone, by ARPACK: law, residual and estimated error, see `Stationary`.
+    propagate: Callable[[torch.Tensor], torch.Tensor],
+    n: int,
+    basis: int = 20,
+    tolerance: float = 1e-6,
+    start: np.ndarray | None = None,
+) -> tuple[torch.Tensor, float, float, np.ndarray | None]:
+    """The stationary law from products P^T mu alone, by ARPACK.
 
-    Measured on attention: 23 products where power iteration takes hundreds. Residual and error are infinite if it does
-    not converge.
+    Measured on attention: 23 products where power iteration takes hundreds.
+
+    Returns
+    -------
+    law : float64 Tensor (n,)
+    residual, error : float
+        See `Stationary`; both infinite if it does not converge.
+    start : float64 (n,) or None
+        From which another run, with more exact products, is soon there: the law, and some of the direction that is
+        forgotten most slowly. None if it does not converge.
     """
 
     def product(mu: np.ndarray) -> np.ndarray:
         return propagate(torch.from_numpy(mu.ravel())).double().cpu().numpy()
 
     operator = LinearOperator((n, n), matvec=product, dtype=np.float64)
-    start = np.full(n, n**-0.5)
+    even = np.full(n, n**-0.5)
+    start = even if start is None else start
     try:
         values, vectors = eigs(operator, 2, which="LR", v0=start, ncv=min(basis, n), tol=tolerance, maxiter=RESTARTS)
     except ArpackNoConvergence:
-        return torch.from_numpy(start**2), math.inf, math.inf
+        return torch.from_numpy(even**2), math.inf, math.inf, None
     first = np.argmin(np.abs(values - 1))
-    law = vectors[:, first].real
+    law, slow = vectors[:, first].real, vectors[:, 1 - first].real
+    start = law + SLOW * slow
     law = torch.from_numpy(np.maximum(law / law.sum(), 0))
     for _ in range(2):  # a step shrinks what the solver left in quickly forgotten directions
         before, law = law, propagate(law).double().cpu()
         law = law / law.sum()
     change = (law - before).abs()
-    return law, change.max().item(), change.sum().item() / max(float(abs(1 - values[1 - first])), 1e-16)
+    error = change.sum().item() / max(float(abs(1 - values[1 - first])), 1e-16)
+    return law, change.max().item(), error, start
 
 
 def _one_closed_class(P: torch.Tensor) -> bool:

@@ -258,12 +258,12 @@ def gpu_table(record: dict) -> Table:
         times = [row.get("seconds", {}).get(stage) for stage in stages]
         shown = ["-" if time is None else f"{1000 * time:.3g}" for time in times]
         memory = "-" if row["peak_gb"] is None else f"{row['peak_gb']:g}"
-        return [name, str(row["pixels"]), *shown, f"{row['pictures_per_second']:.3g}", memory]
+        return [f"{name}, {row['pixels']} px", *shown, f"{row['pictures_per_second']:.3g}", memory]
 
     rows = [line(row["model"], row) for row in record["measurements"]]
     chain = record["chain"]
     rows.append(line(f"{chain['model']}, {chain['cutters']} cutters, {chain['batch']} a pass", chain))
-    return Table(["", "side, px", *stages, "pictures a second", "peak, GB"], rows)
+    return Table(["", *stages, "pictures a second", "peak, GB"], rows)
 
 
 def by_complexity(summary: dict, truth: str, labels: Sequence[str]) -> dict[str, Line]:
