@@ -9,8 +9,10 @@ from PIL import Image
 
 from walkcut.backbone import Backbone
 from walkcut.bench import RESULTS, million
+from walkcut.bench.architectures import random_backbone
 from walkcut.bench.table import published
 from walkcut.errors import InputError
+from walkcut.images import sample, sample_names
 
 
 def test_hours_cost_machines_and_cores() -> None:
@@ -61,16 +63,18 @@ def test_a_gpu_tells_its_look_and_its_chain(tmp_path: Path) -> None:
 
 
 def test_the_words_on_the_gpu_are_those_of_its_numbers() -> None:
-    """Stages add up to the rate; alone the cut is the bottleneck, with cutters the look."""
+    """Stages add up to the rate; a look is short beside the cut; listening and offloading cost what is said."""
     record = json.loads((RESULTS / "speed-gpu.json").read_text())
     rows = {row["model"]: row for row in record["measurements"]}
     for row in rows.values():
         assert sum(row["seconds"].values()) * row["pictures_per_second"] == pytest.approx(1, abs=0.01)
     told, chain = million.on_gpu(RESULTS, "sd-1.4"), million.gpu_chain(RESULTS, "sd-1.4")
     assert 8 < told["cut"] / told["look"] < 8.5
-    assert 9 < chain["pictures_per_second"] / told["alone"] < 9.5
-    assert 0.95 < chain["pictures_per_second"] * told["look"] < 1
+    assert 16 < chain["pictures_per_second"] < 16.5
     assert chain["cutters"] == 14
+    backbone = random_backbone("sd-1.4", small=True)
+    grids = [backbone.grid(sample(name), 64) for name in sample_names()]
+    assert sum(sorted(grid) == [40, 64] for grid in grids) > len(grids) / 2
     listening = {name: row["seconds"]["listening"] / row["seconds"]["denoiser"] for name, row in rows.items()}
     assert listening["sd-1.4"] == pytest.approx(1 / 7, abs=0.01)
     assert 1 / 3 < listening["sdxl"] < 0.4 < 1 < listening["sd-3"]

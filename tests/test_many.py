@@ -5,6 +5,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import torch
 from PIL import Image
 from sklearn.metrics import adjusted_rand_score
 
-from walkcut import many
+from walkcut import many, presets, segmentation
 from walkcut.backbone import load_backbone
 from walkcut.cli import main
 from walkcut.errors import InputError
@@ -22,7 +23,7 @@ from walkcut.files import Job, finished
 from walkcut.images import read_image
 from walkcut.many import Settings, segment_files
 from walkcut.presets import PRESETS, Preset
-from walkcut.segmentation import cut, look, segment
+from walkcut.segmentation import Seen, cut, look, segment
 from walkcut.tree import NEAR, Growth
 from walkcut.walk import Walk
 
@@ -117,6 +118,38 @@ def test_a_tree_that_another_process_began_to_cut_travels_with_its_walk(folder: 
     assert np.array_equal(found.labels, expected.labels)
 
 
+class Elsewhere(torch.Tensor):
+    """A tensor that says it lies on a GPU, and asks to be brought here as those do."""
+
+    is_cuda = True
+
+    def cpu(self) -> torch.Tensor:
+        return self.as_subclass(torch.Tensor)
+
+    def numpy(self) -> np.ndarray:
+        raise TypeError("can't convert cuda:0 device type tensor to numpy.")
+
+
+@pytest.mark.parametrize("grid", [GRID, 48])  # 10 x 16 patches, cut here; 32 x 48, which a GPU begins to cut
+def test_a_walk_of_any_size_leaves_the_gpu(
+    folder: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, grid: int
+) -> None:
+    def walk_for(*given: object) -> Walk:
+        walk = presets.walk_for(*given)
+        return replace(walk, P=walk.P.as_subclass(Elsewhere))
+
+    backbone, picture = load_backbone("dead-leaves", "cpu"), many._read(many._Picture(Job(folder / "a.png", folder)))
+    (expected,) = many._look([picture], backbone, replace(settings, grid=grid))
+    monkeypatch.setattr(segmentation, "walk_for", walk_for)
+    monkeypatch.setattr(many, "_fetched", lambda tensor: tensor.cpu().numpy())
+    (found,) = many._look([picture], backbone, replace(settings, grid=grid))
+    assert not found.failure
+    assert found.regions
+    assert (len(found.growth.nodes) > 1) == (grid > 32)
+    one, other = (cut(many._unpacked(packed, settings.preset)) for packed in (expected, found))
+    assert one.tree.to_dict() == other.tree.to_dict()
+
+
 @pytest.mark.gpu
 def test_a_gpu_finds_the_law_and_cuts_the_large_regions(folder: Path, settings: Settings) -> None:
     image = read_image(folder / "a.png")
@@ -134,20 +167,19 @@ def test_a_gpu_finds_the_law_and_cuts_the_large_regions(folder: Path, settings: 
 
 @pytest.mark.gpu
 def test_beside_a_gpu_processes_write_the_same_bytes(folder: Path, settings: Settings, tmp_path: Path) -> None:
-    for workers, engine in ((0, "local"), (2, "local")):
-        reports = segment_files(
-            jobs(folder, tmp_path / f"{workers}"), replace(settings, device="cuda"), engine, workers
-        )
+    there = replace(settings, device="cuda", grid=48)  # some regions are large enough to be cut on the GPU
+    for workers in (0, 2):
+        reports = segment_files(jobs(folder, tmp_path / f"{workers}"), there, workers=workers)
         assert not any(report.failure for report in reports)
     assert contents(tmp_path / "0") == contents(tmp_path / "2")
 
 
 @pytest.mark.gpu
-def test_beside_a_gpu_ray_writes_the_same_bytes(folder: Path, settings: Settings, tmp_path: Path) -> None:
+def test_beside_a_gpu_ray_writes_the_same_labels(folder: Path, settings: Settings, tmp_path: Path) -> None:
     """In a process of its own, so that this one stays without Ray."""
-    there = replace(settings, device="cuda")
+    there = replace(settings, device="cuda", grid=48)
     assert not any(report.failure for report in segment_files(jobs(folder, tmp_path / "here"), there, workers=0))
-    words = ["segment", str(folder), "--out", str(tmp_path / "ray"), "--grid", str(GRID), "--device", "cuda"]
+    words = ["segment", str(folder), "--out", str(tmp_path / "ray"), "--grid", "48", "--device", "cuda"]
     command = [sys.executable, "-m", "walkcut.cli", *words, "--engine", "ray", "--workers", "2"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -239,6 +271,38 @@ def test_other_weights_in_the_same_folder_are_another_run(folder: Path, tiny_mod
     weights = next(model.rglob("*.safetensors"))
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     assert not finished(job, Settings(PRESETS["walkcut"], str(model), "cpu", grid=8).record())
+
+
+def test_what_was_seen_is_let_go_before_it_is_tried_again(
+    folder: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there is no room for what the GPU gave, the rest of it must not stand in the way."""
+    looks, packed, alive = many.look, many._packed, []
+
+    def look(*given: object, **named: object) -> list:
+        assert not any(one() for one in alive)
+        seen = looks(*given, **named)
+        alive.extend(weakref.ref(one.walk) for one in seen)
+        return seen
+
+    def no_room_for_two(picture: many._Picture, seen: Seen) -> many._Picture:
+        if len(alive) == 2:
+            raise MemoryError
+        return packed(picture, seen)
+
+    monkeypatch.setattr(many, "look", look)
+    monkeypatch.setattr(many, "_packed", no_room_for_two)
+    pictures = [many._read(many._Picture(Job(folder / f"{name}.png", folder))) for name in "ac"]
+    assert not any(picture.failure for picture in many._look(pictures, load_backbone("dead-leaves", "cpu"), settings))
+
+
+def test_weights_that_cannot_be_read_are_told_where_they_are_loaded(
+    folder: Path, settings: Settings, tiny_model: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(tiny_model, model)
+    (model / "vocabulary.safetensors").symlink_to(tmp_path / "nowhere")
+    assert Settings(PRESETS["walkcut"], str(model), "cpu").weights is None
 
 
 @pytest.mark.parametrize("engine", ["local", "ray"])

@@ -13,7 +13,7 @@ from scipy.cluster.hierarchy import fcluster, is_valid_linkage
 
 from walkcut.errors import InputError
 from walkcut.graph import Graph
-from walkcut.ncut import best_cut
+from walkcut.ncut import Split, best_cut
 from walkcut.tree import Growth, PartitionTree, partition
 
 GRID = (8, 10)
@@ -346,6 +346,24 @@ def test_a_tree_that_grows_in_pieces_is_the_same(seed: int, above: list[int]) ->
     growth.cut()
     assert not growth.waiting
     assert growth.tree().to_dict() == partition(graph, (4, 8), smallest=1).to_dict()
+
+
+def test_a_tree_grows_on_after_an_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = iter(range(10**6))
+
+    def interrupted(*given: object, **named: object) -> Split:
+        if next(calls) in (0, 3, 4):
+            raise KeyboardInterrupt
+        return best_cut(*given, **named)
+
+    monkeypatch.setattr("walkcut.tree.best_cut", interrupted)
+    growth = Growth.start(scattered(GRID), GRID)
+    for above in (20, 0, 0):
+        with pytest.raises(KeyboardInterrupt):
+            growth.cut(above)
+    growth.cut()
+    monkeypatch.undo()
+    assert growth.tree().to_dict() == partition(scattered(GRID), GRID).to_dict()
 
 
 def test_a_tree_can_be_looked_at_while_it_grows() -> None:

@@ -115,7 +115,7 @@ def _side_by_side(stage: Stage, items: Iterator[Any]) -> Iterator[Any]:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
-        except BrokenProcessPool as error:
+        except (BrokenProcessPool, BrokenPipeError) as error:  # one that died at once has closed its pipe
             raise InputError(KILLED) from error
 
 

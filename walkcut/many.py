@@ -1,7 +1,7 @@
 """Many pictures, from files to files: read, looked at and cut side by side, see `walkcut.engine`.
 
-Whatever the engine and the number of workers, the outputs are the same to the last byte: each picture is cut by one
-thread, and all pictures that share a pass of the denoiser are chosen beforehand.
+On a processor the outputs are the same to the last byte, whatever the engine and the number of workers: each picture is
+cut by one thread, and all pictures that share a pass of the denoiser are chosen beforehand.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Settings:
     weights: str | None = field(init=False, default=None)  # their fingerprint; None if they are not here
 
     def __post_init__(self) -> None:
-        with suppress(InputError):
+        with suppress(InputError, OSError):  # of a damaged folder, loading tells
             object.__setattr__(self, "weights", fingerprint(self.model))
 
     def record(self) -> dict:
@@ -206,8 +206,8 @@ def _look(pictures: Sequence[_Picture], backbone: Backbone, settings: Settings) 
     """One pass over pictures of one size; where that fails, one pass for each, to know which of them is to blame."""
     options = {"preset": settings.preset, "grid": settings.grid, "seed": settings.seed, "noise": settings.noise}
     try:
-        seen = look([picture.image for picture in pictures], backbone, **options)
-        return [_packed(picture, one) for picture, one in zip(pictures, seen, strict=True)]
+        images = [picture.image for picture in pictures]
+        return [_packed(*pair) for pair in zip(pictures, look(images, backbone, **options), strict=True)]
     except Exception as error:
         failed = [_excused(picture, error) for picture in pictures]
     if len(pictures) == 1:
@@ -217,7 +217,7 @@ def _look(pictures: Sequence[_Picture], backbone: Backbone, settings: Settings) 
 
 
 def _fetched(tensor: torch.Tensor) -> np.ndarray:
-    """A tensor's numbers in main memory; from a GPU into pages that stay there, thirty times as fast."""
+    """A tensor's numbers in main memory; from a GPU into pages that stay there, which is many times as fast."""
     if not tensor.is_cuda:
         return tensor.cpu().numpy()
     return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor).numpy()
@@ -229,7 +229,7 @@ def _packed(picture: _Picture, seen: Seen) -> _Picture:
         settled = replace(settled, law=settled.law.cpu())
     found = replace(picture, matrix=_fetched(walk.P), grid=walk.grid, settled=settled, ceiling=seen.ceiling)
     if growth:
-        regions = tuple((node, region.W.numpy()) for node, region in growth.waiting)
+        regions = tuple((node, _fetched(region.W)) for node, region in growth.waiting)
         found = replace(found, growth=replace(growth, waiting=[]), regions=regions)
     if seen.features is None:
         return found

@@ -43,8 +43,8 @@ def one_thread() -> AbstractContextManager:
 def single_threaded() -> Iterator[None]:
     """One thread for torch and SciPy: sums are taken in one order, whoever takes them, and nobody waits for another.
 
-    For regions of a thousand nodes more threads bring nothing. Beside other work they wait for one another: of 16
-    threads beside a GPU a cut took twice as long as of one, of 2 on a busy machine ten times.
+    For regions of a thousand nodes more threads bring nothing, and beside other work they wait for one another. It
+    holds for the whole process: callers in several threads, who enter and leave by turns, may leave one behind.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -304,7 +304,7 @@ def best_split(graph: Affinity, values: torch.Tensor) -> Split:
     entering = leaving
     if isinstance(graph, Directed):
         entering = (torch.cumsum(graph.indegrees[order], 0)[:-1] - inside).clamp_min(0)  # cut(S', S)
-    rest = total - volume
+    rest = (total - volume).clamp_min(0)
     entering = torch.minimum(entering, rest)  # what rounding leaves where nothing is left to enter from
     curve = leaving / volume.clamp_min(1e-300) + entering / rest.clamp_min(1e-300)
     best = int(torch.argmin(curve))

@@ -305,38 +305,47 @@ class Growth:
         weight = float(graph.degrees.sum())
         degrees = graph.degrees.cpu().numpy() / (weight or 1.0)
         root = [0, n, -1, -1, np.inf, float(degrees.sum()), weight / (weight or 1.0)]
-        return cls(grid, smallest, tolerance, ceiling, weight or 1.0, degrees, np.arange(n), [root], [(0, graph)])
+        growth = cls(grid, smallest, tolerance, ceiling, weight or 1.0, degrees, np.arange(n), [root], [])
+        growth.waiting = growth._worth_a_try([(0, at_hand(graph))])
+        return growth
+
+    def _worth_a_try(self, regions: list[tuple[int, Affinity]]) -> list[tuple[int, Affinity]]:
+        return [(node, region) for node, region in regions if len(region) >= max(2 * self.smallest, 2)]
 
     def cut(self, above: int = 0) -> None:
-        """Cut regions of more than `above` patches, and their parts, until no such region is left."""
-        waiting, self.waiting = self.waiting, []
-        while waiting:
-            node, region = waiting.pop()
-            if len(region) < max(2 * self.smallest, 2):
-                continue
+        """Cut regions of more than `above` patches, and their parts, until no such region is left.
+
+        A region waits until it is cut: what was interrupted can go on.
+        """
+        place = len(self.waiting) - 1
+        while place >= 0:
+            node, region = self.waiting[place]
             if len(region) <= above:
-                self.waiting.append((node, region))
+                place -= 1
                 continue
             few = len(region) <= NEAR or region.degrees.is_cuda
             with single_threaded() if few else nullcontext():
-                waiting += self._split(node, region)
+                parts = self._worth_a_try(self._split(node, region))
+            self.waiting[place : place + 1] = parts
+            place += len(parts) - 1
 
     def _split(self, node: int, region: Affinity) -> list[tuple[int, Affinity]]:
         """The two parts of a node, if its best cut is worth it."""
-        start, stop = self.nodes[node][:2]
         split = best_cut(region, self.tolerance, twins=False)  # a mixture of twins is cut as well as either
         if split.ncut >= self.ceiling:
             return []
-        self.order[start:stop] = self.order[start:stop][split.order.cpu().numpy()]
-        bounds = (start, start + split.size, stop)
-        sides = split.order[: split.size], split.order[split.size :]
-        parts = [at_hand(region.subgraph(side)) for side in sides]
-        children = [len(self.nodes), len(self.nodes) + 1]
-        self.nodes[node][2:5] = [*children, split.ncut if split.ncut > ROUNDING else 0.0]
-        for part, lo, hi in zip(parts, bounds[:2], bounds[1:], strict=True):
-            volume = float(self.degrees[self.order[lo:hi]].sum())
-            self.nodes.append([lo, hi, -1, -1, np.inf, volume, float(part.degrees.sum()) / self.total])
-        return list(zip(children, parts, strict=True))
+        start, stop = self.nodes[node][:2]
+        order = self.order[start:stop][split.order.cpu().numpy()]
+        parts, added = [], []
+        for side, lo, hi in ((split.order[: split.size], 0, split.size), (split.order[split.size :], split.size, None)):
+            part = at_hand(region.subgraph(side))
+            shares = float(self.degrees[order[lo:hi]].sum()), float(part.degrees.sum()) / self.total
+            parts.append((len(self.nodes) + len(parts), part))
+            added.append([start + lo, stop if hi is None else start + hi, -1, -1, np.inf, *shares])
+        self.order[start:stop] = order
+        self.nodes[node][2:5] = [*(child for child, _ in parts), split.ncut if split.ncut > ROUNDING else 0.0]
+        self.nodes += added
+        return parts
 
     def tree(self) -> PartitionTree:
         """The tree as it stands, its nodes numbered from the last branch to the first, in whatever order they came."""
