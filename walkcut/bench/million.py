@@ -107,8 +107,8 @@ def remarks(folder: Path) -> list[str]:
         f"dead-leaves: pictures of noise; {own['processor_share']:.2f} processors worked for {own['threads']} threads",
         f"sd-1.4 on one {told['gpu']}: a look takes {1000 * told['look']:.0f} ms, the cut and its pixels "
         f"{1000 * told['cut']:.0f} ms; one after another {told['alone']:.2f} pictures a second",
-        f"with {chain['cutters']} cutters beside it {chain['pictures_per_second']:.1f} a second: photographs, most of them "
-        f"of fewer patches, {chain['batch']} a pass",
+        f"with {chain['cutters']} cutters beside it {chain['pictures_per_second']:.1f} a second: photographs, most of "
+        f"them of fewer patches, {chain['batch']} a pass",
     ]
 
 
