@@ -68,7 +68,8 @@ def test_the_words_on_the_gpu_are_those_of_its_numbers() -> None:
     rows = {row["model"]: row for row in record["measurements"]}
     for row in rows.values():
         assert sum(row["seconds"].values()) * row["pictures_per_second"] == pytest.approx(1, abs=0.01)
-    told, chain = million.on_gpu(RESULTS, "sd-1.4"), million.gpu_chain(RESULTS, "sd-1.4")
+    told = million.on_gpu(RESULTS, "sd-1.4")
+    chain = told["chain"]
     assert 8 < told["cut"] / told["look"] < 8.5
     assert 16 < chain["pictures_per_second"] < 16.5
     assert chain["cutters"] == 14

@@ -268,9 +268,7 @@ def load_backbone(
     except DAMAGED as error:
         raise _refusal(error, model, where, latent and not offload) from error
     if compiled:
-        # else torch overlooks hooks that come later, and `walkcut.attention.features` hears the first picture alone
-        torch._dynamo.config.skip_nnmodule_hook_guards = False
-        found.denoiser.compile_repeated_blocks()
+        compile_layers(found.denoiser)
     return found.prompted(prompt.split()) if prompt and not latent else found
 
 
@@ -359,6 +357,13 @@ def _read_pipeline(
         spans=_spans(pipeline.tokenizer, prompt),
         **_readout(folder),
     )
+
+
+def compile_layers(denoiser: torch.nn.Module) -> None:
+    """Let torch translate a denoiser of diffusers, block by block, when it is first used."""
+    # else torch overlooks hooks that come later, and `walkcut.attention.features` hears the first picture alone
+    torch._dynamo.config.skip_nnmodule_hook_guards = False
+    denoiser.compile_repeated_blocks()
 
 
 def offload_layers(device: torch.device, *modules: torch.nn.Module) -> None:

@@ -99,6 +99,11 @@ def model_folder(model: str) -> Path:
     )
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """All that tells a model from another in its folder: its weights, and where its attention is read."""
+    return sorted([*folder.rglob("*.safetensors"), *folder.glob("readout.json")])
+
+
 def fingerprint(model: str) -> str:
     """A digest that tells a model's weights from others, also from those of the same net trained anew.
 
@@ -111,7 +116,7 @@ def fingerprint(model: str) -> str:
         If the weights are not here.
     """
     folder, digest = model_folder(model), hashlib.sha256()
-    for path in sorted([*folder.rglob("*.safetensors"), *folder.glob("readout.json")]):
+    for path in weight_files(folder):
         size = path.stat().st_size
         digest.update(f"{path.relative_to(folder).as_posix()} {size} ".encode())
         with path.open("rb") as file:

@@ -304,9 +304,9 @@ def best_split(graph: Affinity, values: torch.Tensor) -> Split:
     entering = leaving
     if isinstance(graph, Directed):
         entering = (torch.cumsum(graph.indegrees[order], 0)[:-1] - inside).clamp_min(0)  # cut(S', S)
-    rest = (total - volume).clamp_min(0)
-    entering = torch.minimum(entering, rest)  # what rounding leaves where nothing is left to enter from
-    curve = leaving / volume.clamp_min(1e-300) + entering / rest.clamp_min(1e-300)
+    rest = graph.degrees[order].flip(0).cumsum(0).flip(0)[1:]
+    entering = torch.where(rest > 0, entering, 0.0)  # from a side of no volume nobody comes, whatever rounding says
+    curve = leaving / volume.clamp_min(1e-300) + entering / (total - volume).clamp_min(1e-300)
     best = int(torch.argmin(curve))
     return Split(order, best + 1, float(curve[best]), curve)
 

@@ -151,7 +151,7 @@ def segment(
     check_threshold(chosen.criterion)
     image = check_image(image)
     timings: dict[str, float] = {}
-    with timed(timings, "model"):
+    with _timed(timings, "model"):
         backbone = load_backbone(model, device) if isinstance(model, str) else model
     (seen,) = look([image], backbone, chosen, grid, timesteps, seed, noise)
     return cut(replace(seen, timings=timings | seen.timings))
@@ -209,14 +209,14 @@ def look(
     noise = noise_for(chosen, backbone) if noise is None else noise
     options = {"grid": grid, "timesteps": timesteps, "seed": seed, "noise": noise}
     with _calm(backbone.device):
-        with timed(timings, "attention", backbone.device):
+        with _timed(timings, "attention", backbone.device):
             if chosen.graph == "features":
                 heard = [observe(backbone, image, **options) for image in images]
             else:
                 heard = [(maps, None) for maps in attend_batch(backbone, images, **options)]
-        with timed(timings, "walk", backbone.device):
+        with _timed(timings, "walk", backbone.device):
             walks = [walk_for(chosen, backbone, maps) for maps, _ in heard]
-        with timed(timings, "cut", backbone.device):
+        with _timed(timings, "cut", backbone.device):
             growths = [_begun(chosen, walk, values) for walk, (_, values) in zip(walks, heard, strict=True)]
     timings = {stage: seconds / len(images) for stage, seconds in timings.items()}
     return [
@@ -238,14 +238,14 @@ def cut(seen: Seen) -> Segmentation:
     """The second half of `segment`: no denoiser is needed any more."""
     stop = check_threshold(seen.preset.criterion)
     timings, walk = dict(seen.timings), seen.walk
-    with timed(timings, "cut", walk.P.device), _calm(walk.P.device):
+    with _timed(timings, "cut", walk.P.device), _calm(walk.P.device):
         growth = seen.growth or Growth.start(graph_for(seen.preset, walk, seen.features), walk.grid)
         growth.cut()
         tree = growth.tree()
     blank, patches = np.zeros(seen.image.shape[:2], np.int32), np.zeros(walk.grid, np.int32)
     settings = {"ceiling": seen.ceiling, "pixels": seen.preset.pixels}
     found = Segmentation(seen.image, blank, patches, tree, walk, 0.0, timings, **settings)
-    with timed(timings, "pixels", walk.P.device):
+    with _timed(timings, "pixels", walk.P.device):
         return found.at(stop)
 
 
@@ -292,7 +292,7 @@ def _calm(device: torch.device) -> AbstractContextManager:
 
 
 @contextmanager
-def timed(timings: dict[str, float], stage: str, device: torch.device | None = None) -> Iterator[None]:
+def _timed(timings: dict[str, float], stage: str, device: torch.device | None = None) -> Iterator[None]:
     """Add the seconds of the block to a stage's; the GPU that works for it, if one does, is waited for."""
     start = time.perf_counter()
     yield

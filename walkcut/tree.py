@@ -303,9 +303,10 @@ class Growth:
             raise InputError(f"A grid of {grid[0]}x{grid[1]} patches needs {n} nodes, not {len(graph)}.")
         smallest = max(2, n // 256) if smallest is None else smallest
         weight = float(graph.degrees.sum())
-        degrees = graph.degrees.cpu().numpy() / (weight or 1.0)
-        root = [0, n, -1, -1, np.inf, float(degrees.sum()), weight / (weight or 1.0)]
-        growth = cls(grid, smallest, tolerance, ceiling, weight or 1.0, degrees, np.arange(n), [root], [])
+        total = weight or 1.0
+        degrees = graph.degrees.cpu().numpy() / total
+        root = [0, n, -1, -1, np.inf, float(degrees.sum()), weight / total]
+        growth = cls(grid, smallest, tolerance, ceiling, total, degrees, np.arange(n), [root], [])
         growth.waiting = growth._worth_a_try([(0, at_hand(graph))])
         return growth
 
@@ -337,11 +338,11 @@ class Growth:
         start, stop = self.nodes[node][:2]
         order = self.order[start:stop][split.order.cpu().numpy()]
         parts, added = [], []
-        for side, lo, hi in ((split.order[: split.size], 0, split.size), (split.order[split.size :], split.size, None)):
-            part = at_hand(region.subgraph(side))
+        for lo, hi in ((0, split.size), (split.size, stop - start)):
+            part = at_hand(region.subgraph(split.order[lo:hi]))
             shares = float(self.degrees[order[lo:hi]].sum()), float(part.degrees.sum()) / self.total
             parts.append((len(self.nodes) + len(parts), part))
-            added.append([start + lo, stop if hi is None else start + hi, -1, -1, np.inf, *shares])
+            added.append([start + lo, start + hi, -1, -1, np.inf, *shares])
         self.order[start:stop] = order
         self.nodes[node][2:5] = [*(child for child, _ in parts), split.ncut if split.ncut > ROUNDING else 0.0]
         self.nodes += added

@@ -429,7 +429,7 @@ def run_table(arguments: argparse.Namespace) -> int:
 def _run_throughput(arguments: argparse.Namespace) -> int:
     import torch
 
-    from walkcut.backbone import DTYPES, find_device, load_backbone
+    from walkcut.backbone import DTYPES, compile_layers, find_device, load_backbone
     from walkcut.bench.record import as_text, write_atomically
     from walkcut.bench.throughput import chain, text, throughput
 
@@ -443,7 +443,7 @@ def _run_throughput(arguments: argparse.Namespace) -> int:
         dtype = DTYPES[usual if arguments.dtype == "auto" else arguments.dtype]
         backbone = random_backbone(arguments.model, str(device), dtype, offload=arguments.offload)
         if arguments.compiled:
-            backbone.denoiser.compile_repeated_blocks()
+            compile_layers(backbone.denoiser)
     else:
         options = {"offload": arguments.offload, "compiled": arguments.compiled}
         backbone = load_backbone(arguments.model, str(device), arguments.dtype, **options)

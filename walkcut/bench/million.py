@@ -59,7 +59,7 @@ def on_gpu(folder: Path, model: str) -> dict | None:
     -------
     dict
         "gpu" and "command"; "look" and "cut", seconds of a picture, the latter with its pixels; "alone", pictures a
-        second, one after another.
+        second, one after another; "chain", what was measured with cutters beside the GPU, None if nothing was.
     """
     path = folder / "speed-gpu.json"
     record = json.loads(path.read_text()) if path.is_file() else {"measurements": []}
@@ -68,7 +68,8 @@ def on_gpu(folder: Path, model: str) -> dict | None:
         if row["model"] == model and None not in seconds.values():
             found = {"gpu": record["gpu"], "command": record["command"].replace("MODEL", model)}
             found |= {"look": sum(seconds[part] for part in PARTS), "cut": seconds["cut"] + seconds["pixels"]}
-            return found | {"alone": row["pictures_per_second"]}
+            chain = record["chain"] if record["chain"]["model"] == model else None
+            return found | {"alone": row["pictures_per_second"], "chain": chain}
     return None
 
 
@@ -90,7 +91,7 @@ def rates(folder: Path, models: Sequence[str]) -> dict[str, float | None]:
                 found[f"{made}, the whole chain"] = record["chain"]["pictures_per_second"]
         elif told := on_gpu(folder, model):
             found[f"`{told['command']}`, {told['gpu']}"] = 1 / told["look"]
-            if chain := gpu_chain(folder, model):
+            if chain := told["chain"]:
                 name = f"{model} with {chain['cutters']} cutters beside it, the whole chain, {told['gpu']}"
                 found[name] = chain["pictures_per_second"]
         else:
@@ -102,7 +103,8 @@ def rates(folder: Path, models: Sequence[str]) -> dict[str, float | None]:
 def remarks(folder: Path) -> list[str]:
     """What the committed speeds of two models were measured on, a line each; two for the one that ran on a GPU."""
     own = json.loads((folder / "speed-dead-leaves.json").read_text())
-    told, chain = (of(folder, "sd-1.4") for of in (on_gpu, gpu_chain))
+    told = on_gpu(folder, "sd-1.4")
+    chain = told["chain"]
     return [
         f"dead-leaves: pictures of noise; {own['processor_share']:.2f} processors worked for {own['threads']} threads",
         f"sd-1.4 on one {told['gpu']}: a look takes {1000 * told['look']:.0f} ms, the cut and its pixels "
@@ -110,13 +112,6 @@ def remarks(folder: Path) -> list[str]:
         f"with {chain['cutters']} cutters beside it {chain['pictures_per_second']:.1f} a second: photographs, most of "
         f"them of fewer patches, {chain['batch']} a pass",
     ]
-
-
-def gpu_chain(folder: Path, model: str) -> dict | None:
-    """The chain that `speed-gpu.json` in a folder of results tells of, if it is this model's."""
-    path = folder / "speed-gpu.json"
-    chain = json.loads(path.read_text())["chain"] if path.is_file() else {"model": None}
-    return chain if chain["model"] == model else None
 
 
 def page(given: Mapping[str, float | None], seconds: float, days: float, price: float | None = None) -> Table:

@@ -86,8 +86,8 @@ def log_table(entries: Sequence[dict], stage: str) -> Table:
 
 def by_step(summary: dict, truth: str) -> dict[str, Line]:
     """Of models by the name step-N: eigenvalues of their walks, and covering at the best constant, against N."""
-    names = sorted((name for name in summary["spectra"] if name.startswith("step-")), key=lambda name: int(name[5:]))
-    steps = [int(name[5:]) for name in names]
+    steps = sorted(int(name.removeprefix("step-")) for name in summary["spectra"] if name.startswith("step-"))
+    names = [f"step-{step}" for step in steps]
     found = {
         f"eigenvalue {place}": (steps, [summary["spectra"][name][place - 1] for name in names]) for place in EIGENVALUES
     }

@@ -84,11 +84,11 @@ def made_by(record: dict) -> str:
 
 def model_record(model: str) -> dict:
     """Name of a model and the SHA-256 of its weights and readout; a path is reduced to its last part."""
-    from walkcut.models import model_folder
+    from walkcut.models import model_folder, weight_files
 
     folder = model_folder(model)
-    files = sorted([*folder.rglob("*.safetensors"), *folder.glob("readout.json")])
-    sums = {file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    files = {file.relative_to(folder).as_posix(): file for file in weight_files(folder)}
+    sums = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
     return {"name": Path(model).name, "sha256": sums}
 
 

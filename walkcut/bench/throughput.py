@@ -103,7 +103,7 @@ def throughput(backbone: Backbone, command: str, pictures: int = 10, grid: int =
     peak = torch.cuda.max_memory_allocated(backbone.device) if on_gpu else peak_memory()
     return provenance(command) | {
         "model": backbone.name,
-        "dtype": str(backbone.denoiser.dtype).removeprefix("torch."),
+        "dtype": str(backbone.dtype).removeprefix("torch."),
         "device": backbone.device.type,
         "pixels": side,
         "grid": grid,
