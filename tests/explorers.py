@@ -77,6 +77,12 @@ return nodes.filter((node) => !node.closest('[hidden]')).map((node) => {
 """
 
 
+def forget(chromium: object) -> None:
+    """Leave the page, and empty the logs: the browser is shared, and what another test asked for is not this one's."""
+    chromium.get("about:blank")
+    chromium.get_log("browser"), chromium.get_log("performance")
+
+
 def fits_every_screen(chromium: object) -> None:
     """On a phone, a tablet and a desk: nothing is wider than the screen."""
     for width in (390, 700, 1400):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from explorers import forget
 from PIL import Image
 
 from walkcut import segment
@@ -154,8 +155,7 @@ def test_a_reader_opens_it_as_a_file(picture: Path, tiny_model: Path, chromium: 
     from selenium.webdriver.common.keys import Keys
 
     assert run(picture, "--model", tiny_model, "--out", picture.with_name("page.html")) == 0
-    chromium.get("about:blank")
-    chromium.get_log("browser"), chromium.get_log("performance")
+    forget(chromium)
     chromium.get(picture.with_name("page.html").as_uri())
     assert chromium.title == f"{NASTY}: diffuse, walk, cut"
     selected = "return [...document.querySelectorAll('.walkcut-widget')].map((w) => JSON.parse(w.dataset.selected))"

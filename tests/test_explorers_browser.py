@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from explorers import can_be_reached, fits_every_screen, four_pairs, page
+from explorers import can_be_reached, fits_every_screen, forget, four_pairs, page
 
 from walkcut.attention import AttentionMaps
 from walkcut.bench.metrics import contingency, covering
@@ -437,8 +437,7 @@ def figures(tree: PartitionTree) -> dict[str, Figure]:
 @pytest.mark.parametrize("name", ["attention", "cut", "tree", "method", "criteria", "graphs", "toy"])
 def test_everybody_can_use_it(name: str, show: Callable, chromium: object, tree: PartitionTree) -> None:
     figure = figures(tree)[name]
-    chromium.get("about:blank")
-    chromium.get_log("browser"), chromium.get_log("performance")
+    forget(chromium)
     hand = show(figure, "dark")
     grey = re.findall(r"\d+", hand.find("section").value_of_css_property("color"))
     assert min(map(int, grey[:3])) > 200, "text on a dark page is light"

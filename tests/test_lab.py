@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from explorers import forget
 
 pytestmark = pytest.mark.browser
 CELLS = (
@@ -56,6 +57,7 @@ def test_python_reads_what_a_hand_has_moved(chromium: object, lab: str) -> None:
     def wait(script: str, seconds: int = 60) -> object:
         return WebDriverWait(chromium, seconds).until(lambda browser: browser.execute_script(script))
 
+    forget(chromium)
     chromium.get(lab)
     wait("return document.querySelectorAll('.jp-Notebook .jp-CodeCell').length === 2")
     # the kernel is there once its status is idle

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from explorers import TYPESET, axe_core, faults, stored_tree
+from explorers import TYPESET, axe_core, faults, forget, stored_tree
 
 ROOT = Path(__file__).resolve().parent.parent
 HTML = ROOT / "_build" / "html"
@@ -129,8 +129,7 @@ def network(browser: object) -> tuple[list[str], list[str]]:
 
 @pytest.fixture(scope="module", params=toc_pages())
 def visit(request: pytest.FixtureRequest, chromium: object, site: str) -> Visit:
-    chromium.get("about:blank")
-    chromium.get_log("browser"), chromium.get_log("performance")  # forget the page before
+    forget(chromium)
     chromium.get(f"{site}/{request.param}.html")
     facts = chromium.execute_async_script(FACTS)
     phone = {"width": PHONE, "height": 844, "deviceScaleFactor": 2, "mobile": False}
@@ -222,8 +221,7 @@ def test_explorers_answer_on_a_page_read_as_a_file(page: str, site: str, chromiu
     from selenium.webdriver.common.keys import Keys
     from selenium.webdriver.support.ui import WebDriverWait
 
-    chromium.get("about:blank")
-    chromium.get_log("browser"), chromium.get_log("performance")
+    forget(chromium)
     chromium.get((HTML / "book" / f"{page}.html").as_uri())
     stands = "return document.querySelectorAll('.walkcut-widget[data-selected]').length"
     WebDriverWait(chromium, 10).until(lambda browser: browser.execute_script(stands) == len(EXPLORERS[page]))
@@ -272,8 +270,7 @@ def test_a_picture_is_segmented_on_a_page_read_as_a_file(site: str, chromium: ob
     """What computes, some MB, is loaded when it is asked for; `tests/test_photo.py` checks what it finds."""
     from selenium.webdriver.support.ui import WebDriverWait
 
-    chromium.get("about:blank")
-    chromium.get_log("browser"), chromium.get_log("performance")
+    forget(chromium)
     chromium.get((HTML / "book" / "yours.html").as_uri())
     navigation = "return performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"
     assert chromium.execute_script(navigation) < 2000  # milliseconds
@@ -337,8 +334,7 @@ def test_a_deck_shows_what_its_chapter_shows(name: str, chromium: object, site: 
     page = (HTML / f"{name}.html").read_text(encoding="utf-8")
     labels = {label for label in labels if f'id="{label}"' in page}  # a cell may show nothing where weights are missing
     assert len(labels) > 15
-    chromium.get("about:blank")
-    chromium.get_log("browser"), chromium.get_log("performance")
+    forget(chromium)
     chromium.get(f"{site}/{name}-slides.html")
     facts, deck = chromium.execute_async_script(FACTS), chromium.execute_script(DECK)
     assert sorted(label for label in deck["ids"] if label in labels) == sorted(labels)
