@@ -5,7 +5,7 @@ are kept, the best of all prunings is found exactly (`best_pruning`); the others
 
     half-life      keep a split that is remembered for a step, and twice as long as one at the ceiling
     gap            stop at the widest gap between the NCut values of the tree
-    eigengap       as many segments as the relative eigengap says (Fan et al. 2022)
+    eigengap       as many segments as the relative eigengap says (a baseline of Couairon et al. 2024)
     stability      walkers are found where they were more often than chance has it (Delvenne et al. 2010; the default)
     map-equation   the shortest description of the walk with nested codebooks (Rosvall & Bergstrom 2011)
     region-map     a split shortens the description of the walk inside its region
@@ -179,9 +179,10 @@ def eigengap(tree: PartitionTree, ceiling: float = MEMORYLESS, walk: Walk | None
 
         (lambda_{k+1} - m_k) / (m_k + 1e-6),    m_k = mean of lambda_1 .. lambda_k
 
-    with the smallest eigenvalues of the normalised Laplacian (Fan, Tu, Zhang, Zhao & Zhang, "A simple approach to
-    automated spectral clustering", NeurIPS 2022). At k = 1 it is infinite. The first k segments of the tree are taken,
-    fewer where the ceiling forbids a split.
+    with the smallest eigenvalues of the normalised Laplacian. At k = 1 it is infinite. The first k segments of the
+    tree are taken, fewer where the ceiling forbids a split. The gap is AutoSC's, which chooses an affinity matrix by
+    it (Fan, Tu, Zhang, Zhao & Zhang, "A simple approach to automated spectral clustering", NeurIPS 2022); to choose
+    the number by it is a baseline of DiffCut (Couairon et al., NeurIPS 2024, section 4.3).
     """
     if walk is None:
         raise InputError("The eigengap looks at the walk that was cut: give prune its walk.")

@@ -1,4 +1,4 @@
-"""AutoSC: the graph and the number of segments whose relative eigengap is largest (Fan et al. 2022)."""
+"""AutoSC as a baseline of DiffCut: the relative eigengap chooses the graph, and the number of segments, too."""
 
 from __future__ import annotations
 
@@ -69,11 +69,12 @@ def automatic_clusters(likeness: torch.Tensor, powers: tuple[float, ...], most: 
 def autosc_method(looker: Looker | None, seed: int = 0, powers: tuple[float, ...] = POWERS, most: int = MOST) -> Method:
     """AutoSC (Fan, Tu, Zhang, Zhao & Zhang, NeurIPS 2022) on features, as work on diffusion features compares with it.
 
-    The paper searches over ways to make a graph, and keeps the one with the largest relative eigengap for the number
-    of clusters it is given. Papers on diffusion features (DiffCut and those after it) let the gap choose the number
-    too. Our reading of that use: the graphs are powers of the rescaled cosine (the paper's own graphs, by regression
-    and k nearest neighbours, are not tried); eigenvectors are those of the chosen graph; clusters by pivoted QR; then
-    pixels as DiffCut assigns them. The gap is read in two ways, one setting each: see `relative_gaps`.
+    The paper searches over ways to make a graph, and keeps the affinity matrix with the largest relative eigengap for
+    the number of clusters it is given. To let the gap choose the number, too, is a baseline of DiffCut (Couairon et
+    al., NeurIPS 2024, section 4.3). Our reading of that use: the graphs are powers of the rescaled cosine (the paper's
+    own graphs, by regression and k nearest neighbours, are not tried); eigenvectors are those of the chosen graph;
+    clusters by pivoted QR; then pixels as DiffCut assigns them. The gap is read in two ways, one setting each: see
+    `relative_gaps`.
 
     Parameters
     ----------
