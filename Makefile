@@ -51,8 +51,10 @@ _build/.code: $(CODE) $(READY)
 test: $(READY)  ## run every test and every chapter, by WORKERS=2 side by side
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --nbval-lax tests $(wildcard book/*.ipynb)
 
-lint: $(READY)  ## check style and formatting
+lint: $(READY)  ## check style and types; code in the chapters fits its box of 84 columns
 	$(BIN)/ruff check .
+	$(BIN)/ruff check --isolated --select E501 --line-length 84 book/*.ipynb
+	$(BIN)/mypy
 
 serve: book  ## build the site and serve it at http://127.0.0.1:8000 (PORT=8000)
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(HTML) $(PORT)

@@ -21,8 +21,8 @@ import torch
 from explorers import page
 from selenium import webdriver
 
-from walkcut.attention import AttentionMaps
-from walkcut.threshold import prune
+from walkcut.capture import AttentionMaps
+from walkcut.criteria import prune
 from walkcut.tree import partition
 from walkcut.walk import Walk
 from walkcut.widgets.attention import attention_explorer

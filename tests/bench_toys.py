@@ -14,9 +14,10 @@ from walkcut.bench import ours
 from walkcut.bench.datasets import Dataset, Item
 from walkcut.bench.method import Method, Result
 from walkcut.errors import InputError
+from walkcut.graph import Graph
+from walkcut.recipe import Recipe
 from walkcut.segmentation import Segmentation
 from walkcut.tree import PartitionTree
-from walkcut.walk import Walk
 
 SETTINGS = 1 + len(ours.OTHERS) + 3  # of `fake_method`: criteria and three thresholds
 HALVES = np.repeat([[0, 0, 1, 1]], 4, axis=0)
@@ -56,9 +57,12 @@ def halves_tree() -> PartitionTree:
 
 def fake_segmentation() -> Segmentation:
     """The halves as they were found and from 0.5 on, nothing below; by any other criterion one segment."""
-    walk, tree = Walk(torch.eye(16, dtype=torch.float64), (4, 4)), halves_tree()
     image, labels = np.zeros((4, 4, 3), np.uint8), HALVES.astype(np.int32)
-    return Segmentation(image, labels, labels, tree, walk, None, {}, ceiling=0.5)
+    membership = torch.from_numpy(np.stack([1 - labels, labels], 2).reshape(16, 2)).float()  # nobody leaves a half
+    graph = Graph(torch.eye(16, dtype=torch.float64))
+    return Segmentation(
+        image, labels, labels, halves_tree(), Recipe(), None, "constant", 0.5, membership, {}, graph=graph
+    )
 
 
 def fake_method(log: list | None = None, **config: object) -> Method:
@@ -69,7 +73,7 @@ def fake_method(log: list | None = None, **config: object) -> Method:
             log.append(image.shape)
         return fake_segmentation()
 
-    return ours.tree_method("walkcut", segmenter, (0.2, 0.6, 0.8), dict(config), tree_scores=False)
+    return ours.tree_method("walkcut", segmenter, (0.2, 0.6, 0.8), config=dict(config), tree_scores=False)
 
 
 def one_segment(name: str = "Felzenszwalb") -> Method:
@@ -78,7 +82,7 @@ def one_segment(name: str = "Felzenszwalb") -> Method:
     def segment(item: Item) -> Iterator[Result]:
         yield Result("only", np.zeros(item.image.shape[:2], int))
 
-    return Method(name, ("only",), {}, (), segment)
+    return Method(name, ("only",), {}, segment)
 
 
 def make_bsds(root: Path, split: str = "val") -> Path:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,9 +45,9 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     that the walk has something to cut. Tests of the method then need no trained weights.
     """
     import torch
-    from diffusers import DDIMScheduler, UNet2DConditionModel
+    from diffusers import UNet2DConditionModel
 
-    from walkcut.train import SCHEDULER_CONFIG
+    from walkcut.eyes.models import WEIGHTS
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -68,16 +71,24 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 module.to_k.weight.copy_(module.to_q.weight)
     folder = tmp_path_factory.mktemp("tiny")
     unet.save_pretrained(folder / "unet")
-    DDIMScheduler(**SCHEDULER_CONFIG).save_pretrained(folder / "scheduler")
+    shutil.copytree(WEIGHTS / "dead-leaves" / "scheduler", folder / "scheduler")  # the noise of the embedded one
     return folder
 
 
 @pytest.fixture(scope="session")
 def tiny(tiny_model: Path) -> Backbone:
     """The backbone in `tiny_model`, on the CPU."""
-    from walkcut.backbone import load_backbone
+    from walkcut.eyes.loading import load_backbone
 
     return load_backbone(str(tiny_model), "cpu")
+
+
+@pytest.fixture(scope="session")
+def embedded() -> Backbone:
+    """The denoiser that comes with walkcut, on the CPU."""
+    from walkcut.eyes.loading import load_backbone
+
+    return load_backbone("dead-leaves", "cpu")
 
 
 def make_tokenizer(folder: Path, tokens: int) -> CLIPTokenizer:
@@ -142,6 +153,38 @@ def stable_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         requires_safety_checker=False,
     ).save_pretrained(folder)
     return folder
+
+
+NODE = """
+import sys, time, types
+import ray
+from ray._private import node
+node.time = types.SimpleNamespace(**vars(time) | {"monotonic": lambda: time.monotonic() / 20})
+ray.init(num_cpus=4, include_dashboard=False, object_store_memory=10**8, log_to_driver=False, logging_level="error")
+print(ray.get_runtime_context().gcs_address, flush=True)
+sys.stdin.read()  # until nobody needs it
+"""
+
+
+@pytest.fixture(scope="session")
+def ray_node() -> Iterator[dict[str, str]]:
+    """A small Ray in a process of its own, started once: the environment of those who are to join it.
+
+    On a busy machine Ray gives up after half a minute of waiting for itself. For the node its clock is slow, and where
+    that does not help, it is asked again.
+    """
+    pytest.importorskip("ray")
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
+    environment, pipe = os.environ | token, subprocess.PIPE
+    for _ in range(3):
+        node = subprocess.Popen([sys.executable, "-c", NODE], env=environment, stdin=pipe, stdout=pipe, text=True)
+        if address := node.stdout.readline().strip():
+            break
+        node.wait()
+    else:
+        pytest.fail("Ray did not start")
+    yield environment | {"RAY_ADDRESS": address}
+    node.communicate()
 
 
 @pytest.fixture(scope="session")

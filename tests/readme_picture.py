@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 import walkcut
 from walkcut import plots
+from walkcut.ncut import second_eigenvector
 
 PATH = Path(__file__).resolve().parent.parent / "book" / "_static" / "method.png"
 PLACE = (0.72, 0.72)  # of a patch of the bowl
@@ -18,11 +19,11 @@ PLACE = (0.72, 0.72)  # of a patch of the bowl
 def draw() -> Figure:
     """Photograph, a step of the walk, the second eigenvector, segments."""
     photo = walkcut.sample("fig")
-    found = walkcut.segment(photo)
+    found = walkcut.segment(photo, device="cpu", keep_walk=True)
     (height, width), (h, w) = photo.shape[:2], found.walk.grid
     row, column = int(PLACE[0] * h), int(PLACE[1] * w)
     step = found.walk.P[row * w + column].view(h, w).numpy()
-    y = walkcut.second_eigenvector(found.walk.reversible()).y.view(h, w).numpy()
+    y = second_eigenvector(found.graph).y.view(h, w).numpy()
     figure, axes = plt.subplots(1, 4, figsize=(10, 1.95), layout="constrained")
     whole = {"extent": (-0.5, width - 0.5, height - 0.5, -0.5)}
     axes[0].imshow(photo)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,16 @@ from diffusers import (
 )
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-from walkcut import attention
-from walkcut.attention import attend, attend_batch, attend_heads, features, listening, self_attention_layers
-from walkcut.backbone import Backbone, load_backbone
+import walkcut.capture
+from walkcut.backbone import Backbone, Networks
 from walkcut.bench.architectures import NETWORKS, network_config, random_backbone, vae_config
+from walkcut.capture import MeanAttention, Recorder, attend, attention_layers, capture
+from walkcut.door import segment
 from walkcut.errors import InputError
-from walkcut.models import MODELS
-from walkcut.segmentation import segment
+from walkcut.eyes.loading import load_backbone
+from walkcut.eyes.models import MODELS
+from walkcut.lab.recorders import LayerFeatures, QueriesAndKeys
+from walkcut.recipe import resolve
 
 MILLIONS = {
     "sd-1.4": 860,
@@ -49,6 +53,11 @@ def backbone(request: pytest.FixtureRequest) -> Backbone:
     return random_backbone(request.param, small=True)
 
 
+def recorded(backbone: Backbone, image: np.ndarray, recorder: Recorder, **settings: object) -> object:
+    recipe = resolve("walkcut", backbone.eye, {"grid": 8, "timesteps": [100], **settings})
+    return capture(backbone, [image], recipe, recorder)[0][0]
+
+
 @pytest.mark.parametrize("name", MILLIONS)
 def test_the_size_is_the_published_one(name: str) -> None:
     config = network_config(name)
@@ -62,39 +71,59 @@ def test_the_patch_is_the_listed_one(backbone: Backbone) -> None:
 
 
 def test_rows_sum_to_one_on_every_grid(backbone: Backbone, picture: np.ndarray) -> None:
-    found = attend(backbone, picture, 8, [100])
+    found = attend(backbone, picture, grid=8, timesteps=[100])
     assert found.finest == ((8, 8) if len(backbone.shrinks) == 4 else (4, 8))
     for (h, w), matrix in found.maps.items():
         assert matrix.shape == (h * w, h * w)
         torch.testing.assert_close(matrix.sum(1), torch.ones(h * w), rtol=0, atol=1e-5)
-    again = attend(backbone, picture, 8, [100])
+    again = attend(backbone, picture, grid=8, timesteps=[100])
     assert all(torch.equal(again.maps[grid], found.maps[grid]) for grid in found.maps)
 
 
 def test_a_batch_sees_what_each_picture_shows_alone(backbone: Backbone, picture: np.ndarray) -> None:
     images = [picture, 255 - picture]
-    for image, together in zip(images, attend_batch(backbone, images, 8, [100]), strict=True):
-        for grid, matrix in attend(backbone, image, 8, [100]).maps.items():
-            torch.testing.assert_close(together.maps[grid], matrix, rtol=1e-3, atol=1e-6)
+    recipe = resolve("walkcut", backbone.eye, {"grid": 8, "timesteps": [100]})
+    together = capture(backbone, images, recipe, MeanAttention(), LayerFeatures())
+    for image, (maps, said) in zip(images, together, strict=True):
+        ((alone, said_alone),) = capture(backbone, [image], recipe, MeanAttention(), LayerFeatures())
+        for grid, matrix in alone.maps.items():
+            torch.testing.assert_close(maps.maps[grid], matrix, rtol=1e-3, atol=1e-6)
+        torch.testing.assert_close(said.values, said_alone.values, rtol=1e-3, atol=1e-4)
 
 
 def test_patches_have_the_size_that_the_finest_attention_sees(backbone: Backbone) -> None:
     assert backbone.patch == (8 if backbone.name in ("sd-1.4", "sd-1.5", "sd-2.1") else 16)
 
 
-def test_listening_leaves_what_is_computed_as_it_is(backbone: Backbone, picture: np.ndarray) -> None:
+def test_recording_leaves_what_is_computed_as_it_is(backbone: Backbone, picture: np.ndarray) -> None:
+    """Nor does anything stay behind."""
     latent = backbone.encode(picture, 8)
     before = backbone.denoise(latent, 100)
-    heads = {name: (1.0,) * layer.heads for name, layer in self_attention_layers(backbone).items()}
-    with listening(backbone, [attention._Means(backbone.grids(latent))], heads):
-        heard = backbone.denoise(latent, 100)
-    assert torch.equal(heard, before)
+    attend(backbone, picture, grid=8, timesteps=[100])
+    recorded(backbone, picture, LayerFeatures())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in backbone.denoiser.modules())
     assert torch.equal(backbone.denoise(latent, 100), before)
 
 
-def test_what_is_heard_is_what_the_layer_itself_uses(backbone: Backbone, picture: np.ndarray) -> None:
-    """The layer's own output, made anew from the attention that was heard and the layer's values."""
-    layers = {n: m for n, m in self_attention_layers(backbone).items() if not n.endswith(".attn")}
+def test_a_pass_ends_behind_the_first_layer(backbone: Backbone, picture: np.ndarray) -> None:
+    """If no other is recorded; in transformers, which name what enters, as in UNets."""
+    name, layer = next(iter(attention_layers(backbone).items()))
+    ran: list[str] = []
+    hooks = [
+        module.register_forward_pre_hook(lambda module, inputs, other=other: ran.append(other))
+        for other, module in attention_layers(backbone).items()
+    ]
+    try:
+        attend(backbone, picture, grid=8, timesteps=[100, 300], heads={name: (1.0,) * layer.heads})
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert ran == [name, name]
+
+
+def test_what_is_recorded_is_what_the_layer_itself_uses(backbone: Backbone, picture: np.ndarray) -> None:
+    """The layer's own output, made anew from the attention that was recorded and the layer's values."""
+    layers = {n: m for n, m in attention_layers(backbone).items() if not n.endswith(".attn")}
     if not layers:  # words take part in every layer: see the next test
         assert backbone.name == "sd-3"
         return
@@ -102,7 +131,10 @@ def test_what_is_heard_is_what_the_layer_itself_uses(backbone: Backbone, picture
     taken = {}
     hook = layer.register_forward_hook(lambda m, a, k, out: taken.update(a=a, k=k, out=out), with_kwargs=True)
     try:
-        heads = attend_heads(backbone, picture, 8, [100], heads={name: (1.0,) * layer.heads})
+        settings = {"grid": 8, "timesteps": [100], "heads": {name: (1.0,) * layer.heads}}
+        recipe = resolve("walkcut", backbone.eye, settings)
+        # the features let the layer end: else the pass ends where its attention is known
+        ((heads, _),) = capture(backbone, [picture], recipe, QueriesAndKeys(), LayerFeatures(name))
     finally:
         hook.remove()
     hidden = taken["k"].get("hidden_states", taken["a"][0] if taken["a"] else None)
@@ -115,11 +147,12 @@ def test_what_is_heard_is_what_the_layer_itself_uses(backbone: Backbone, picture
 @pytest.mark.parametrize("name", ["sd-3", "sd-3.5"])
 def test_patches_among_themselves_are_the_joint_attention_renormalised(name: str, picture: np.ndarray) -> None:
     backbone = random_backbone(name, small=True, num_layers=3)
-    layer_name, layer = next(iter(self_attention_layers(backbone).items()))
+    layer_name, layer = next(iter(attention_layers(backbone).items()))
     taken = {}
     hook = layer.register_forward_pre_hook(lambda m, a, k: taken.update(k), with_kwargs=True)
     try:
-        found = attend(backbone, picture, 8, [100], heads={layer_name: (1.0,) * layer.heads})
+        heads = {layer_name: (1.0,) * layer.heads}
+        found = attend(backbone, picture, grid=8, timesteps=[100], heads=heads)
     finally:
         hook.remove()
     patches, words = taken["hidden_states"], taken["encoder_hidden_states"]
@@ -137,7 +170,7 @@ def test_patches_among_themselves_are_the_joint_attention_renormalised(name: str
 
 
 def test_features_are_one_vector_a_patch(backbone: Backbone, picture: np.ndarray) -> None:
-    found = features(backbone, picture, 8, [100])
+    found = recorded(backbone, picture, LayerFeatures())
     assert len(found.values) == found.grid[0] * found.grid[1]
     assert torch.isfinite(found.values).all()
 
@@ -154,8 +187,8 @@ def test_the_paper_looks_on_the_path_of_an_inversion(
 ) -> None:
     """A hundred passes there and back, and ten to look; the embedded denoiser takes one noisy pass."""
     passes = []
-    denoise = Backbone.denoise
-    monkeypatch.setattr(Backbone, "denoise", lambda self, *given: (passes.append(given[1]), denoise(self, *given))[1])
+    run = Backbone.run
+    monkeypatch.setattr(Backbone, "run", lambda self, *given: (passes.append(given[2]), run(self, *given))[1])
     latent = random_backbone("sd-1.4", small=True, layers_per_block=1)
     for backbone, preset, count in ((latent, "paper-v1", 110), (latent, "walkcut", 1), (tiny, "paper-v1", 1)):
         passes.clear()
@@ -165,9 +198,9 @@ def test_the_paper_looks_on_the_path_of_an_inversion(
 
 def test_blocks_of_rows_give_the_same_mean(picture: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     backbone = random_backbone("sd-1.4", small=True)
-    whole = attend(backbone, picture, 16, [100])
-    monkeypatch.setattr(attention, "BLOCK", 1)  # one row of a head at a time
-    rows = attend(backbone, picture, 16, [100])
+    whole = attend(backbone, picture, grid=16, timesteps=[100])
+    monkeypatch.setattr(walkcut.capture, "BLOCK", 1)  # one row of a head at a time
+    rows = attend(backbone, picture, grid=16, timesteps=[100])
     for grid, matrix in whole.maps.items():
         torch.testing.assert_close(rows.maps[grid], matrix)
 
@@ -179,18 +212,16 @@ def test_an_architecture_that_is_not_known_is_refused() -> None:
 
 def test_stable_diffusion_1_4_at_its_full_size(picture: np.ndarray) -> None:
     """860 million parameters, drawn cheaply: only the way through them is tested."""
-    with torch.device("meta"):
-        backbone = random_backbone("sd-1.4")
-    network = backbone.denoiser.to_empty(device="cpu")
+    network = random_backbone("sd-1.4", "meta").denoiser.to_empty(device="cpu")
     generator = torch.Generator().manual_seed(0)
     for name, parameter in network.named_parameters():
         parameter.fill_(1.0) if "norm" in name else parameter.uniform_(-0.02, 0.02, generator=generator)
     whole = random_backbone("sd-1.4", small=True)
     context = torch.randn(1, 77, 768, generator=generator)
-    full = Backbone("sd-1.4", network, whole.scheduler, whole.vae, context)
-    found = attend(full, picture, 16, [300])
+    full = replace(whole, networks=Networks(lambda: (network, whole.scheduler)), context=context)
+    found = attend(full, picture, grid=16, timesteps=[300])
     assert set(found.maps) == {(8, 16), (4, 8), (2, 4), (1, 2)}
-    assert len(self_attention_layers(full)) == 16
+    assert len(attention_layers(full)) == 16
     for (h, w), matrix in found.maps.items():
         torch.testing.assert_close(matrix.sum(1), torch.ones(h * w), rtol=0, atol=1e-4)
 
@@ -223,7 +254,7 @@ def test_stable_diffusion_xl_from_disk(tmp_path: Path, picture: np.ndarray) -> N
     context, _, pooled, _ = pipeline.encode_prompt("lo", device="cpu", do_classifier_free_guidance=False)
     torch.testing.assert_close(backbone.context, context)
     torch.testing.assert_close(backbone.pooled, pooled)
-    assert attend(backbone, picture, 8).finest == (4, 8)
+    assert attend(backbone, picture, grid=8).finest == (4, 8)
     told = []
     hook = backbone.denoiser.register_forward_pre_hook(
         lambda module, given, named: told.append(named["added_cond_kwargs"]["time_ids"].tolist()), with_kwargs=True
@@ -253,5 +284,5 @@ def test_stable_diffusion_3_from_disk(tmp_path: Path, picture: np.ndarray, dual:
     torch.testing.assert_close(backbone.pooled, pooled)
     latent = backbone.encode(picture, 8)
     assert latent.shape == (1, 16, 8, 16)
-    assert attend(backbone, picture, 8).finest == (4, 8)
-    assert len(self_attention_layers(backbone)) == 2 + len(dual)
+    assert attend(backbone, picture, grid=8).finest == (4, 8)
+    assert len(attention_layers(backbone)) == 2 + len(dual)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from explorers import state, words
 
-from walkcut.attention import AttentionMaps
+from walkcut.capture import AttentionMaps
 from walkcut.errors import InputError
 from walkcut.widgets.attention import attention_explorer
 

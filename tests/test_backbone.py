@@ -7,6 +7,8 @@ import pickle
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +16,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
-import walkcut.backbone
-from walkcut.attention import attend, features
-from walkcut.backbone import Backbone, find_device, load_backbone
+import walkcut.eyes.embedded
+import walkcut.eyes.loading
+import walkcut.eyes.stable
+from walkcut.backbone import Backbone, Networks
+from walkcut.capture import attend, attention_layers, capture
 from walkcut.errors import InputError
+from walkcut.eyes.loading import find_device, load_backbone
+from walkcut.lab.recorders import LayerFeatures
+from walkcut.recipe import resolve
 
 WEIGHTS = Path("unet") / "diffusion_pytorch_model.safetensors"
 
@@ -100,8 +107,9 @@ def test_a_pass_has_the_latents_shape(tiny: Backbone) -> None:
 
 
 def test_a_loaded_model_is_ready_to_look(tiny: Backbone) -> None:
-    assert not tiny.denoiser.training
-    assert not any(parameter.requires_grad for parameter in tiny.denoiser.parameters())
+    for network in (tiny.networks.first, tiny.denoiser):
+        assert not network.training
+        assert not any(parameter.requires_grad for parameter in network.parameters())
     assert tiny.vae is None
     assert tiny.patch == 2
     assert tiny.device.type == "cpu"
@@ -123,14 +131,19 @@ def test_a_stable_diffusion_in_diffusers_format(stable_model: Path, two_halves: 
     assert backbone.denoise(latent, 10).shape == latent.shape
 
 
-def test_other_libraries_keep_quiet_while_weights_load(stable_model: Path) -> None:
-    """In a process of its own: what has been told once is not told again."""
+def test_other_libraries_keep_quiet_while_weights_load(stable_model: Path, copy: Path) -> None:
+    """In a process of its own: what has been told once is not told again. Nor do they tell what we tell of damage."""
+    (copy / WEIGHTS).unlink()
     code = f"""
 from transformers.utils import logging
-from walkcut.backbone import load_backbone
+from walkcut import InputError, load_backbone
+load_backbone("dead-leaves", "cpu").denoiser
 load_backbone({str(stable_model)!r}, "cpu")
 load_backbone({str(stable_model)!r}, "cpu", "float16", offload=True)
-print(logging.is_progress_bar_enabled(), logging.get_verbosity() == logging.WARNING)
+try:
+    load_backbone({str(copy)!r}, "cpu")
+except InputError:
+    print(logging.is_progress_bar_enabled(), logging.get_verbosity() == logging.WARNING)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("True True\n", "")
@@ -171,7 +184,7 @@ def test_offloaded_weights_say_the_same(stable_model: Path, two_halves: np.ndarr
     latent = there.encode(two_halves, 8)
     assert torch.equal(offloaded.encode(two_halves, 8), latent)
     assert torch.equal(offloaded.denoise(latent, 100), there.denoise(latent, 100))
-    expected, found = (attend(backbone, two_halves, 8, [100]).maps for backbone in (there, offloaded))
+    expected, found = (attend(backbone, two_halves, grid=8, timesteps=[100]).maps for backbone in (there, offloaded))
     assert all(torch.equal(found[grid], matrix) for grid, matrix in expected.items())
     assert any(hasattr(module, "_diffusers_hook") for module in offloaded.vae.modules())
 
@@ -180,7 +193,7 @@ def test_offloaded_weights_say_the_same(stable_model: Path, two_halves: np.ndarr
 def test_offloaded_weights_wait_in_main_memory(stable_model: Path, two_halves: np.ndarray) -> None:
     there, offloaded = (load_backbone(str(stable_model), "cuda", offload=offload) for offload in (False, True))
     assert {p.device.type for p in offloaded.denoiser.parameters()} == {"cpu"}
-    expected, found = (attend(backbone, two_halves, 8, [100]).maps for backbone in (there, offloaded))
+    expected, found = (attend(backbone, two_halves, grid=8, timesteps=[100]).maps for backbone in (there, offloaded))
     for grid, matrix in expected.items():
         torch.testing.assert_close(found[grid], matrix, rtol=0.01, atol=1e-4)
 
@@ -209,31 +222,58 @@ def test_a_compiled_denoiser_says_the_same(
     plain, fast = (load_backbone(str(stable_model), "cpu", compiled=compiled) for compiled in (False, True))
     assert compiled == [fast.denoiser]
     for seed in (0, 1):
-        expected, found = (attend(backbone, two_halves, 8, [100], seed).maps for backbone in (plain, fast))
+        settings = {"grid": 8, "timesteps": [100], "seed": seed}
+        expected, found = (attend(backbone, two_halves, **settings).maps for backbone in (plain, fast))
         for grid, matrix in expected.items():
             torch.testing.assert_close(found[grid], matrix, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.usefixtures("compiled")
-def test_features_of_a_compiled_denoiser_are_heard_for_every_picture(
+def test_features_of_a_compiled_denoiser_are_recorded_for_every_picture(
     stable_model: Path, two_halves: np.ndarray
 ) -> None:
     plain, fast = (load_backbone(str(stable_model), "cpu", compiled=compiled) for compiled in (False, True))
     for image in (two_halves, two_halves[:, ::-1], 255 - two_halves):
-        expected, found = (features(backbone, image, 8, [100]).values for backbone in (plain, fast))
-        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+        recipe = resolve("walkcut", plain.eye, {"grid": 8, "timesteps": [100]})
+        ((expected,),), ((found,),) = (capture(one, [image], recipe, LayerFeatures()) for one in (plain, fast))
+        torch.testing.assert_close(found.values, expected.values, rtol=1e-4, atol=1e-5)
+
+
+def test_a_compiled_encoder_says_the_same(
+    tiny_model: Path, two_halves: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The embedded denoiser's, for every picture and setting; it is all that is compiled."""
+    compile_all, asked = torch.nn.Module.compile, []
+
+    def eager(module: torch.nn.Module) -> None:
+        asked.append(module)
+        compile_all(module, backend="eager")
+
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch.nn.Module, "compile", eager)
+    plain, fast = (load_backbone(str(tiny_model), "cpu", compiled=compiled) for compiled in (False, True))
+    assert asked == [fast.networks.first]
+    heads = {name: (1.0, 1.0) for name in attention_layers(plain, plain.networks.first)}
+    with torch._dynamo.config.patch(skip_nnmodule_hook_guards=True):
+        for image, last in ((two_halves, 2), (two_halves[:, ::-1].copy(), 2), (255 - two_halves, 1)):
+            settings = {"grid": 8, "timesteps": [100], "heads": dict(list(heads.items())[:last])}
+            expected, found = (attend(backbone, image, **settings).maps for backbone in (plain, fast))
+            assert found.keys() == expected.keys()
+            for grid, matrix in expected.items():
+                torch.testing.assert_close(found[grid], matrix, rtol=1e-4, atol=1e-6)
 
 
 def test_the_readout_of_a_model_is_read(copy: Path) -> None:
-    readout = {"timesteps": [20, 80], "heads": {"a.attn1": [1, 0]}, "locality": 0.25, "sharpness": 1.5}
-    readout |= {"inflation": 2.0}
+    readout = {"timesteps": [20, 80], "heads": {"a.attn1": [1, 0]}, "spatial_prior": 0.25, "inverse_temperature": 1.5}
+    readout |= {"inflation": 2.0, "jump_chain": True, "noise_share": 0.4, "calibrated_on": {"pictures": 3}}
     (copy / "readout.json").write_text(json.dumps(readout))
     backbone = load_backbone(str(copy), "cpu")
-    assert backbone.timesteps == (20, 80)
-    assert backbone.heads == {"a.attn1": (1, 0)}
-    assert backbone.locality == 0.25
-    assert backbone.sharpness == 1.5
-    assert backbone.inflation == 2
+    assert backbone.eye.readout == readout
+    recipe = resolve("walkcut", backbone.eye)
+    assert recipe.timesteps == (20, 80)
+    assert recipe.heads == {"a.attn1": (1, 0)}
+    assert (recipe.spatial_prior, recipe.inverse_temperature, recipe.inflation) == (0.25, 1.5, 2)
+    assert (recipe.jump_chain, recipe.noise_share) == (True, 0.4)
 
 
 def test_words_of_the_vocabulary_become_tokens(tiny: Backbone) -> None:
@@ -256,7 +296,124 @@ def test_a_word_that_is_not_known_is_refused(tiny: Backbone) -> None:
 
 def test_half_precision_weights_are_computed_in_single(copy: Path) -> None:
     save_file({name: tensor.half() for name, tensor in load_file(copy / WEIGHTS).items()}, copy / WEIGHTS)
-    assert load_backbone(str(copy), "cpu").denoiser.dtype == torch.float32
+    networks = load_backbone(str(copy), "cpu").networks
+    for network in (networks.first, networks.whole[0]):
+        assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+
+
+def test_an_embedded_eye_computes_in_the_precision_asked_for(tiny_model: Path, two_halves: np.ndarray) -> None:
+    half, single = (load_backbone(str(tiny_model), "cpu", dtype=dtype) for dtype in ("bfloat16", "float32"))
+    assert (half.eye.dtype, half.dtype, half.encode(two_halves, 8).dtype) == ("bfloat16", *[torch.bfloat16] * 2)
+    heads = {name: (1.0, 1.0) for name in attention_layers(half, half.networks.first)}
+    found, expected = (attend(one, two_halves, grid=8, heads=heads).maps for one in (half, single))
+    for grid, matrix in expected.items():
+        assert 0 < (found[grid] - matrix).abs().max() < 0.1
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is read, and when
+
+
+def test_the_embedded_eye_needs_no_diffusers() -> None:
+    """From the import to where the patches look: importing diffusers takes longer than all the rest."""
+    code = """
+import sys
+import numpy as np
+import walkcut
+from walkcut.eyes.loading import load_backbone
+from walkcut.capture import attend
+found = attend(load_backbone(device="cpu"), np.zeros((24, 32, 3), np.uint8), grid=16)
+print(found.finest, [name for name in ("diffusers", "transformers", "skimage", "matplotlib") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("(12, 16) []\n", "")
+
+
+def reshaped(copy: Path, **settings: object) -> None:
+    """The tiny denoiser anew, with other settings."""
+    config = json.loads((copy / "unet" / "config.json").read_text()) | settings
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        UNet2DConditionModel.from_config(config).save_pretrained(copy / "unet")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"act_fn": "gelu"},  # the same weights, another function
+        {"use_linear_projection": True},  # weights of another shape
+        {"resnet_time_scale_shift": "scale_shift"},
+        {"down_block_types": ["AttnDownBlock2D", "CrossAttnDownBlock2D"]},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_a_unet_that_the_encoder_does_not_know_is_diffusers_business(
+    copy: Path, two_halves: np.ndarray, settings: dict
+) -> None:
+    reshaped(copy, **settings)
+    backbone = load_backbone(str(copy), "cpu")
+    assert backbone.networks.first is None
+    unet = UNet2DConditionModel.from_pretrained(copy / "unet").eval()
+    latent = backbone.encode(two_halves, 8)
+    with torch.inference_mode():
+        expected = unet(latent, 100, backbone.context).sample
+    torch.testing.assert_close(backbone.denoise(latent, 100), expected)
+    assert attend(backbone, two_halves, grid=8).finest in ((6, 8), (3, 4))
+
+
+def test_a_schedule_that_is_not_written_out_is_diffusers_business(copy: Path) -> None:
+    path = copy / "scheduler" / "scheduler_config.json"
+    settings = json.loads(path.read_text())
+    assert load_backbone(str(copy), "cpu").networks.first is not None
+    path.write_text(json.dumps(settings | {"beta_schedule": "squaredcos_cap_v2"}))
+    backbone = load_backbone(str(copy), "cpu")
+    expected = DDIMScheduler.from_pretrained(copy / "scheduler").alphas_cumprod
+    torch.testing.assert_close(backbone.alphas, expected)
+
+
+def test_threads_load_a_denoiser_once() -> None:
+    """And none waits for another for ever: one of them has the eye to itself when it asks for the whole denoiser."""
+    loaded, found = [], []
+
+    def load() -> tuple[object, object]:
+        time.sleep(0.05)
+        loaded.append(object())
+        return loaded[-1], None
+
+    networks, mine = Networks(load), threading.Event()
+
+    def recording() -> None:
+        with networks.lock:
+            mine.set()
+            time.sleep(0.1)  # the others ask meanwhile
+            found.append(networks.whole[0])
+
+    def asking() -> None:
+        mine.wait()
+        found.append(networks.whole[0])
+
+    threads = [threading.Thread(target=work, daemon=True) for work in (recording, asking, asking, asking)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(found) == 4
+    assert all(one is loaded[0] for one in found)
+    assert len(loaded) == 1
+
+
+def test_a_backbone_is_itself_and_is_told_in_one_line(tiny: Backbone, embedded: Backbone, stable_model: Path) -> None:
+    assert tiny == tiny
+    assert tiny != replace(tiny)
+    assert {tiny: 1}[tiny] == 1
+    told = load_backbone(str(stable_model), "cpu", prompt="lo l " * 10)
+    for backbone in (tiny, embedded, told):
+        assert hash(backbone) == hash(backbone)
+        said = repr(backbone)
+        assert backbone.name in said
+        assert "\n" not in said
+        assert len(said.replace(backbone.name, "").replace(backbone.eye.prompt, "")) < 150
+
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -332,10 +489,10 @@ def test_a_missing_scheduler_is_refused(copy: Path) -> None:
     refused(copy, "cannot be read")
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"heads": 3}', '{"timesteps": 100}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", "null"])
 def test_a_damaged_readout_is_refused(copy: Path, content: str) -> None:
     (copy / "readout.json").write_text(content)
-    refused(copy, "cannot be read")
+    refused(copy, "readout.json cannot be read .*mend it, or remove it")
 
 
 @pytest.mark.parametrize(
@@ -354,9 +511,11 @@ def test_too_little_memory_is_not_told_as_damage(
     def full(*given: object) -> None:
         raise error
 
-    monkeypatch.setattr(walkcut.backbone, "_settled", full)
+    for reader in (walkcut.eyes.embedded, walkcut.eyes.stable):
+        monkeypatch.setattr(reader, "settled", full)
     refused(stable_model, "does not fit into the memory of cpu: choose a smaller model")
-    monkeypatch.setattr(walkcut.backbone, "find_device", lambda device: torch.device("meta"))  # any other than a CPU
+    # any device other than a CPU
+    monkeypatch.setattr(walkcut.eyes.loading, "find_device", lambda device: torch.device("meta"))
     refused(stable_model, "does not fit into the memory of meta: keep its weights in main memory with --offload")
     refused(copy, "does not fit into the memory of meta: choose --device cpu")  # what sees pixels cannot be offloaded
     with pytest.raises(InputError, match="of meta: choose --device cpu"):

@@ -1,8 +1,10 @@
 """Every bad input gives the right result, or one sentence that names the value and the remedy. The real method runs."""
 
+import json
 import shutil
 import subprocess
 import sys
+import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -10,21 +12,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import walkcut.backbone
-import walkcut.many
-from walkcut import segment
-from walkcut.cli import main
+import walkcut.app.batch
+from walkcut import load_backbone, segment
+from walkcut.app.cli import main
+from walkcut.backbone import Backbone
 from walkcut.errors import InputError
+from walkcut.eyes.models import WEIGHTS
 from walkcut.images import check_image
-from walkcut.models import WEIGHTS
 
-load_once = cache(walkcut.backbone.load_backbone)
+load_once = cache(load_backbone)
 
 
 @pytest.fixture(autouse=True)
 def _load_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real model, read from disk once for all tests of this file."""
-    monkeypatch.setattr(walkcut.many, "load_backbone", load_once)
+    monkeypatch.setattr(walkcut.app.batch, "load_backbone", load_once)
 
 
 @pytest.fixture
@@ -34,13 +36,13 @@ def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object) -> None:
         raise AssertionError("the model was loaded before the input was checked")
 
-    monkeypatch.setattr(walkcut.many, "load_backbone", fail)
+    monkeypatch.setattr(walkcut.app.batch, "load_backbone", fail)
 
 
 def run(*words: object) -> int:
     """The exit code of `walkcut segment`, in this process."""
     try:
-        return main(["segment", *map(str, words), "--grid", "16", "--device", "cpu"])
+        return main(["segment", "--grid", "16", "--device", "cpu", *map(str, words)])
     except SystemExit as stop:
         return stop.code
 
@@ -198,22 +200,80 @@ def test_a_single_bad_value_is_found_and_located() -> None:
         check_image(array)
 
 
+WHOLE, NAMES = "whole number", "choose from"
+OUT_OF_RANGE = {
+    "threshold": (("0", "-1", "2.1", "nan", "inf", "high"), "a number above 0 and at most 2"),
+    "steps": (("0", "-3", "1.5", "many", "1" + "0" * 400), WHOLE),
+    "seed": (("-1", "x"), WHOLE),
+    "grid": (("0", "1", "129", "x"), WHOLE),
+    "noise": (("pink", "3"), NAMES),
+    "graph": (("cosine",), NAMES),
+    "pixels": (("nearest",), NAMES),
+}
+
+
 @pytest.mark.usefixtures("no_model")
 @pytest.mark.parametrize(
-    ("option", "value"),
-    [("--threshold", value) for value in ("0", "-1", "2.1", "nan", "inf", "high")]
-    + [("--steps", value) for value in ("0", "-3", "1.5", "many")]
-    + [("--seed", value) for value in ("-1", "x")]
-    + [("--grid", value) for value in ("0", "1", "129", "x")]
-    + [("--device", "toaster")],
+    ("option", "value", "remedy"),
+    [(option, value, remedy) for option, (values, remedy) in OUT_OF_RANGE.items() for value in values],
+    ids=lambda given: given[:20],
 )
-def test_values_out_of_range(tmp_path: Path, capsys: pytest.CaptureFixture, option: str, value: str) -> None:
+def test_values_out_of_range(
+    tmp_path: Path, capsys: pytest.CaptureFixture, option: str, value: str, remedy: str
+) -> None:
     photograph().save(tmp_path / "a.png")
-    with pytest.raises(SystemExit) as stop:
-        main(["segment", str(tmp_path / "a.png"), option, value])
-    assert stop.value.code == 2
-    refused(capsys, option, value, "choose")
+    assert run(tmp_path / "a.png", f"--{option}", value) == 2
+    refused(capsys, f"--{option}", value, remedy)
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.mark.usefixtures("no_model")
+def test_a_device_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    photograph().save(tmp_path / "a.png")
+    assert run(tmp_path / "a.png", "--device", "toaster") == 2
+    refused(capsys, "toaster", "choose")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.fixture
+def nothing_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is refused must be refused before the denoiser works."""
+
+    def fail(*arguments: object) -> None:
+        raise AssertionError("the denoiser was run before the settings were checked")
+
+    monkeypatch.setattr(Backbone, "encode", fail)
+    monkeypatch.setattr(Backbone, "run", fail)
+
+
+@pytest.mark.usefixtures("nothing_computed")
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("steps", 0, "whole number from 1 .*, not 0"),
+        ("steps", -1, "whole number from 1 .*, not -1"),
+        ("grid", 1, "whole number from 2 to 128, not 1"),
+        ("grid", "16", "whole number from 2 to 128, not '16'"),
+        ("seed", -1, "whole number from 0 .*, not -1"),
+        ("timesteps", 10, "in a list, not 10"),
+        ("timesteps", [], "at least one"),
+        ("threshold", 2.5, "at most 2, not 2.5"),
+        ("inflation", float("nan"), "positive, finite number, not nan"),
+        ("spatial_prior", -1, "positive, finite number, not -1"),
+        ("noise", "pink", "no noise 'pink': choose from"),
+        ("pixels", "nearest", "no pixels 'nearest': choose from"),
+        ("heads", {"attn1": ()}, "finite and at least 0"),
+        ("locality", 0.3, "no setting 'locality': choose from"),
+        ("dtype", "float16", "dtype of the eye is 'float32', not 'float16'"),
+        ("prompt", "dog", "prompt of the eye is '', not 'dog'"),
+        ("inflation", 1.0, "measured under other settings"),
+        ("preset", "paper", "no preset 'paper': choose from"),
+    ],
+)
+def test_settings_in_python(setting: str, value: object, words: str) -> None:
+    with pytest.raises(InputError, match=words) as refusal:
+        segment(np.asarray(photograph()), load_once("dead-leaves", "cpu"), **{"grid": 16, setting: value})
+    assert "\n" not in str(refusal.value)
 
 
 def test_thresholds_out_of_range_in_python() -> None:
@@ -224,12 +284,6 @@ def test_thresholds_out_of_range_in_python() -> None:
             segment(image, backbone, threshold=value, grid=16)
         with pytest.raises(InputError, match=str(value)):
             result.at(value)
-
-
-@pytest.mark.parametrize("steps", [0, -1])
-def test_steps_below_one_in_python(steps: int) -> None:
-    with pytest.raises(InputError, match=str(steps)):
-        segment(np.asarray(photograph()), load_once("dead-leaves", "cpu"), steps=steps, grid=16)
 
 
 def test_a_device_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -245,7 +299,11 @@ def test_an_unknown_model(tmp_path: Path, capsys: pytest.CaptureFixture) -> None
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
 
 
-@pytest.mark.parametrize("damage", ["truncated", "no weights", "not JSON", "no scheduler"])
+READOUTS = {"a readout of nothing": "", "a readout of no table": "[]", "another readout": '{"sharpness": 2}'}
+READOUTS |= {"a readout out of range": json.dumps({"inflation": 0})}
+
+
+@pytest.mark.parametrize("damage", ["truncated", "no weights", "not JSON", "no scheduler", *READOUTS])
 def test_corrupt_weights(tmp_path: Path, capsys: pytest.CaptureFixture, damage: str) -> None:
     photograph().save(tmp_path / "a.png")
     model = tmp_path / "model"
@@ -255,6 +313,8 @@ def test_corrupt_weights(tmp_path: Path, capsys: pytest.CaptureFixture, damage: 
         weights.write_bytes(weights.read_bytes()[:1000])
     elif damage == "no weights":
         weights.unlink()
+    elif damage in READOUTS:
+        (model / "readout.json").write_text(READOUTS[damage])
     elif damage == "not JSON":
         (model / "unet" / "config.json").write_text("{")
     else:
@@ -285,10 +345,10 @@ def test_a_folder_without_permission_to_write(
 ) -> None:
     photograph().save(tmp_path / "a.png")
 
-    def deny(path: Path, *arguments: object, **options: object) -> None:
+    def deny(*arguments: object, **options: object) -> None:
         raise PermissionError(13, "Permission denied")  # the administrator, who may run the tests, is never denied
 
-    monkeypatch.setattr(Path, "touch", deny)
+    monkeypatch.setattr(tempfile, "TemporaryFile", deny)
     assert run(tmp_path / "a.png") == 2
     refused(capsys, tmp_path, "Permission denied", "--out")
 
@@ -303,7 +363,7 @@ def test_nothing_to_segment_and_an_unknown_sample(capsys: pytest.CaptureFixture)
 
 def test_the_installed_command_ends_with_2_and_no_traceback(tmp_path: Path) -> None:
     truncated(tmp_path / "a.jpg")
-    command = [sys.executable, "-m", "walkcut.cli", "segment", str(tmp_path / "a.jpg"), "--grid", "16"]
+    command = [sys.executable, "-m", "walkcut", "segment", str(tmp_path / "a.jpg"), "--grid", "16"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1

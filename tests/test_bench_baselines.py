@@ -7,8 +7,9 @@ import pytest
 from skimage.graph import cut_normalized, rag_mean_color
 from skimage.segmentation import slic
 
-from walkcut.bench import baselines, inputs
+from walkcut.bench import baselines
 from walkcut.bench.datasets import Item
+from walkcut.bench.method import library, true_counts
 from walkcut.bench.metrics import score
 from walkcut.errors import InputError
 
@@ -24,13 +25,13 @@ def three_colours() -> tuple[np.ndarray, np.ndarray]:
 def test_the_count_of_regions_is_the_median_and_leaves_out_what_is_not_labelled() -> None:
     one, two, four = np.array([[-1, 3]]), np.array([[0, 1]]), np.array([[0, 1, 2, 3]])
     truths = {"human": (one, two, four), "classes": (one,), "none": (np.array([[-1]]),)}
-    assert inputs.true_counts(Item("", None, truths)) == {"human": 2, "classes": 1, "none": 1}
+    assert true_counts(Item("", None, truths)) == {"human": 2, "classes": 1, "none": 1}
 
 
 def test_a_library_that_is_missing_is_named() -> None:
-    assert list(inputs.library("scikit-learn")) == ["scikit-learn"]
-    with pytest.raises(InputError, match="pip install no-such-library"):
-        inputs.library("no-such-library")
+    assert list(library("k-means", "scikit-learn")) == ["scikit-learn"]
+    with pytest.raises(InputError, match=r"k-means needs no-such-library, .* pip install 'walkcut\[bench\]'"):
+        library("k-means", "no-such-library")
 
 
 def two_colours() -> Item:

@@ -8,6 +8,8 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import fields, replace
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +18,8 @@ import torch
 from bench_toys import make_bsds
 from test_bench_datasets import make
 
-import walkcut.cli
-from walkcut import backbone, noise
-from walkcut.bench import ablate, cli, datasets, ours, run, semantic
+from walkcut.app import stages
+from walkcut.bench import ablate, cli, config, datasets, method, ours, run, semantic, tasks
 from walkcut.bench import criteria as tried
 from walkcut.bench.catalogue import DATASETS
 from walkcut.bench.models import spectrum
@@ -45,24 +46,26 @@ def tiny(tiny_model: Path, tmp_path: Path) -> tuple[str, ...]:
 
 
 def test_names_are_those_of_the_modules() -> None:
-    assert tuple(DATASETS) == cli.DATASETS
-    assert tuple(ablate.ABLATIONS) == cli.ABLATIONS
-    assert set(cli.PROTOCOLS) == set(semantic.PROTOCOLS)
-    assert cli.NOISES == noise.NOISES == walkcut.cli.NOISES
-    assert cli.DTYPES == ("auto", *backbone.DTYPES) == walkcut.cli.DTYPES
-    assert cli.ENGINES == walkcut.cli.ENGINES
+    assert tuple(DATASETS) == config.DATASETS
+    assert set(tasks.ROSTER) == set(config.METHODS)
+    assert tuple(ablate.ABLATIONS) == config.ABLATIONS
+    assert set(config.PROTOCOLS) == set(semantic.PROTOCOLS)
+    assert [tasks.TASKS[name] for name in ("run", "ablate", "ladder", "models", "criteria")]
+    assert cli.ENGINES == stages.ENGINES
 
 
 def test_bsds_and_its_table_in_both_formats(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     data, out = make_bsds(tmp_path / "BSDS500"), tmp_path / "out"
     assert do("run", "bsds500-val", "--data", str(data), "--methods", "felzenszwalb", "--out", str(out)) == 0
-    summary = json.loads((out / "bsds500-val.json").read_text())
+    (file,) = out.glob("*.json")
+    assert file.name == "bsds500-val-felzenszwalb.json"
+    summary = json.loads(file.read_text())
     assert summary["command"] == "walkcut bench run bsds500-val --data DIR --methods felzenszwalb"
     assert summary["pictures"] == 3
     printed = capsys.readouterr().out
-    assert do("table", str(out / "bsds500-val.json")) == 0
+    assert do("table", str(file)) == 0
     assert capsys.readouterr().out.strip() == printed.strip()
-    assert do("table", "bsds500-val", "--results", str(out), "--format", "latex") == 0
+    assert do("table", "bsds500-val", "--out", str(out), "--format", "latex") == 0
     told = capsys.readouterr().out
     assert r"Felzenszwalb-Huttenlocher & 0.52 / 0.57 (ours" in told
     assert "Arbelaez, Maire, Fowlkes and Malik" in told
@@ -71,7 +74,7 @@ def test_bsds_and_its_table_in_both_formats(tmp_path: Path, capsys: pytest.Captu
 def test_a_data_set_that_no_one_has_run_shows_published_numbers_and_commands(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    assert do("table", "cityscapes-27", "--results", str(tmp_path)) == 0
+    assert do("table", "cityscapes-27", "--out", str(tmp_path)) == 0
     told = capsys.readouterr().out
     assert "| DiffCut SSD-1B, no PAMR | 28.4 |" in told
     assert (
@@ -89,7 +92,7 @@ def test_every_method_runs_with_a_real_backbone_on_named_classes(
     assert do(*words, "--methods", "all") == 0
     (file,) = (tmp_path / "out").glob("coco-stuff-27-*.json")  # another model's result has a name of its own
     summary = json.loads(file.read_text())
-    assert summary["command"].startswith("walkcut bench run coco-stuff-27 --data DIR --partial --model ")
+    assert summary["command"].startswith("walkcut bench run coco-stuff-27 --data DIR --model ")
     assert str(tmp_path) not in json.dumps(summary)
     assert {"walkcut", "paper-v1, parts", "DiffSeg", "AutoSC", "mean shift"} < set(summary["methods"])
     cells = [row for row in summary["table"] if row["method"] == "walkcut" and row["measure"] == "miou"]
@@ -98,16 +101,17 @@ def test_every_method_runs_with_a_real_backbone_on_named_classes(
 
 def test_our_method_is_scored_with_a_real_backbone(tmp_path: Path, tiny: tuple[str, ...], tiny_model: Path) -> None:
     assert do("run", "scenes-seeds", "--every", "200", "--methods", "walkcut", "--thresholds", "0.2,0.9,2", *tiny) == 0
-    name = f"scenes-seeds-{tiny_model.name}"
+    name = f"scenes-seeds-{tiny_model.name}-walkcut-every200-thresholds0.2+0.9+2.0-grid16"
     summary = json.loads((tmp_path / "out" / f"{name}.json").read_text())
     sums = summary["methods"]["walkcut"]["model"]["sha256"]
     weights = tiny_model / "unet" / "diffusion_pytorch_model.safetensors"
     assert sums["unet/diffusion_pytorch_model.safetensors"] == hashlib.sha256(weights.read_bytes()).hexdigest()
-    rows = run.read_rows(tmp_path / "out" / f"{name}.rows.jsonl")
+    rows = [row for path in (tmp_path / "out" / "rows").iterdir() for row in run.read_rows(path)]
     segments = {row["setting"]: row["segments"] for row in rows if row["method"] == "walkcut"}
     assert set(segments) == {ours.AUTO, *ours.OTHERS, "0.2", "0.9", "2"}
     assert segments["0.2"] <= segments["0.9"] <= segments["2"]
-    assert {"best-node covering", "concordance"} <= set(rows[0]["scores"]["instances"])
+    (whole,) = [row for row in rows if (row["method"], row["setting"]) == ("walkcut", ours.AUTO)]
+    assert {"best-node covering", "concordance"} <= set(whole["scores"]["instances"])
 
 
 def test_check_tells_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -120,9 +124,11 @@ def test_an_ablation_compares_with_the_usual(
     tmp_path: Path, tiny: tuple[str, ...], tiny_model: Path, what: str
 ) -> None:
     assert do("ablate", what, "scenes-families", "--every", "100", "--thresholds", "0.3,0.9", *tiny) == 0
-    summary = json.loads((tmp_path / "out" / f"ablate-{what}-scenes-families-{tiny_model.name}.json").read_text())
+    (file,) = (tmp_path / "out").glob(f"ablate-{what}-scenes-families-{tiny_model.name}-every100-*.json")
+    summary = json.loads(file.read_text())
     assert summary["title"].startswith(f"Ablation: {what}, Dead leaves")
-    assert summary["command"].startswith(f"walkcut bench ablate {what} scenes-families --every 100")
+    asked = f"walkcut bench ablate {what} scenes-families --model {tiny_model.name} --every 100"
+    assert summary["command"].startswith(asked)
     assert next(iter(summary["methods"])) == ablate.USUAL
     assert {row["baseline"] for row in summary["differences"]} == {ablate.USUAL, f"{ablate.USUAL}, {ours.AUTO}"}
 
@@ -130,7 +136,8 @@ def test_an_ablation_compares_with_the_usual(
 def test_a_ladder_of_photographs_takes_one_human(tmp_path: Path, tiny: tuple[str, ...], tiny_model: Path) -> None:
     data = make_bsds(tmp_path / "BSDS500")
     assert do("ladder", "bsds500-val", "--data", str(data), "--every", "3", *tiny) == 0
-    summary = json.loads((tmp_path / "out" / f"ladder-bsds500-val-{tiny_model.name}.json").read_text())
+    (file,) = (tmp_path / "out").glob(f"ladder-bsds500-val-{tiny_model.name}-every3-grid16.json")
+    summary = json.loads(file.read_text())
     assert summary["data"]["truth"] == "the most typical human"
     values = {row["method"]: row["ods"] for row in summary["table"] if row["measure"] == "covering"}
     assert values["true affinity, threshold and pixels"] >= values["true affinity"] > 0.9
@@ -139,10 +146,11 @@ def test_a_ladder_of_photographs_takes_one_human(tmp_path: Path, tiny: tuple[str
 def test_models_stand_side_by_side_with_their_spectra(tmp_path: Path, tiny_model: Path) -> None:
     other = shutil.copytree(tiny_model, tmp_path / "other")
     readout = json.loads((other / "readout.json").read_text()) if (other / "readout.json").exists() else {}
-    (other / "readout.json").write_text(json.dumps(readout | {"sharpness": 9.0}))
+    (other / "readout.json").write_text(json.dumps(readout | {"inverse_temperature": 9.0}))
     words = ("--models", f"{tiny_model},{other}", "--grid", "16", "--device", "cpu", "--out", str(tmp_path / "out"))
     assert do("models", "scenes-families", "--every", "50", *words) == 0
-    summary = json.loads((tmp_path / "out" / "models-scenes-families.json").read_text())
+    (file,) = (tmp_path / "out").glob("models-scenes-families-*-every50-*.json")
+    summary = json.loads(file.read_text())
     assert list(summary["methods"]) == [tiny_model.name, "other"] == list(summary["spectra"])
     assert {row["baseline"].partition(",")[0] for row in summary["differences"]} == {tiny_model.name}
     assert f"--models {tiny_model.name},other" in summary["command"]
@@ -178,16 +186,18 @@ def test_what_was_tried_is_scored_from_the_command(
 ) -> None:
     monkeypatch.setattr(tried, "COLOURS", ((9, 9, 9),))
     assert do("criteria", "--every", "50", "--thresholds", "0.3,0.6", *tiny) == 0
-    summary = json.loads((tmp_path / "out" / "criteria-scenes.json").read_text())
     name = tiny_model.name
-    line = f"walkcut bench criteria --every 50 --model {name} --device cpu --thresholds 0.3,0.6 --grid 16"
+    found = {path.name.split(f"-{name}")[0]: path for path in (tmp_path / "out").glob("*.json")}
+    assert set(found) == {"criteria-scenes", "criteria-blank"}
+    summary = json.loads(found["criteria-scenes"].read_text())
+    line = f"walkcut bench criteria --model {name} --every 50 --device cpu --thresholds 0.3,0.6 --grid 16"
     assert summary["command"] == line
     lines = {row["method"] for row in summary["table"]}
     assert {f"walkcut, {name}" for name in (ours.AUTO, *ours.OTHERS, *tried.VARIANTS)} < lines
     assert set(summary["segments"]) == lines - {"walkcut", "walkcut, parts"}
-    blank = json.loads((tmp_path / "out" / "criteria-blank.json").read_text())
+    blank = json.loads(found["criteria-blank"].read_text())
     assert blank["pictures"] == 2 + len(tried.SHAPES)
-    rows = run.read_rows(tmp_path / "out" / "criteria-blank.rows.jsonl")
+    rows = [row for path in (tmp_path / "out" / "rows").glob("criteria-blank.*") for row in run.read_rows(path)]
     whole = sum(row["setting"] == "gap" and row["segments"] == 1 for row in rows)
     assert blank["segments"]["walkcut, gap"]["pictures_in_one"] == whole
 
@@ -208,14 +218,14 @@ def test_the_best_threshold_against_all_thresholds(seed: int) -> None:
         Graph(torch.from_numpy(np.exp(-4 * np.abs(np.subtract.outer(x := rng.uniform(0, 9, 30), x))))), (5, 6)
     )
     segment, split = rng.normal(size=(2, len(tree)))
-    needed, ceiling = tree.needed(), 0.8
+    height, most = tree.split_height(), 0.8
 
     def total(threshold: float) -> float:
-        return segment[tree.leaves(threshold)].sum() + split[needed <= threshold].sum()
+        return segment[tree.leaves(threshold)].sum() + split[height <= threshold].sum()
 
-    leaves = tried.best_threshold(tree, segment, split, ceiling)
+    leaves = tried.best_threshold(tree, segment, split, most)
     best = max(total(threshold) for threshold in np.linspace(0, 0.7999, 4000))
-    taken = needed <= needed[np.isin(tree.left, leaves) | np.isin(tree.right, leaves)].max(initial=0)
+    taken = height <= height[np.isin(tree.left, leaves) | np.isin(tree.right, leaves)].max(initial=0)
     assert segment[leaves].sum() + split[taken].sum() == pytest.approx(best)
 
 
@@ -245,13 +255,14 @@ def test_a_data_set_without_its_folder_says_where_it_is_found() -> None:
 
 def test_the_repeating_command_holds_no_path(tmp_path: Path) -> None:
     words = ("--data", str(tmp_path), "--model", str(tmp_path / "mine"), "--thresholds", "0.2,0.4")
-    line = cli.command_line(parse("run", "bsds500-val", *words), "run", "bsds500-val")
-    assert line == "walkcut bench run bsds500-val --data DIR --model mine --thresholds 0.2,0.4"
+    asked = cli.config_of(parse("run", "bsds500-val", *words))
+    assert asked.command == "walkcut bench run bsds500-val --data DIR --model mine --thresholds 0.2,0.4"
+    assert asked.name == "bsds500-val-mine-thresholds0.2+0.4"
 
 
 def test_a_protocol_tells_how_the_model_is_shown_a_picture() -> None:
     ways = {
-        (): ("forward", None),
+        (): (None, None),
         ("--protocol", "diffseg"): ("none", (300,)),
         ("--protocol", "diffcut"): ("forward", (50,)),
         ("--protocol", "walkcut"): ("inversion", None),
@@ -260,12 +271,58 @@ def test_a_protocol_tells_how_the_model_is_shown_a_picture() -> None:
     names = set()
     for words, way in ways.items():
         arguments = parse("run", "coco-stuff-27", "--model", "sd-1.4", *words)
-        looks = cli._way_to_look(arguments)
-        assert (looks["noise"], looks["timesteps"]) == way
-        names.add(cli._named("coco-stuff-27", arguments))
+        asked = cli.config_of(arguments)
+        assert (asked.overrides.get("noise"), asked.overrides.get("timesteps")) == way
+        names.add(asked.name)
     assert len(names) == len(ways)  # no run writes over another's result
     assert "coco-stuff-27-sd-1.4-diffseg" in names
-    assert cli._named("scenes-seeds", parse("run", "scenes-seeds")) == "scenes-seeds"
+    assert cli.config_of(parse("run", "scenes-seeds")).name == "scenes-seeds"
+    assert cli.config_of(parse("ablate", "steps", "scenes-seeds")).name == "ablate-steps-scenes-seeds"
+
+
+OTHERS = {
+    "protocol": "diffcut",
+    "partial": True,
+    "every": 2,
+    "methods": ("walkcut",),
+    "model": "sd-1.4",
+    "models": ("sd-1.4", "sdxl"),
+    "noise": "none",
+    "timesteps": (10,),
+    "dtype": "float16",
+    "seed": 3,
+    "thresholds": (0.5,),
+    "grid": 48,
+}
+
+
+def test_each_setting_changes_the_name_and_the_command() -> None:
+    usual = config.RunConfig(dataset="scenes-seeds")
+    changed = [replace(usual, **{name: value}) for name, value in OTHERS.items()]
+    told = {one.name for one in fields(config.RunConfig)}
+    assert told - set(OTHERS) == {"task", "dataset", "data", "only", "device"}  # in the name, or in the rows
+    assert len({usual.name, *(one.name for one in changed)}) == 1 + len(OTHERS)
+    assert len({usual.command, *(one.command for one in changed)}) == 1 + len(OTHERS)
+    assert replace(usual, device="cuda").command.endswith("--device cuda")
+
+
+def test_nothing_is_written_where_the_committed_results_lie() -> None:
+    for words in (("run", "scenes-seeds"), ("ablate", "steps", "scenes-seeds"), ("criteria",), ("speed",)):
+        assert parse(*words).out == config.RESULTS == Path("walkcut-results")
+    assert parse("table", "scenes-seeds").out == config.RESULTS, "one name for where results lie"
+
+
+def test_a_library_that_is_missing_is_told_before_anything_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(method, "version", missing)
+    monkeypatch.setattr(tasks, "bench", lambda *_: pytest.fail("something was computed"))
+    for name, library in (("kmeans", "scikit-learn"), ("mean-shift", "opencv-python-headless")):
+        with pytest.raises(InputError, match=rf"needs {library}, .* pip install 'walkcut\[bench\]'"):
+            do("run", "scenes-seeds", "--methods", name, "--out", str(tmp_path))
 
 
 @pytest.mark.parametrize("timesteps", ["", "x", "-1", "1000", "10,1000"])
@@ -284,9 +341,12 @@ def test_help_loads_neither_torch_nor_scikit() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def rows_of(folder: Path) -> list[dict]:
-    rows = [json.loads(line) for line in (folder / "scenes-seeds.rows.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in row.items() if key not in ("seconds", "look")} for row in rows]
+def rows_of(folder: Path) -> dict[str, list[dict]]:
+    """Of each method's file, by its name."""
+    return {
+        path.name: [{k: v for k, v in row.items() if k not in ("seconds", "look")} for row in run.read_rows(path)]
+        for path in (folder / "rows").iterdir()
+    }
 
 
 def test_workers_write_the_rows_that_one_process_writes(tmp_path: Path) -> None:
@@ -295,6 +355,6 @@ def test_workers_write_the_rows_that_one_process_writes(tmp_path: Path) -> None:
     assert do(*words, "--out", str(tmp_path / "alone")) == 0
     assert do(*words, "--out", str(tmp_path / "shared"), "--workers", "1") == 0
     assert rows_of(tmp_path / "shared") == rows_of(tmp_path / "alone")
-    kept = (tmp_path / "shared" / "scenes-seeds.rows.jsonl").read_bytes()
+    kept = {path: path.read_bytes() for path in (tmp_path / "shared" / "rows").iterdir()}
     assert do(*words, "--out", str(tmp_path / "shared"), "--workers", "1") == 0, "nothing is left to do"
-    assert (tmp_path / "shared" / "scenes-seeds.rows.jsonl").read_bytes() == kept
+    assert {path: path.read_bytes() for path in (tmp_path / "shared" / "rows").iterdir()} == kept

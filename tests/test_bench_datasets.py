@@ -370,7 +370,7 @@ def test_check_of_a_good_data_set_counts_pixels_and_finds_nothing(
     whole(monkeypatch, "cityscapes-27", 4)
     report = check("cityscapes-27", tmp_path)
     assert (report.code, report.problems) == (0, ())
-    assert "pictures  4 of 4" in report.text
+    assert "pictures  4 of 4\ntruths    4 of 4\n" in report.text
     assert report.checksum in report.text
     lines = {line.split(maxsplit=2)[2]: line.split()[:2] for line in report.text.splitlines() if "%" in line}
     assert lines["wall"] == ["1,800", "75.000%"]
@@ -395,14 +395,6 @@ def test_check_lists_problems_ten_at_most(tmp_path: Path, monkeypatch: pytest.Mo
     assert sum(line.startswith("- ") for line in report.text.splitlines()) == 11
     assert "- and 4 more." in report.text
     assert "sceneparsing.csail.mit.edu" in report.text
-
-
-def test_check_counts_only_where_it_is_asked_to_be_quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = make(tmp_path, "ade20k-150", 2, np.full((20, 30), 151, np.uint8))
-    whole(monkeypatch, "ade20k-150", 2)
-    report = check("ade20k-150", root, full=False)
-    assert (report.code, report.checksum) == (0, None)
-    assert "truths    2 of 2" in report.text
 
 
 def test_the_checksum_is_that_of_the_contents_and_names_and_of_nothing_else(

@@ -12,6 +12,8 @@ import torch
 from walkcut.bench import hierarchy
 from walkcut.bench.metrics import contingency, covering
 from walkcut.errors import InputError
+from walkcut.pixels import leaf_membership
+from walkcut.recipe import Recipe
 from walkcut.tree import PartitionTree
 from walkcut.walk import Walk
 
@@ -223,8 +225,8 @@ def test_what_does_not_fit_is_refused() -> None:
 
 def test_scores_of_a_segmentation_by_kind_of_truth() -> None:
     tree = tree_of(PERFECT, 8)
-    walk = Walk(torch.full((8, 8), 1 / 8), (1, 8))
-    found = SimpleNamespace(tree=tree, walk=walk, image=np.zeros((1, 8, 3), np.uint8), pixels="bilinear")
+    membership = leaf_membership(Walk(torch.full((8, 8), 1 / 8), (1, 8)), tree)
+    found = SimpleNamespace(tree=tree, membership=membership, image=np.zeros((1, 8, 3), np.uint8), recipe=Recipe())
     assert hierarchy.leaf_pixels(found).tolist() == pixels_of(tree).tolist()
     scene = hierarchy.hierarchy_scores(found, {"instances": (INSTANCES,), "materials": (MATERIALS,)})
     assert scene == {

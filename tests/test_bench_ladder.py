@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from walkcut.attention import attend, features
 from walkcut.backbone import Backbone
 from walkcut.bench import ablate, ladder
-from walkcut.bench.datasets import Item
+from walkcut.bench.datasets import Item, held_out_scenes
 from walkcut.bench.look import Looker
 from walkcut.bench.metrics import contingency, covering
+from walkcut.bench.tasks import roster
+from walkcut.capture import attend, capture
 from walkcut.errors import InputError
-from walkcut.presets import walk_for
+from walkcut.eyes.loading import load_backbone
+from walkcut.lab.recorders import LayerFeatures
+from walkcut.lab.subwalk import renormalised
+from walkcut.tree import partition
+from walkcut.walk import Walk, aggregate
 
 TRUTH = np.kron(np.array([[0, 0, 1], [2, 2, 1]]), np.ones((12, 12), int))  # 24 x 36 pixels
 
@@ -26,25 +33,55 @@ def picture() -> np.ndarray:
 
 @pytest.fixture
 def looker(tiny: Backbone) -> Looker:
-    return Looker(tiny, 16)
+    return Looker(tiny, grid=16)
 
 
 def test_a_look_is_taken_once_and_is_what_attend_and_features_give(tiny: Backbone, picture: np.ndarray) -> None:
     passes = []
     handle = tiny.denoiser.register_forward_pre_hook(lambda module, inputs: passes.append(1))
-    looker = Looker(tiny, 16, (100,), seed=3)
+    looker = Looker(tiny, grid=16, timesteps=(100,), seed=3)
     look = looker(picture)
     assert look.taken() == look.taken() > 0
-    assert looker(picture.copy()) is look
-    assert looker(255 - picture) is not look
+    assert looker(picture.copy()).attention is look.attention
+    assert looker.under("paper-v1")(picture).attention is look.attention
     handle.remove()
     assert len(passes) == 1
-    attention = attend(tiny, picture, 16, (100,), 3)
+    attention = attend(tiny, picture, grid=16, timesteps=(100,), seed=3)
     assert all(torch.equal(look.attention.maps[grid], A) for grid, A in attention.maps.items())
-    assert torch.equal(look.features.values, features(tiny, picture, 16, (100,), 3).values)
-    assert torch.equal(look.walk("paper-v1").P, walk_for("paper-v1", tiny, attention).P)
-    assert look.walk("paper-v1") is look.walk("paper-v2")  # one prior, one number of steps
-    assert looker.config["seed"] == 3
+    ((features,),) = capture(tiny, [picture], looker.recipe, LayerFeatures())
+    assert torch.equal(look.features.values, features.values)
+    papers = [looker.under(name)(picture).walk for name in ("paper-v1", "paper-v2")]
+    torch.testing.assert_close(papers[0].P, aggregate(attention).power(2).P)
+    assert papers[0] is papers[1]  # one prior, one number of steps
+    before = look.attention
+    assert looker(255 - picture).attention is not before
+    assert look.attention is before  # an older look stays what it is
+
+
+def test_each_setting_of_a_look_is_recorded(tiny: Backbone) -> None:
+    usual = Looker(tiny, grid=16).config
+    changes = {"grid": 32, "seed": 1, "noise": "none", "timesteps": [5], "steps": 2, "pixels": "random-walker"}
+    for name, value in changes.items():
+        changed = {name: value}
+        config = Looker(tiny, **{"grid": 16} | changed).config
+        assert config["recipe"].items() >= changed.items()
+        assert config != usual
+    assert {"model", "weights", "dtype"} <= usual["recipe"].keys()
+    assert "/" not in usual["recipe"]["model"]
+
+
+def test_a_preset_brings_its_own_noise(stable_model: Path, tiny: Backbone) -> None:
+    """Without a protocol the paper's presets once ran under forward noise on Stable Diffusion."""
+    stable = Looker(load_backbone(str(stable_model), "cpu"), grid=8)
+    assert stable.recipe.noise == "forward"
+    assert stable.under("paper-v1").recipe.noise == "inversion"
+    assert Looker(stable.backbone, noise="none").under("paper-v1").recipe.noise == "none"
+    assert Looker(tiny).under("paper-v1").recipe.noise == "forward"  # an inversion would cost it minutes
+    methods = roster(("walkcut", "paper-v1", "diffseg"), held_out_scenes("seeds", 1), stable)
+    noises = {method.name: method.conditions["recipe"]["noise"] for method in methods}
+    assert noises == dict.fromkeys(("walkcut", "walkcut, parts", "DiffSeg"), "forward") | dict.fromkeys(
+        ("paper-v1", "paper-v1, parts"), "inversion"
+    )
 
 
 @pytest.mark.parametrize("what", ablate.ABLATIONS)
@@ -64,7 +101,7 @@ def test_every_change_gives_a_segmentation_of_the_whole_picture(looker: Looker, 
 
 
 def test_the_usual_of_an_ablation_is_the_method_itself(tiny: Backbone, looker: Looker, picture: np.ndarray) -> None:
-    from walkcut.segmentation import segment
+    from walkcut.door import segment
 
     (first, *_) = ablate.ablation("steps", looker)[0].run(Item("picture", picture, {}))
     assert np.array_equal(first.labels, segment(picture, tiny, grid=16).labels)
@@ -117,3 +154,21 @@ def test_each_rung_is_at_least_as_high_as_what_it_is_told_less_of(looker: Looker
 def test_the_typical_human_is_the_one_that_covers_the_others() -> None:
     halves, thirds = np.repeat([[0, 1]], 6, 0).repeat(3, 1), np.repeat([[0, 1, 2]], 6, 0).repeat(2, 1)
     assert ladder.typical((thirds, halves, halves)) is halves
+
+
+def quarters(wind: float) -> Walk:
+    """Four quarters of a grid, the left two and the right two closer; `wind` weighs steps one way round them."""
+    row, column = np.divmod(np.arange(16), 4)
+    group = np.array([[0, 1], [3, 2]])[row // 2, column // 2]  # clockwise
+    ties = np.array([[1, 0.02, 0, 0.3], [0.02, 1, 0.3, 0], [0, 0.3, 1, 0.02], [0.3, 0, 0.02, 1]])
+    P = (ties + wind * np.roll(np.eye(4), 1, axis=1))[np.ix_(group, group)]
+    return Walk(torch.from_numpy(P / P.sum(1, keepdims=True)), (4, 4))
+
+
+@pytest.mark.parametrize(("wind", "alike"), [(0.0, True), (0.1, False)])
+def test_both_sub_walks_agree_on_a_reversible_walk_and_not_on_another(wind: float, alike: bool) -> None:
+    walk = quarters(wind)
+    trees = [partition(graph, walk.grid) for graph in (walk.reversible(), renormalised(walk))]
+    assert trees[0].ncut[0] == pytest.approx(trees[1].ncut[0])  # the whole picture is one graph
+    inner = [np.sort(tree.ncut)[1:3] for tree in trees]  # two halves, each cut once more
+    assert np.allclose(*inner, atol=1e-6) == alike

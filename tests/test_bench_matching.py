@@ -12,6 +12,8 @@ from hypothesis.extra import numpy as hnp
 from scipy.optimize import linear_sum_assignment
 
 from walkcut.bench import matching
+from walkcut.bench.metrics import bootstrap
+from walkcut.bench.scores import Classes
 from walkcut.errors import InputError
 
 CLASSES = 5
@@ -349,11 +351,17 @@ def slow_bootstrap(tables: list[np.ndarray], samples: int) -> np.ndarray:
     return np.percentile(found, [2.5, 97.5], axis=0)
 
 
+def both(counts: matching.Counts) -> dict[str, tuple[float, float, float]]:
+    """mIoU and accuracy, each on all pictures, low, high."""
+    found = bootstrap(len(counts.hits), lambda draws: matching.drawn(counts, draws)).tolist()
+    return {name: tuple(numbers) for name, numbers in zip(("miou", "accuracy"), found, strict=True)}
+
+
 def test_bootstrap_agrees_with_drawing_and_scoring_anew() -> None:
     tables = [matching.class_table(*random_maps(seed), CLASSES) for seed in range(40)]
     counts = matching.fair_matching(tables)
-    found, full = matching.bootstrap(counts), matching.scores(counts)
-    assert found == matching.bootstrap(counts)
+    found, full = both(counts), matching.scores(counts)
+    assert found == both(counts)
     slow = slow_bootstrap(tables, 1000)
     for i, (name, value) in enumerate((("miou", full.miou), ("accuracy", full.accuracy))):
         middle, low, high = found[name]
@@ -373,24 +381,14 @@ def test_paired_differences_are_narrower_than_unpaired_ones_and_zero_with_onesel
         )
         for ns in (noise, worse)
     )
-    same = matching.bootstrap(ours, ours, samples=50)
-    assert same == {"miou": (0, 0, 0), "accuracy": (0, 0, 0)}
-    paired = matching.bootstrap(ours, theirs)
     for name in ("miou", "accuracy"):
-        difference, low, high = paired[name]
-        assert difference == pytest.approx(matching.bootstrap(ours)[name][0] - matching.bootstrap(theirs)[name][0])
+        mine, other = Classes((ours,), name), Classes((theirs,), name)
+        assert mine.difference(mine, samples=50) == {"ods": (0, 0, 0)}
+        difference, low, high = mine.difference(other)["ods"]
+        assert difference == pytest.approx(both(ours)[name][0] - both(theirs)[name][0])
         assert 0 < low < difference < high
-        alone = matching.bootstrap(ours)[name]
+        alone = both(ours)[name]
         assert high - low < alone[2] - alone[1]
     few = matching.Counts(*(part[:5] for part in (ours.hits, ours.wrong, ours.missed, ours.void)))
     with pytest.raises(InputError):
-        matching.bootstrap(ours, few)
-
-
-def test_label_maps_are_few_classes_in_many_clusters() -> None:
-    truth, clusters = matching.label_maps(np.random.default_rng(0), 20, classes=5, side=16)
-    assert truth.shape == clusters.shape == (16, 16)
-    assert 2 <= len(np.unique(truth)) <= 4
-    assert truth.max() < 5
-    assert clusters.max() < 20
-    assert all(len(np.unique(truth[clusters == c])) == 1 for c in np.unique(clusters))
+        Classes((ours,), "miou").difference(Classes((few,), "miou"))

@@ -8,19 +8,22 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from bench_toys import toy
 from scipy.linalg import eigh
 from scipy.sparse.linalg import ArpackNoConvergence
 from scipy.special import rel_entr
 from sklearn.cluster import SpectralClustering
 
-from walkcut.attention import AttentionMaps, Features
 from walkcut.backbone import Backbone
+from walkcut.bench import tasks
 from walkcut.bench.datasets import Item
 from walkcut.bench.look import Looker
 from walkcut.bench.method import Method
 from walkcut.bench.metrics import score
-from walkcut.bench.peers import PEERS, autosc, clusters, common, diffcut, diffseg, maskcut
+from walkcut.bench.peers import autosc, clusters, common, diffcut, diffseg, maskcut
+from walkcut.capture import AttentionMaps
 from walkcut.errors import InputError
+from walkcut.lab.recorders import Features
 from walkcut.walk import Walk
 
 GRID = (8, 12)
@@ -41,7 +44,7 @@ class Planted:
         noise = torch.randn(len(flat), 16, generator=torch.Generator().manual_seed(0))
         values = torch.nn.functional.one_hot(flat, 16).float() + 0.01 * noise
         self.look = SimpleNamespace(
-            attention=AttentionMaps({grid: P.float()}), features=Features(values, grid), walk=lambda: Walk(P, grid)
+            attention=AttentionMaps({grid: P.float()}), features=Features(values, grid), walk=Walk(P, grid)
         )
 
     def __call__(self, image: np.ndarray) -> SimpleNamespace:
@@ -285,7 +288,7 @@ def halves(picture: np.ndarray) -> Item:
     return Item("halves", picture, {"instances": ((np.arange(picture[..., 0].size) % 2).reshape(picture.shape[:2]),)})
 
 
-@pytest.mark.parametrize("name", PEERS)
+@pytest.mark.parametrize("name", tasks.ROSTER[3:])
 @pytest.mark.parametrize("plain", [False, True])
 def test_every_peer_yields_each_setting_and_the_same_twice(
     name: str, plain: bool, tiny: Backbone, two_halves: np.ndarray
@@ -293,7 +296,7 @@ def test_every_peer_yields_each_setting_and_the_same_twice(
     picture = np.full_like(two_halves, 90) if plain else two_halves
     runs = []
     for _ in range(2):
-        methods = PEERS[name](Looker(tiny, grid=16), 0)
+        methods = tasks.roster([name], toy(), Looker(tiny, grid=16))
         runs.append([result for method in methods for result in method.run(halves(picture))])
         for method in methods:
             assert len(method.settings) == len(set(method.settings)) <= 12
@@ -306,10 +309,10 @@ def test_every_peer_yields_each_setting_and_the_same_twice(
         assert np.array_equal(first.labels, again.labels)
 
 
-@pytest.mark.parametrize("name", ["diffseg", "diffcut", "autosc", "kmeans-features", "maskcut", "sklearn-spectral"])
+@pytest.mark.parametrize("name", [*tasks.PRESETS, *tasks.LOOKING])
 def test_a_method_that_starts_from_a_look_asks_for_a_looker(name: str) -> None:
     with pytest.raises(InputError, match="Looker"):
-        PEERS[name](None, 0)
+        tasks.roster([name], toy(), None)
 
 
 @pytest.mark.parametrize(

@@ -11,26 +11,28 @@ import numpy as np
 import pytest
 from bench_toys import CLASSES, fake_method, one_segment, toy, toy_classes
 
-from walkcut import threshold as criteria
 from walkcut.bench import ours
+from walkcut.bench.config import RunConfig
 from walkcut.bench.datasets import Item
 from walkcut.bench.method import Method, Result
 from walkcut.bench.scores import Mean
 from walkcut.bench.summary import COMPLEXITY, Line, against_first, bench, read_summary, table_rows
 from walkcut.errors import InputError
 
+CONFIG = RunConfig(dataset="toy")
+
 
 def test_a_broken_picture_is_reported_and_does_not_stop_the_run(tmp_path: Path) -> None:
     data = replace(toy(), names=("p0", "broken", "p1"))
-    summary = bench(data, [fake_method(), one_segment()], tmp_path, "walkcut bench toy")
+    summary = bench(data, [fake_method(), one_segment()], tmp_path, CONFIG)
     assert summary["failed"] == ["broken"]
     assert summary["pictures"] == 2
     with pytest.raises(InputError, match="No picture"):
-        bench(replace(toy(), names=("broken",)), [one_segment()], tmp_path / "none", "walkcut bench toy")
+        bench(replace(toy(), names=("broken",)), [one_segment()], tmp_path / "none", CONFIG)
 
 
 def test_the_summary_holds_the_numbers_and_how_they_were_made(tmp_path: Path) -> None:
-    summary = bench(toy(), [fake_method(sha="abc"), one_segment()], tmp_path, "walkcut bench toy")
+    summary = bench(toy(), [fake_method(sha="abc"), one_segment()], tmp_path, CONFIG)
     assert json.loads((tmp_path / "toy.json").read_text()) == summary
     assert list(tmp_path.glob("*.tmp")) == []
     cell = {(row["method"], row["measure"]): row for row in summary["table"]}
@@ -60,7 +62,7 @@ def test_a_setting_chosen_at_the_end_of_its_list_is_flagged() -> None:
 
 
 def test_every_criterion_is_a_line_beside_the_best_constant_threshold(tmp_path: Path) -> None:
-    summary = bench(toy(), [fake_method(), one_segment()], tmp_path, "walkcut bench toy")
+    summary = bench(toy(), [fake_method(), one_segment()], tmp_path, CONFIG)
     lines = [row["method"] for row in summary["table"] if row["measure"] == "covering"]
     assert lines == [
         f"walkcut, {ours.AUTO}",
@@ -68,7 +70,7 @@ def test_every_criterion_is_a_line_beside_the_best_constant_threshold(tmp_path: 
         "walkcut",
         "Felzenszwalb",
     ]
-    assert summary["methods"]["walkcut"]["automatic"] == criteria.AUTO
+    assert summary["methods"]["walkcut"]["automatic"] == ours.AUTO
     gaps = {(row["method"], row["baseline"]) for row in summary["differences"]}
     singles = {(f"walkcut, {ours.AUTO}", "walkcut"), *((f"walkcut, {name}", "walkcut") for name in ours.OTHERS)}
     assert gaps == singles | {(f"walkcut, {ours.AUTO}", "Felzenszwalb")}  # which sweeps nothing
@@ -93,11 +95,11 @@ def sweep(name: str = "sweep") -> Method:
             "good", np.arange(item.image.shape[1]) * 2 // item.image.shape[1] * np.ones((len(item.image), 1), int)
         )
 
-    return Method(name, ("poor", "good"), {}, (), segment, alone=("poor",), swept=("poor", "good"))
+    return Method(name, ("poor", "good"), {}, segment, alone=("poor",), swept=("poor", "good"))
 
 
 def test_what_was_published_is_a_line_beside_the_best_setting(tmp_path: Path) -> None:
-    summary = bench(toy(), [fake_method(), sweep()], tmp_path, "walkcut bench toy")
+    summary = bench(toy(), [fake_method(), sweep()], tmp_path, CONFIG)
     cells = {(row["method"], row["measure"]): row for row in summary["table"]}
     assert cells["sweep, poor", "covering"]["setting"] == "poor"
     assert cells["sweep", "covering"]["curve"] == [0.75, 0.75]
@@ -114,7 +116,7 @@ def test_scene_complexity_sorts_pictures_by_their_true_regions(tmp_path: Path) -
         return Item(name, np.zeros((24, 24, 3), np.uint8), {"instances": (stripes,)})
 
     data = replace(toy(), names=("2", "4", "12"), load=load)
-    summary = bench(data, [one_segment()], tmp_path, "walkcut bench toy")
+    summary = bench(data, [one_segment()], tmp_path, CONFIG)
     bins = dict(zip(COMPLEXITY, summary["complexity"]["instances"]["Felzenszwalb"], strict=True))
     assert bins[0] == [2, pytest.approx((1 / 2 + 1 / 4) / 2)]
     assert bins[10] == [1, pytest.approx(1 / 12, abs=1e-4)]
@@ -125,7 +127,7 @@ def test_scene_complexity_sorts_pictures_by_their_true_regions(tmp_path: Path) -
 
 
 def test_named_classes_are_scored_by_every_protocol(tmp_path: Path) -> None:
-    summary = bench(toy_classes(), [sweep()], tmp_path, "walkcut bench toy")
+    summary = bench(toy_classes(), [sweep()], tmp_path, CONFIG)
     cells = {(row["method"], row["measure"]): row for row in summary["table"]}
     best = cells["sweep", "miou"]
     assert best["setting"] == "good"
@@ -141,9 +143,36 @@ def test_named_classes_are_scored_by_every_protocol(tmp_path: Path) -> None:
 
 def test_changes_are_compared_with_the_first_method_like_with_like(tmp_path: Path) -> None:
     first, other = fake_method(), replace(fake_method(), name="changed")
-    summary = bench(toy(), [first, other], tmp_path, "walkcut bench toy", pairs=against_first)
+    summary = bench(toy(), [first, other], tmp_path, CONFIG, pairs=against_first)
     pairs = {(row["method"], row["baseline"]) for row in summary["differences"]}
     assert pairs == {
         ("changed", "walkcut"),
         *((f"changed, {name}", f"walkcut, {name}") for name in (ours.AUTO, *ours.OTHERS)),
     }
+
+
+def test_a_summary_made_under_other_conditions_stays(tmp_path: Path) -> None:
+    first = bench(toy(), [one_segment()], tmp_path, CONFIG)
+    text = (tmp_path / "toy.json").read_text()
+    trial = bench(toy(1), [one_segment()], tmp_path, CONFIG)
+    assert (tmp_path / "toy.json").read_text() == text
+    (other,) = tmp_path.glob("toy-*.json")
+    assert json.loads(other.read_text())["pictures"] == trial["pictures"] == 1
+    bench(toy(), [one_segment()], tmp_path, CONFIG)
+    assert sorted(tmp_path.glob("*.json")) == [other, tmp_path / "toy.json"]
+    assert json.loads((tmp_path / "toy.json").read_text())["conditions"] == first["conditions"]
+
+
+def test_a_committed_result_is_never_written_over(tmp_path: Path) -> None:
+    committed = {"title": "before", "table": [], "differences": [], "commit": "0" * 40}
+    (tmp_path / "toy.json").write_text(json.dumps(committed))
+    bench(toy(), [one_segment()], tmp_path, CONFIG)
+    assert json.loads((tmp_path / "toy.json").read_text()) == committed
+
+
+def test_a_result_names_the_fingerprint_of_its_rows(tmp_path: Path) -> None:
+    summary = bench(toy(), [one_segment()], tmp_path, CONFIG)
+    (rows,) = (tmp_path / "rows").iterdir()
+    mark = summary["methods"]["Felzenszwalb"]["fingerprint"]
+    assert rows.name == f"toy.Felzenszwalb.{mark}.jsonl"
+    assert {json.loads(line)["fingerprint"] for line in rows.read_text().splitlines()} == {mark}

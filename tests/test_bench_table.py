@@ -12,26 +12,28 @@ from bench_toys import fake_method, one_segment, toy, toy_classes
 from test_bench_summary import sweep
 
 from walkcut.backbone import Backbone
-from walkcut.bench import ours, roster, table
-from walkcut.bench.cli import DATASETS, METHODS, PROTOCOLS
+from walkcut.bench import ours, table, tasks
+from walkcut.bench.config import DATASETS, METHODS, PROTOCOLS, RunConfig
 from walkcut.bench.look import Looker
 from walkcut.bench.summary import against_first, bench, read_summary
-from walkcut.models import MODELS
+from walkcut.eyes.models import MODELS
+
+CONFIG = RunConfig(dataset="toy")
 
 
 def test_the_markdown_table_shows_the_numbers_of_the_summary(tmp_path: Path) -> None:
-    summary = bench(toy(), [fake_method(), one_segment(), sweep()], tmp_path, "walkcut bench toy")
-    text = table.markdown(summary)
+    summary = bench(toy(), [fake_method(), one_segment(), sweep()], tmp_path, CONFIG)
+    text = table.written(summary)
     assert "| method | covering ↑ | PRI ↑ | VI ↓ | boundary F ↑ |" in text
     assert f"| walkcut, {ours.AUTO} | 0.750 | 0.733 | 0.500 | 1.000 |" in text
     assert "| walkcut | 0.750 / 0.750 | 0.733 / 0.733 | 0.500 / 0.500 |" in text
     assert "| sweep | best constant | +0.000 [+0.000, +0.000] | +0.000 [+0.000, +0.000] |" in text
     assert "Covering minus that of the best constant threshold (walkcut)" in text
-    assert table.markdown(read_summary(tmp_path / "toy.json")) == text
+    assert table.written(read_summary(tmp_path / "toy.json")) == text
 
 
 def test_latex_holds_the_same_cells(tmp_path: Path) -> None:
-    summary = bench(toy(), [fake_method(), one_segment("a_b & c")], tmp_path, "walkcut bench toy")
+    summary = bench(toy(), [fake_method(), one_segment("a_b & c")], tmp_path, CONFIG)
     text = table.main_table(summary).latex()
     assert r"a\_b \& c & 0.750 & 0.733 & 0.500 & 0.000 \\" in text
     assert r"covering $\uparrow$" in text
@@ -40,14 +42,14 @@ def test_latex_holds_the_same_cells(tmp_path: Path) -> None:
 
 
 def test_a_method_trained_on_such_pictures_is_marked(tmp_path: Path) -> None:
-    summary = bench(toy(), [replace(one_segment(), trained_on="scenes")], tmp_path, "walkcut bench toy")
-    assert "| Felzenszwalb † |" in table.markdown(summary)
-    assert "† The denoiser was trained" in table.markdown(summary)
+    summary = bench(toy(), [replace(one_segment(), trained_on="scenes")], tmp_path, CONFIG)
+    assert "| Felzenszwalb † |" in table.written(summary)
+    assert "† The denoiser was trained" in table.written(summary)
 
 
 def test_changes_hold_the_value_and_the_difference(tmp_path: Path) -> None:
     methods = [fake_method(), replace(fake_method(), name="changed")]
-    found = table.changes(bench(toy(), methods, tmp_path, "walkcut bench toy", pairs=against_first))
+    found = table.changes(bench(toy(), methods, tmp_path, CONFIG, pairs=against_first))
     assert found.rows[0][:3] == ["walkcut", "0.750", ""]
     assert found.rows[1][:3] == ["changed", "0.750", "+0.000 [+0.000, +0.000]"]
     assert {len(row) for row in found.rows} == {len(found.head)}
@@ -66,13 +68,13 @@ def test_published_rows_stand_with_their_command_until_they_are_run(tmp_path: Pa
     renamed = replace(
         method, run=lambda item: (r._replace(setting=s) for r, s in zip(run(item), method.settings, strict=True))
     )
-    words = "walkcut bench toy --protocol diffcut"
+    words = replace(CONFIG, protocol="diffcut")
     summary = bench(data, [replace(renamed, config={"model": {"name": "ssd-1b"}})], tmp_path, words)
     rows = {row[0]: row for row in table.beside_published(data.name, [summary]).rows}
     assert rows["DiffCut SSD-1B, no PAMR"][1] == "46.1 (ours 100.0 [100.0, 100.0]; outside)"
     assert rows["DiffCut SSD-1B, no PAMR"][3] == "DiffCut, tau=0.5"
     other = bench(data, [replace(renamed, config={"model": {"name": "sd-1.4"}})], tmp_path, words)
-    otherwise = bench(data, [replace(renamed, config={"model": {"name": "ssd-1b"}})], tmp_path, "walkcut bench toy")
+    otherwise = bench(data, [replace(renamed, config={"model": {"name": "ssd-1b"}})], tmp_path, CONFIG)
     for wrong in (other, otherwise):  # numbers of another model, or under another protocol, are not these
         rows = {row[0]: row for row in table.beside_published(data.name, [wrong]).rows}
         assert rows["DiffCut SSD-1B, no PAMR"][3].startswith("not run yet")
@@ -102,7 +104,7 @@ def test_every_published_row_has_a_source_and_a_command_that_exists() -> None:
         .replace("20", "")
         .replace("150", ""),
     )
-    assert METHODS == roster.ROSTER
+    assert METHODS == tasks.ROSTER
 
 
 def test_every_published_speed_names_its_work() -> None:
@@ -114,7 +116,7 @@ def test_every_published_speed_names_its_work() -> None:
 
 def test_the_line_that_repeats_a_published_row_exists(tiny: Backbone) -> None:
     lines = set()
-    for method in roster.roster(METHODS, toy_classes(), Looker(tiny, 16)):
+    for method in tasks.roster(METHODS, toy_classes(), Looker(tiny, grid=16)):
         lines |= {method.name, *(f"{method.name}, {setting}" for setting in method.alone)}
     for row in table.published()["rows"]:
         if "run" in row:

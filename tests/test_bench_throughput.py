@@ -10,29 +10,27 @@ import numpy as np
 import pytest
 import torch
 
+from walkcut.app.batch import Report
 from walkcut.backbone import Backbone
 from walkcut.bench import architectures, cli, throughput
+from walkcut.door import segment
 from walkcut.errors import InputError
-from walkcut.images import sample_names
-from walkcut.many import Report
-from walkcut.segmentation import segment
+from walkcut.samples import sample_names
 
 
 def test_the_stages_make_the_same_segments_as_the_whole(tiny: Backbone, two_halves: np.ndarray) -> None:
-    clock = throughput._Clock(torch.device("cpu"))
-    count = throughput.one_picture(tiny, two_halves, 16, clock)
-    assert count == segment(two_halves, tiny, grid=16).count
-    assert all(value > 0 for value in clock.seconds.values())
+    found, seconds = throughput.one_picture(tiny, two_halves, 16)
+    assert np.array_equal(found.labels, segment(two_halves, tiny, grid=16).labels)
+    assert tuple(seconds) == throughput.STAGES
+    assert all(value > 0 for value in seconds.values())
 
 
 def test_the_bare_pass_is_not_counted(tiny: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
     times = dict(zip(throughput.STAGES, (0.1, 0.2, 0.25, 0.05, 0.4, 0.1), strict=True))
 
-    def one(backbone: Backbone, image: np.ndarray, grid: int, clock: throughput._Clock) -> int:
+    def one(backbone: Backbone, image: np.ndarray, grid: int) -> tuple[None, dict[str, float]]:
         assert image.shape == (32, 32, 3)  # 16 patches of 2 pixels
-        for name, value in times.items():
-            clock.seconds[name] += value
-        return 1
+        return None, times
 
     monkeypatch.setattr(throughput, "one_picture", one)
     record = throughput.throughput(tiny, "walkcut bench speed", pictures=3, grid=16)
@@ -51,7 +49,7 @@ def test_processors_that_others_took_are_not_counted(tiny: Backbone, monkeypatch
     monkeypatch.setattr(throughput.time, "perf_counter", lambda: next(wall))
     monkeypatch.setattr(throughput.time, "process_time", lambda: next(busy))
     seconds = dict.fromkeys(throughput.STAGES, 0.1)
-    monkeypatch.setattr(throughput, "one_picture", lambda *given: given[-1].seconds.update(seconds))
+    monkeypatch.setattr(throughput, "one_picture", lambda *given: (None, seconds))
     record = throughput.throughput(tiny, "walkcut bench speed", pictures=1, grid=16)
     assert record["processor_share"] == 0.25
     assert "0.25 processors worked for it" in throughput.text(record)
@@ -66,9 +64,9 @@ def test_the_command_runs_an_architecture_without_weights(
     cli.add_bench(parser.add_subparsers())
     words = ["--random-weights", "--model", "sd-1.4", "--pictures", "2", "--grid", "16", "--device", "cpu"]
     words += ["--cutters", "0", "--batch", "4"]
-    arguments = parser.parse_args(["bench", "speed", *words, "--out", str(tmp_path / "speed.json")])
+    arguments = parser.parse_args(["bench", "speed", *words, "--out", str(tmp_path)])
     assert arguments.run(arguments) == 0
-    record = json.loads((tmp_path / "speed.json").read_text())
+    record = json.loads((tmp_path / "speed-sd-1.4.json").read_text())
     line = "walkcut bench speed --model sd-1.4 --random-weights --grid 16 --cutters 0 --batch 4"
     assert record["command"] == line
     told = record["chain"]

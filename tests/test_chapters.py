@@ -9,7 +9,7 @@ import pytest
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
 CHAPTERS = sorted(BOOK.glob("0*.ipynb"))
-WORDS, LINES = 3000, 120
+WORDS, LINES = 3000, 170  # a line had up to 120 columns and has at most 84, so that what was one is often two
 
 
 def sources(path: Path, kind: str) -> list[str]:
@@ -19,11 +19,11 @@ def sources(path: Path, kind: str) -> list[str]:
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.name)
 def test_a_chapter_is_short(path: Path) -> None:
-    """Words outside displayed formulas, and lines of code that are neither blank nor a comment; exercises count."""
+    """Words outside displayed formulas, and lines of code; exercises count, blank lines and remarks on code do not."""
     text = re.sub(r"\$\$.*?\$\$( \(eq-[\w-]+\))?", " ", "\n".join(sources(path, "markdown")), flags=re.DOTALL)
     assert len(text.split()) <= WORDS
     lines = [line.strip() for source in sources(path, "code") for line in source.splitlines()]
-    assert len([line for line in lines if line and not line.startswith("#")]) <= LINES
+    assert len([line for line in lines if line and not line.startswith(("#", '"""'))]) <= LINES
 
 
 @pytest.mark.parametrize("path", [*CHAPTERS, BOOK / "intro.ipynb"], ids=lambda path: path.name)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from explorers import four_pairs, same, state, words
 
+from walkcut.criteria import prune
 from walkcut.errors import InputError
-from walkcut.threshold import prune
 from walkcut.tree import PartitionTree
 from walkcut.widgets.criteria import criteria_explorer, levels, scores_along
 

@@ -33,7 +33,8 @@ def installed_for_a_chapter() -> set[str]:
     extras = re.search(r"^\.\[(.*)\]$", "\n".join(lines), re.MULTILINE)[1].split(",")
     declared = PROJECT["dependencies"] + [line for extra in extras for line in PROJECT["optional-dependencies"][extra]]
     names = {Requirement(line).name for line in [*declared, *named]}
-    return {MODULES.get(name, name) for name in names} | {"walkcut", "IPython"}  # a kernel brings IPython
+    brought = {"walkcut", "walkcut_book", "IPython"}  # by this repository; a kernel brings IPython
+    return {MODULES.get(name, name) for name in names} | brought
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
@@ -61,7 +62,8 @@ def test_a_notebook_runs_alone_in_an_empty_folder(tmp_path: Path) -> None:
     """The page that reads every recorded result; no model is needed for it."""
     script = tmp_path / "results.py"
     script.write_text("\n".join(["import matplotlib", 'matplotlib.use("agg")', *code(ROOT / "book" / "results.ipynb")]))
-    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    places = [str(ROOT), str(ROOT / "book"), os.environ.get("PYTHONPATH", "")]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(places)}
     run = subprocess.run([sys.executable, script.name], cwd=tmp_path, env=env, capture_output=True, check=False)
     assert run.returncode == 0, run.stderr.decode()[-2000:]
     assert [path.name for path in tmp_path.iterdir()] == ["results.py"]

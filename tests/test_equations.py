@@ -14,10 +14,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = [*sorted((ROOT / "book").glob("0*.ipynb")), ROOT / "book" / "model.ipynb"]
-MODULES = sorted((ROOT / "walkcut").rglob("*.py"))
+MODULES = sorted([*(ROOT / "walkcut").rglob("*.py"), *(ROOT / "book" / "walkcut_book").glob("*.py")])
 LABEL = re.compile(r"`(eq-[\w-]+)`")
 ROW = re.compile(
-    r"^\| \{eq\}`(eq-[\w-]+)` \| .+ \| \{py:\w+\}`([\w.]+) <(walkcut\.[\w.]+)>` \| `(walkcut/[\w/]+\.py)` \|$"
+    r"^\| \{eq\}`(eq-[\w-]+)` \| .+ \| \{py:\w+\}`([\w.]+) <(walkcut(?:_book)?\.[\w.]+)>` "
+    r"\| `((?:book/)?walkcut[\w/]+\.py)` \|$"
 )
 
 
@@ -35,7 +36,8 @@ def labels() -> dict[str, str]:
 
 def docstrings(path: Path) -> Iterator[tuple[str, str]]:
     """Dotted name and docstring of a module, its classes and functions."""
-    module = path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
+    file = path.relative_to(ROOT).with_suffix("").as_posix()
+    module = file.removeprefix("book/").replace("/", ".").removesuffix(".__init__")
 
     def inside(node: ast.AST, name: str) -> Iterator[tuple[str, str]]:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and (text := ast.get_docstring(node)):
@@ -75,7 +77,7 @@ def test_a_cited_equation_stands_in_a_chapter(name: str) -> None:
 @pytest.mark.parametrize("row", rows(), ids=lambda row: f"{row[0]}-{row[1]}")
 def test_a_row_names_a_function_that_cites_its_equation(row: tuple[str, str, str, str]) -> None:
     label, shown, dotted, file = row
-    module = file.removesuffix(".py").replace("/", ".")
+    module = file.removeprefix("book/").removesuffix(".py").replace("/", ".")
     assert dotted == f"{module}.{shown}"
     assert functools.reduce(getattr, shown.split("."), importlib.import_module(module)).__doc__
     assert label in citations().get(dotted, ()), f"the docstring of {dotted} does not cite {label}"

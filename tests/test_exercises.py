@@ -7,10 +7,10 @@ import pytest
 import torch
 from scipy.linalg import eigh
 
-from walkcut import exercises, second_eigenvector
+from walkcut import exercises
 from walkcut.exercises import RIGHT, check_fiedler, check_ncut, check_recurse
 from walkcut.graph import Graph
-from walkcut.ncut import best_cut
+from walkcut.ncut import best_cut, second_eigenvector
 from walkcut.ncut import ncut as module_ncut
 
 

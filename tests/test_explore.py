@@ -14,8 +14,8 @@ from explorers import forget
 from PIL import Image
 
 from walkcut import segment
+from walkcut.app.cli import EXPLORED, main
 from walkcut.backbone import Backbone
-from walkcut.cli import EXPLORED, main
 from walkcut.widgets import explore
 
 NASTY = '<img src=x onerror=alert(1)> & "it\\\'s" {name}.png'
@@ -110,8 +110,8 @@ def test_the_largest_page_is_below_two_megabytes() -> None:
         ("nothing", [], "There is no file"),
         ("folder", [], "is a folder, not a picture"),
         ("text", [], "is not a picture"),
-        ("picture", ["--out", "."], "is a folder: name the file"),
-        ("picture", ["--out", "photo.png"], "is the picture itself"),
+        ("picture", ["--out", "."], "is a folder where the result of photo.png should go"),
+        ("picture", ["--out", "photo.png"], "photo.png would overwrite photo.png, a picture that is to be read"),
         ("picture", ["--out", "text/page.html"], "cannot be written to"),
         ("picture", ["--out", "x" * 300 + ".html"], "cannot be written (File name too long)"),
         ("picture", ["--out", "x" * 250 + ".html", "--grid", "8"], "cannot be written (File name too long)"),

@@ -10,10 +10,10 @@ import pytest
 import torch
 from explorers import can_be_reached, fits_every_screen, forget, four_pairs, page
 
-from walkcut.attention import AttentionMaps
 from walkcut.bench.metrics import contingency, covering
+from walkcut.capture import AttentionMaps
+from walkcut.criteria import prune
 from walkcut.graph import Graph
-from walkcut.threshold import prune
 from walkcut.tree import PartitionTree, partition
 from walkcut.walk import Walk
 from walkcut.widgets.attention import attention_explorer
@@ -259,7 +259,7 @@ def test_cut(show: Callable) -> None:
 
 
 def test_tree(show: Callable, tree: PartitionTree) -> None:
-    highest = float(np.sort(tree.needed()[tree.left >= 0])[20])
+    highest = float(np.sort(tree.split_height()[tree.left >= 0])[20])
     hand = show(tree_explorer(IMAGE, tree, 0.0, highest, truth=TRUTH))
     slider, chart, picture = hand.find("input"), hand.find("svg"), hand.find("canvas")
 

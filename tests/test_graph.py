@@ -1,12 +1,20 @@
-"""Graphs: what is refused, degrees, products, parts."""
+"""Graphs: what is refused, degrees, products, parts, and what arrives in another process."""
+
+import pickle
 
 import pytest
 import torch
+from toy_graphs import random_weights
 
 from walkcut.errors import InputError
-from walkcut.graph import Directed, Graph, LowRank, row_sums
+from walkcut.graph import BLOCK, NEAR, Graph, row_sums
 
 TRIANGLE = [[2.0, 1.0, 0.5], [1.0, 0.0, 0.0], [0.5, 0.0, 0.0]]
+
+
+def symmetric(n: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Graph:
+    A = random_weights(n, seed, dtype)
+    return Graph(A + A.T)
 
 
 def test_degrees_count_the_diagonal_once() -> None:
@@ -36,10 +44,50 @@ def test_matvec(shape: tuple[int, ...]) -> None:
     torch.testing.assert_close(product, expected.float())
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("n", [1, 2, 63, 200])
+def test_a_product_that_reads_one_half_is_the_whole_product(n: int, dtype: torch.dtype) -> None:
+    graph = symmetric(n, n, dtype)
+    table = random_weights(n, 7)
+    for v in (table[0], table[:, 0], table[:, 0].float(), torch.ones(n, dtype=torch.int64)):  # as they lie in memory
+        product = graph.matvec(v)
+        assert (product.shape, product.dtype) == ((n,), dtype)
+        torch.testing.assert_close(product, graph.W @ v.to(dtype))
+
+
+def test_a_table_that_lies_across_memory_is_taken_as_it_reads() -> None:
+    W = random_weights(6, 0)
+    W = (W + W.T).repeat_interleave(2, 1)[:, ::2]
+    graph = Graph(W)
+    torch.testing.assert_close(graph.matvec(torch.arange(6.0)), W @ torch.arange(6, dtype=torch.float64))
+    torch.testing.assert_close(graph.subgraph(torch.tensor([4, 1])).W, W[[4, 1]][:, [4, 1]])
+
+
 def test_subgraph_keeps_the_order_that_was_asked_for() -> None:
     part = Graph(torch.tensor(TRIANGLE)).subgraph(torch.tensor([2, 0]))
     assert part.W.tolist() == [[0.0, 0.5], [0.5, 2.0]]
     assert part.degrees.tolist() == [0.5, 2.5]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_part_of_any_size_holds_the_same_numbers(dtype: torch.dtype) -> None:
+    """A large part is gathered some rows at a time."""
+    n = NEAR + 140
+    graph = symmetric(n, 1, dtype)
+    shuffled = torch.randperm(n, generator=torch.Generator().manual_seed(2))
+    for size in (1, NEAR, NEAR + 1, n):
+        index = shuffled[:size]
+        part = graph.subgraph(index)
+        assert part.W.dtype == dtype
+        assert part.W.is_contiguous()
+        assert torch.equal(part.W, graph.W[index][:, index])
+    assert n % (BLOCK // n)  # the last rows are fewer than the others
+
+
+def test_a_part_is_a_table_of_its_own() -> None:
+    graph = Graph(torch.tensor(TRIANGLE))
+    graph.subgraph(torch.arange(3)).W[0, 0] = 9
+    assert graph.W[0, 0] == 2
 
 
 def test_isolated_nodes_and_components_are_legal() -> None:
@@ -57,6 +105,8 @@ def test_isolated_nodes_and_components_are_legal() -> None:
         ([[0.0, 1.0], [0.5, 0.0]], "must be symmetric"),
         ([[0.0, float("nan")], [float("nan"), 0.0]], "must be finite"),
         ([[0.0, float("inf")], [float("inf"), 0.0]], "must be finite"),
+        (torch.full((2, 2), 3e38), "up to 3e\\+38 have sums beyond all numbers: divide them"),
+        (torch.full((2, 2), 1.5e308, dtype=torch.float64), "have sums beyond all numbers"),
     ],
 )
 def test_what_is_no_affinity_is_refused(W: list | torch.Tensor, words: str) -> None:
@@ -79,41 +129,72 @@ def test_row_sums_in_chunks(columns: int) -> None:
     torch.testing.assert_close(row_sums(A.double()), A.double().sum(1), rtol=1e-13, atol=0)
 
 
-@pytest.mark.parametrize("kind", ["dense", "directed", "low rank"])
-def test_weight_inside_every_prefix(kind: str) -> None:
-    n, rng = 150, torch.Generator().manual_seed(3)
-    A = torch.rand(n, n, generator=rng, dtype=torch.float64)
-    F = A[:, :7]
-    graph = {"dense": Graph(A + A.T), "directed": Directed(A), "low rank": LowRank(F)}[kind]
-    W = F @ F.T if kind == "low rank" else graph.W
-    order = torch.randperm(n, generator=rng)
-    expected = torch.stack([W[order[:m]][:, order[:m]].sum() for m in range(1, n + 1)])
-    torch.testing.assert_close(graph.inside(order), expected)
-    torch.testing.assert_close(graph.degrees, W.sum(1))
-    torch.testing.assert_close(graph.indegrees, W.sum(0))
+@pytest.mark.parametrize("n", [1, 2, 150, 700])  # the last is more than one block of rows
+def test_weight_inside_every_prefix(n: int) -> None:
+    graph = symmetric(n, 3)
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(4))
+    among = graph.W[order][:, order]
+    expected = among.cumsum(0).cumsum(1).diagonal()
+    found = graph.association_gains(order).cumsum(0)
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(graph.degrees, graph.W.sum(1))
     part = graph.subgraph(order[:20])
-    torch.testing.assert_close(part.matvec(torch.ones(20)), W[order[:20]][:, order[:20]].sum(1))
-    assert len(part) == 20
+    torch.testing.assert_close(part.matvec(torch.ones(len(part))), among[:20, :20].sum(1))
+    assert len(part) == min(n, 20)
 
 
-@pytest.mark.parametrize(
-    ("F", "words"),
-    [
-        (torch.zeros(3), "a table of patches by features, not \\(3,\\)"),
-        (torch.zeros(0, 2), "a table of patches by features"),
-        (torch.tensor([[1.0, -2.0]]), "must not be negative, they hold -2"),
-        (torch.tensor([[1.0, float("nan")]]), "must be finite"),
-        (torch.tensor([[1.0, float("inf")]]), "must be finite"),
-    ],
-)
-def test_what_is_no_table_of_features_is_refused(F: torch.Tensor, words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        LowRank(F)
+def test_weight_inside_is_summed_in_float64() -> None:
+    """Float32 weights of very different size: the small ones are not lost behind the large ones."""
+    n = 300
+    W = torch.ones(n, n)
+    W[-1], W[:, -1] = 2.0**-30, 2.0**-30
+    inside = Graph(W).association_gains(torch.arange(n)).cumsum(0)
+    assert (inside[-1] - inside[-2]).item() == pytest.approx((2 * n - 1) * 2.0**-30, rel=1e-4)
 
 
-def test_a_directed_graph_need_not_be_symmetric_but_all_else() -> None:
-    assert Directed([[0.0, 1.0], [0.5, 0.0]]).indegrees.tolist() == [0.5, 1.0]
-    with pytest.raises(InputError, match="negative"):
-        Directed([[0.0, -1.0], [0.5, 0.0]])
-    with pytest.raises(InputError, match="square"):
-        Directed([[0.0, 1.0]])
+# ---------------------------------------------------------------------------------------------------------------------
+# Which graph it is, and what travels
+
+
+def test_a_graph_is_equal_to_itself_alone() -> None:
+    """Comparing n^2 numbers is nobody's wish when graphs are kept in a set or as keys."""
+    one, other = Graph(torch.tensor(TRIANGLE)), Graph(torch.tensor(TRIANGLE))
+    assert one != other
+    assert len({one, other, one}) == 2
+    assert {one: "one", other: "other"}[one] == "one"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_graph_survives_pickling(dtype: torch.dtype) -> None:
+    graph = symmetric(40, 5, dtype)
+    graph.degrees  # noqa: B018 -- known here, and not sent along
+    sent = pickle.dumps(graph)
+    again = pickle.loads(sent)
+    assert type(again) is Graph
+    assert (again.W.dtype, again.W.device.type) == (dtype, "cpu")
+    assert torch.equal(again.W, graph.W)
+    assert torch.equal(again.degrees, graph.degrees)
+    assert torch.equal(again.subgraph(torch.arange(9)).W, graph.W[:9, :9])
+    assert len(sent) < graph.W.nbytes + 1000
+    assert b"torch" not in sent  # arrays, whatever torch the other side has
+
+
+def test_a_part_survives_pickling_and_takes_no_more_than_itself() -> None:
+    part = symmetric(NEAR + 10).subgraph(torch.arange(20))
+    assert len(pickle.dumps(part)) < part.W.nbytes + 1000
+    assert torch.equal(pickle.loads(pickle.dumps(part)).W, part.W)
+
+
+@pytest.mark.gpu
+def test_a_graph_on_a_gpu_arrives_in_main_memory() -> None:
+    graph = symmetric(NEAR + 10)
+    there = Graph(graph.W.cuda())
+    again = pickle.loads(pickle.dumps(there))
+    assert again.W.device.type == "cpu"
+    assert torch.equal(again.W, graph.W)
+    few, many = there.subgraph(torch.arange(NEAR)), there.subgraph(torch.arange(NEAR + 1))
+    assert (few.W.device.type, many.W.device.type) == ("cpu", "cuda")
+    assert torch.equal(few.W, graph.W[:NEAR, :NEAR])
+    order = torch.arange(len(graph))
+    torch.testing.assert_close(there.association_gains(order).cumsum(0).cpu(), graph.association_gains(order).cumsum(0))

@@ -1,23 +1,16 @@
-"""Reading, checking and resizing pictures; the samples. What is refused is in test_bad_input.py."""
+"""Reading, checking and resizing pictures. What is refused is in test_bad_input.py."""
 
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-import walkcut.images
 from walkcut.errors import InputError
-from walkcut.images import (
-    check_image,
-    image_size,
-    read_image,
-    resize_image,
-    sample,
-    sample_credits,
-    sample_names,
-    sample_path,
-)
+from walkcut.images import check_image, resize_image
+from walkcut.reading import image_size, read_image
 
 # a 2x3 picture whose pixels tell where they are
 PIXELS = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[0, 0, 0], [128, 128, 128], [255, 255, 255]]], np.uint8)
@@ -171,29 +164,13 @@ def test_resize_refuses_nothing() -> None:
         resize_image(PIXELS, (0, 4))
 
 
-def test_there_are_at_least_eight_samples_with_full_credits() -> None:
-    assert len(sample_names()) >= 8
-    for name, credit in sample_credits().items():
-        given = {key for key, value in credit.items() if value.strip()}
-        assert given == {"file", "title", "author", "licence", "source", "changes"}, name
-        assert credit["licence"].startswith(("CC0 1.0", "CC BY 2.0", "CC BY 4.0", "public domain")), name
-
-
-def test_every_sample_file_is_credited_and_small() -> None:
-    folder = Path(walkcut.images.__file__).parent / "samples"
-    assert {p.name for p in folder.glob("*.jpg")} == {credit["file"] for credit in sample_credits().values()}
-    for name in sample_names():
-        assert sample_path(name).stat().st_size < 60_000, name
-
-
-@pytest.mark.parametrize("name", sample_names())
-def test_samples_are_readable_colour_photographs(name: str) -> None:
-    image = sample(name)
-    assert image.dtype == np.uint8
-    assert 320 <= max(image.shape[:2]) <= 481
-    assert np.ptp(image.astype(int), axis=2).mean() > 5, "grey"
-
-
-def test_unknown_sample_lists_the_known() -> None:
-    with pytest.raises(InputError, match=r"'tiger'.*fig"):
-        sample("tiger")
+def test_readers_in_several_threads_leave_the_filters_of_warnings_as_they_were(tmp_path: Path) -> None:
+    """They are shared by all threads; readers who entered and left by turns used to leave everything ignored."""
+    paths = []
+    for number in range(4):
+        paths.append(tmp_path / f"{number}.png")
+        Image.fromarray(np.random.default_rng(number).integers(0, 256, (400, 400, 3), np.uint8)).save(paths[-1])
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(read_image, paths * 20))
+    assert warnings.filters == before

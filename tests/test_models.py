@@ -6,18 +6,19 @@ import json
 import os
 import shutil
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import huggingface_hub
 import pytest
-from diffusers import DiffusionPipeline
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from walkcut import models
-from walkcut.backbone import load_backbone
 from walkcut.errors import InputError
-from walkcut.models import MODELS, fetch, fingerprint, model_folder
+from walkcut.eyes import models
+from walkcut.eyes.loading import load_backbone
+from walkcut.eyes.models import MODELS, find_eye, model_folder, weights_digest
 
 EMBEDDED = {"dead-leaves": True}  # with whether they know words
 NAMES = [name for name, model in MODELS.items() if model.repository]
@@ -127,52 +128,47 @@ def test_what_was_fetched_is_found_in_a_real_cache_without_a_network(
     assert load_backbone(name, "cpu").vae is not None
 
 
-def test_fetching_names_what_went_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"nothing to get for 'dead-leaves': choose from sd-1.4"):
-        fetch("dead-leaves")
-
-    def offline(*arguments: object, **named: object) -> str:
-        raise OSError("We couldn't connect\nand more")
-
-    monkeypatch.setattr(DiffusionPipeline, "download", offline)
-    with pytest.raises(
-        InputError, match=r"CompVis/stable-diffusion-v1-4 could not be fetched .We couldn't connect.: check"
-    ):
-        fetch("sd-1.4")
-    asked = []
-
-    def whole_files_only(repository: str, **named: object) -> str:
-        asked.append(named)
-        if "variant" in named:
-            raise ValueError("no such variant")
-        return str(tmp_path)
-
-    monkeypatch.setattr(DiffusionPipeline, "download", whole_files_only)
-    assert fetch("sd-3.5") == tmp_path
-    assert len(asked) == 2
-    assert all(named["text_encoder_3"] is None for named in asked)
+def test_an_eye_is_known_before_it_is_loaded(tiny_model: Path, stable_model: Path) -> None:
+    """All that settings depend on, and no weights: the same as the eye of what is loaded."""
+    for folder, prompt, latent in ((tiny_model, "", False), (stable_model, "lo  l", True)):
+        eye = find_eye(str(folder), prompt=prompt)
+        assert (eye.name, eye.dtype, eye.prompt, eye.latent) == (str(folder), "float32", prompt, latent)
+        assert eye == load_backbone(str(folder), "cpu", prompt=prompt).eye
+        assert find_eye(str(folder), dtype="bfloat16").dtype == "bfloat16"
+        assert find_eye(str(folder), "cuda:1").dtype == ("float16" if latent else "float32")  # a GPU that is not here
+        assert {eye: 1}[eye] == 1
+    words = list(load_backbone("dead-leaves", "cpu").vocabulary)[:2]
+    told = load_backbone("dead-leaves", "cpu", prompt="  ".join(words)).eye
+    assert told == find_eye("dead-leaves", prompt="  ".join(words))
+    assert told.prompt == " ".join(words)  # an embedded eye is told words, however they are spaced
+    assert told != find_eye("dead-leaves")
 
 
-def test_the_table_tells_what_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_model: Path) -> None:
-    shutil.copytree(tiny_model, tmp_path / "segmind-vega")
-    monkeypatch.setenv(models.HOME, str(tmp_path))
-    rows = {line.split()[0]: line for line in models.table().splitlines()[1:]}
-    assert {name for name, line in rows.items() if " not here" not in line} == {*EMBEDDED, "segmind-vega"}
-    assert rows["sd-2.1"].split()[1:8] == ["768", "px", "96", "x", "96", "2.6", "GB"]
-    assert rows["dead-leaves"].endswith("here      BSD-3-Clause, comes with walkcut")
+def test_an_eye_costs_no_torch() -> None:
+    """`walkcut --help` and the check of settings do not wait for it."""
+    code = "import sys; from walkcut.recipe import resolve; from walkcut.eyes.models import find_eye; "
+    code += "resolve('walkcut', find_eye()); print([n for n in ('torch', 'diffusers', 'scipy') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
-def test_a_fingerprint_tells_weights_from_those_of_the_same_net_trained_anew(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_dtype_that_is_not_known_is_refused() -> None:
+    with pytest.raises(InputError, match="no dtype 'int8': choose auto, float32, float16, bfloat16"):
+        find_eye(dtype="int8")
+
+
+def test_a_digest_tells_weights_from_those_of_the_same_net_trained_anew(tmp_path: Path, tiny_model: Path) -> None:
     """It looks into the files: a copy elsewhere is the same, one number or another readout is not."""
     copy = tmp_path / "elsewhere"
     shutil.copytree(tiny_model, copy)
-    before = fingerprint(str(tiny_model))
-    assert fingerprint(str(copy)) == before
+    before = weights_digest(tiny_model)
+    assert len(before) == 16
+    assert weights_digest(copy) == before == find_eye(str(copy)).weights
     (copy / "readout.json").write_text('{"timesteps": [20]}')
-    read_elsewhere = fingerprint(str(copy))
+    read_elsewhere = weights_digest(copy)
     assert read_elsewhere != before
     weights = next(copy.rglob("*.safetensors"))
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
-    assert fingerprint(str(copy)) not in (before, read_elsewhere)
+    assert weights_digest(copy) not in (before, read_elsewhere)
     with pytest.raises(InputError, match="nowhere"):
-        fingerprint(str(tmp_path / "nowhere"))
+        find_eye(str(tmp_path / "nowhere"))

@@ -16,14 +16,18 @@ from PIL import ExifTags, Image
 from test_equations import labels as equations
 
 import walkcut
-from walkcut.attention import attend_heads
-from walkcut.backbone import Backbone, load_backbone
+from walkcut.backbone import Backbone
 from walkcut.bench.metrics import contingency
-from walkcut.images import read_image, resize_image, sample, sample_credits, sample_names, sample_path
+from walkcut.capture import capture
+from walkcut.criteria import blank_ncut
+from walkcut.eyes.loading import load_backbone
+from walkcut.images import resize_image
+from walkcut.lab.recorders import QueriesAndKeys
 from walkcut.ncut import best_cut
 from walkcut.noise import views
+from walkcut.reading import read_image
+from walkcut.samples import sample, sample_credits, sample_names, sample_path
 from walkcut.segmentation import Segmentation
-from walkcut.threshold import blank_ncut
 from walkcut.widgets import photo
 from walkcut.widgets.photo import GLOBAL, GRID, PARTS, SCRIPT, encoder, encoder_script, photo_explorer
 
@@ -161,18 +165,18 @@ const image = picture(height, width, pixels);
 const latent = probe.noisy(probe.resize(image, [2 * h, 2 * w]), encoder.noise, encoder.seed);
 const heads = [];
 const means = probe.attend(latent, grid, encoder, () => {}, (name, head, A) => heads.push([name, floats(A)]));
-const P = probe.prepared(probe.aggregate(means), grid, encoder.walkers, encoder.locality);
+const P = probe.prepared(probe.aggregate(means), grid, encoder.inflation, encoder.spatialPrior);
 const W = probe.reversible(P, h * w);
 const tree = probe.partition({ W, n: h * w });
-const ceiling = probe.blankNcut(grid, encoder.locality) * encoder.ceiling;
-const kept = probe.stability(tree, ceiling);
+const maxNcut = probe.blankNcut(grid, encoder.spatialPrior) * encoder.noiseShare;
+const kept = probe.stability(tree, maxNcut);
 const patches = probe.labelsOf(tree, kept);
 const labels = probe.pixelsOf(P, grid, patches, probe.listener(image, grid), [height, width]);
 const parts = probe.connectedParts(labels, [height, width], Math.floor(labels.length / 512));
 const finite = (values) => values.map((value) => value === Infinity ? null : value);
 return { grid, latent: floats(latent), heads, P: floats(P), W: floats(W), law: floats(probe.stationary(P, h * w)),
   value: probe.bestCut({ W, n: h * w }).value, tree: { ...tree, order: [...tree.order], ncut: finite(tree.ncut) },
-  needed: finite(probe.needed(tree)), at: [...probe.labelsOf(tree, probe.leavesAt(tree, 0.3))], ceiling,
+  needed: finite(probe.needed(tree)), at: [...probe.labelsOf(tree, probe.leavesAt(tree, 0.3))], maxNcut,
   patches: [...patches], labels: [...probe.withoutGaps(labels)], parts: [...probe.withoutGaps(parts)] };
 """
 
@@ -185,7 +189,7 @@ def stages(
     image, grid = (sample("fig"), SMALL) if request.param == "fig" else (sample("hills")[100:140, :200], 6)
     chromium.get((folder / "probe.html").as_uri())
     found = chromium.execute_script(STAGES.replace("GLOBAL", GLOBAL), *image.shape[:2], image.ravel().tolist(), grid)
-    return found, walkcut.segment(image, backbone, grid=grid)
+    return found, walkcut.segment(image, backbone, grid=grid, keep_walk=True)
 
 
 def strays(mine: list[float], true: torch.Tensor) -> float:
@@ -197,16 +201,16 @@ def strays(mine: list[float], true: torch.Tensor) -> float:
 def test_the_denoiser_is_shown_the_same(stages: tuple[dict, Segmentation], backbone: Backbone) -> None:
     found, python = stages
     longest = max(found["grid"])
-    ((latent, timestep),) = views(backbone, backbone.encode(python.image, longest), None)
-    assert timestep == backbone.timesteps[0]
+    ((latent, timestep),) = views(backbone, backbone.encode(python.image, longest), python.recipe)
+    assert timestep == python.recipe.timesteps[0]
     np.testing.assert_allclose(np.reshape(found["latent"], (-1, 12)), latent[0].flatten(1).T, atol=1e-5)
 
 
 @browser
 def test_each_head_looks_where_it_does_in_python(stages: tuple[dict, Segmentation], backbone: Backbone) -> None:
     found, python = stages
-    heads = attend_heads(backbone, python.image, max(found["grid"]), heads=backbone.heads)
-    read = [A for name, A in found["heads"] if name in backbone.heads]
+    ((heads,),) = capture(backbone, [python.image], python.recipe, QueriesAndKeys())
+    read = [A for name, A in found["heads"] if name in python.recipe.heads]
     assert len(read) == len(heads) == 8
     for mine, head in zip(read, heads, strict=True):
         assert strays(mine, torch.softmax(head.query @ head.key.T, 1)) < 1e-4
@@ -220,7 +224,7 @@ def test_the_walk_is_pythons(stages: tuple[dict, Segmentation]) -> None:
     np.testing.assert_allclose(found["law"], python.walk.stationary().law, rtol=1e-3, atol=1e-9)
     W = python.walk.reversible().W
     np.testing.assert_allclose(np.reshape(found["W"], W.shape), W, atol=1e-3 * float(W.max()))
-    assert found["ceiling"] == pytest.approx(python.ceiling, abs=1e-6)
+    assert found["maxNcut"] == pytest.approx(python.max_ncut, abs=1e-6)
 
 
 @browser
@@ -230,9 +234,9 @@ def test_the_tree_is_pythons(stages: tuple[dict, Segmentation]) -> None:
     mine, tree = found["tree"], python.tree
     for name in ("start", "stop", "left", "right"):
         np.testing.assert_array_equal(mine[name], getattr(tree, name))
-    for name in ("volume", "inside"):
-        np.testing.assert_allclose(mine[name], getattr(tree, name), atol=1e-5)
-    for name, theirs in (("ncut", tree.ncut), ("needed", tree.needed())):
+    for name, theirs in (("volume", tree.volume), ("inside", tree.association)):
+        np.testing.assert_allclose(mine[name], theirs, atol=1e-5)
+    for name, theirs in (("ncut", tree.ncut), ("needed", tree.split_height())):
         values = mine["ncut"] if name == "ncut" else found["needed"]
         np.testing.assert_allclose([np.inf if x is None else x for x in (values)], theirs, atol=1e-4)
     assert adjusted(found["at"], tree.labels(0.3)) > 0.999

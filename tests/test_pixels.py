@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from walkcut import pixels
 from walkcut.errors import InputError
-from walkcut.pixels import connected_parts, pixel_labels, soft_membership
+from walkcut.pixels import connected_parts, leaf_membership, leaf_of, pixel_labels, pruned_membership, soft_membership
+from walkcut.tree import PartitionTree, partition
 from walkcut.walk import Walk
 
 
@@ -49,6 +49,72 @@ def test_the_probability_to_stay_is_one(stay: float) -> None:
         soft_membership(random_walk((2, 2)), np.zeros((2, 2), np.int32), stay)
 
 
+# ---------------------------------------------------------------------------------------------------------------------
+# Any pruning from a small table
+
+
+def cut(grid: tuple[int, int], seed: int, dtype: torch.dtype = torch.float64) -> tuple[Walk, PartitionTree]:
+    """A walk with a prior on distance, so that it falls into regions, and its tree."""
+    walk = random_walk(grid, seed).spatial_prior(0.2)
+    walk = Walk(walk.P.to(dtype), grid)
+    return walk, partition(walk.reversible(), grid, smallest=2)
+
+
+def test_the_leaf_of_each_patch() -> None:
+    _, tree = cut((5, 7), 1)
+    owner = leaf_of(tree)
+    leaves = [node for node in np.argsort(tree.start, kind="stable") if tree.left[node] < 0]
+    assert len(leaves) > 5
+    for number, node in enumerate(leaves):
+        assert set(np.flatnonzero(owner == number)) == set(tree.order[tree.start[node] : tree.stop[node]])
+
+
+@pytest.mark.parametrize(("dtype", "close"), [(torch.float64, 1e-14), (torch.float32, 1e-6)])
+@pytest.mark.parametrize("stay", [0.0, 0.5, 1.0])
+def test_every_pruning_from_the_leaves_is_the_product_itself(dtype: torch.dtype, close: float, stay: float) -> None:
+    walk, tree = cut((6, 9), 2, dtype)
+    seen = leaf_membership(walk, tree)
+    leaves = int((tree.left < 0).sum())
+    assert seen.shape == (54, leaves)
+    assert seen.dtype == dtype
+    hot = np.eye(leaves)[leaf_of(tree)]
+    np.testing.assert_allclose(seen.double().numpy(), walk.P.double().numpy() @ hot, atol=close)
+    for labels in (*tree.stack([0.0, 0.3, 0.6, 0.8, 1.0]), tree.labels(k=1), tree.labels(k=leaves)):
+        found, expected = pruned_membership(seen, tree, labels, stay), soft_membership(walk, labels, stay)
+        torch.testing.assert_close(found, expected, rtol=0, atol=2 * close)
+
+
+def test_a_tree_of_one_leaf_has_a_table_of_one_column() -> None:
+    walk = random_walk((1, 3))
+    tree = partition(walk.reversible(), (1, 3), smallest=5)
+    seen = leaf_membership(walk, tree)
+    torch.testing.assert_close(seen, torch.ones(3, 1, dtype=torch.float64))
+    labels = np.zeros((1, 3), np.int32)
+    torch.testing.assert_close(pruned_membership(seen, tree, labels), torch.ones(3, 1, dtype=torch.float64))
+
+
+def test_segments_that_are_no_pruning_are_refused() -> None:
+    walk, tree = cut((4, 5), 3)
+    seen = leaf_membership(walk, tree)
+    with pytest.raises(InputError, match="split a leaf of the tree"):
+        pruned_membership(seen, tree, np.arange(20).reshape(4, 5))
+    with pytest.raises(InputError, match=r"\[0, 1\], not 2"):
+        pruned_membership(seen, tree, tree.labels(k=2), 2)
+
+
+@pytest.mark.gpu
+def test_a_gpu_sums_the_same_table() -> None:
+    walk, tree = cut((6, 9), 2, torch.float32)
+    there = leaf_membership(Walk(walk.P.cuda(), walk.grid), tree)
+    torch.testing.assert_close(there.cpu(), leaf_membership(walk, tree), rtol=0, atol=1e-6)
+    labels = tree.labels(k=3)
+    torch.testing.assert_close(pruned_membership(there, tree, labels).cpu(), soft_membership(walk, labels))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Pixels
+
+
 def test_two_patches_meet_in_the_middle() -> None:
     """Between the patches' centres the memberships are 3/4 to 1/4, then 1/4 to 3/4."""
     found = pixel_labels(torch.eye(2), (1, 2), (1, 4))
@@ -66,22 +132,23 @@ def reference(membership: torch.Tensor, grid: tuple[int, int], shape: tuple[int,
     return functional.interpolate(membership.T.reshape(1, -1, *grid), size=shape, mode="bilinear")[0]
 
 
-@pytest.mark.parametrize("strip", [64, 2**24])
 @pytest.mark.parametrize(
     ("grid", "shape", "m"),
     [((4, 6), (32, 48), 5), ((3, 5), (17, 41), 7), ((6, 4), (3, 2), 3), ((1, 3), (20, 1), 4), ((4, 4), (4, 4), 2)],
 )
-def test_against_the_whole_stack(
-    monkeypatch: pytest.MonkeyPatch, strip: int, grid: tuple[int, int], shape: tuple[int, int], m: int
-) -> None:
-    """In strips or at once: the winner is the reference's, or within rounding of it."""
-    monkeypatch.setattr(pixels, "STRIP", strip)
+def test_against_the_whole_stack(grid: tuple[int, int], shape: tuple[int, int], m: int) -> None:
+    """One segment after another or all at once: the winner is the reference's, or within rounding of it."""
     membership = torch.rand(grid[0] * grid[1], m, generator=torch.Generator().manual_seed(m))
     found = pixel_labels(membership, grid, shape)
     assert found.shape == shape
     stack = reference(membership, grid, shape)
     won = stack.gather(0, torch.from_numpy(found.astype(np.int64))[None])[0]
     torch.testing.assert_close(won, stack.max(0).values, rtol=0, atol=1e-6)
+
+
+def test_of_equal_memberships_the_first_segment_wins() -> None:
+    membership = torch.tensor([[0.2, 0.4, 0.4], [0.2, 0.4, 0.4]])
+    assert pixel_labels(membership, (1, 2), (2, 4)).tolist() == [[1] * 4] * 2
 
 
 def test_one_segment_owns_every_pixel() -> None:

@@ -8,11 +8,15 @@ import torch
 from skimage.color import rgb2lab
 from skimage.segmentation import random_walker
 
+from walkcut import refine
 from walkcut.bench.metrics import contingency, covering
 from walkcut.errors import InputError
+from walkcut.lab.refine import BETA, random_walk_labels
 from walkcut.pixels import pixel_labels
-from walkcut.presets import Preset
-from walkcut.refine import BETA, REFINERS, pamr, refined_labels, walked
+from walkcut.refine import as_they_are, pamr, pamr_kernel, refined_labels
+from walkcut.registry import PIXELS
+
+REFINERS = ("pamr", "random-walker")  # that look at the picture
 
 
 def test_pamr_is_what_it_is_said_to_be_pixel_by_pixel() -> None:
@@ -66,7 +70,7 @@ def test_the_random_walker_is_the_one_of_its_linear_system() -> None:
     rng = np.random.default_rng(3)
     image = rng.integers(0, 255, (4, 5, 3)).astype(np.uint8)
     masks = torch.from_numpy(rng.dirichlet(np.ones(3), 20).T.reshape(3, 4, 5)).float()
-    found = walked(image, masks, beta=2.0).double().numpy().reshape(3, 20)
+    found = random_walk_labels(image, masks, beta=2.0).double().numpy().reshape(3, 20)
     own, top = masks.argmax(0).numpy(), masks.amax(0).numpy()
     sure = np.array([top[i] >= np.median(top[own == own[i]]) for i in np.ndindex(4, 5)])
     colours = rgb2lab(image)
@@ -89,7 +93,7 @@ def test_a_border_three_pixels_off_is_moved_to_the_edge(how: str) -> None:
     image = two_tone()
     right = (np.arange(30) >= 12) * np.ones((20, 1))
     near = np.clip((np.arange(30) - 6) / 12, 0, 1) * np.ones((20, 1)) if how == "random-walker" else right
-    refined = REFINERS[how](image, torch.from_numpy(np.stack([1 - near, near])).float())
+    refined = PIXELS[how](image, torch.from_numpy(np.stack([1 - near, near])).float())
     assert np.array_equal(refined.argmax(0).numpy(), (image[..., 0] > 100) * 1)
 
 
@@ -109,7 +113,7 @@ def test_patches_refined_are_closer_to_the_truth_than_patches_upsampled(how: str
 @pytest.mark.parametrize("how", REFINERS)
 @pytest.mark.parametrize("masks", [torch.ones(1, 6, 7), torch.eye(2)[[0, 0, 0, 1, 1, 1]].T[:, :, None].repeat(1, 1, 7)])
 def test_in_a_blank_picture_halves_stay_halves_and_one_segment_one(how: str, masks: torch.Tensor) -> None:
-    refined = REFINERS[how](np.full((6, 7, 3), 90, np.uint8), masks)
+    refined = PIXELS[how](np.full((6, 7, 3), 90, np.uint8), masks)
     assert torch.equal(refined.argmax(0), masks.argmax(0))
     assert torch.isfinite(refined).all()
 
@@ -125,7 +129,7 @@ def test_one_row_of_pixels_is_a_picture(how: str) -> None:
 def test_a_segment_that_no_pixel_prefers_gets_none(how: str) -> None:
     masks = torch.tensor([0.5, 0.1, 0.4])[:, None, None] * torch.ones(3, 8, 8)
     masks[:, :, 5:] = torch.tensor([0.1, 0.2, 0.7])[:, None, None]
-    refined = REFINERS[how](two_tone(8, 8, 4), masks)
+    refined = PIXELS[how](two_tone(8, 8, 4), masks)
     assert refined.shape == masks.shape
     assert 1 not in refined.argmax(0)
 
@@ -140,7 +144,7 @@ def test_a_leaf_of_which_no_pixel_is_among_the_surer_half_is_lost() -> None:
     image[3:9, 3:15] = image[3:9, 26:34] = 190
     leaves = np.zeros((12, 40))
     leaves[3:9, 3:15], leaves[3:9, 26:34] = 0.9, 0.6
-    found = walked(image, torch.from_numpy(np.stack([1 - leaves, leaves])).float()).argmax(0).numpy()
+    found = random_walk_labels(image, torch.from_numpy(np.stack([1 - leaves, leaves])).float()).argmax(0).numpy()
     assert found[3:9, 3:15].all()
     assert not found[3:9, 26:34].any()
 
@@ -148,15 +152,48 @@ def test_a_leaf_of_which_no_pixel_is_among_the_surer_half_is_lost() -> None:
 @pytest.mark.parametrize("beta", [0.0, -1.0, float("nan")])
 def test_the_walker_needs_a_positive_beta(beta: float) -> None:
     with pytest.raises(InputError, match="positive beta"):
-        walked(two_tone(), torch.rand(2, 20, 30), beta)
+        random_walk_labels(two_tone(), torch.rand(2, 20, 30), beta)
 
 
 def test_the_walker_needs_masks_of_its_picture() -> None:
     with pytest.raises(InputError, match=r"\(20, 30\)"):
-        walked(two_tone(), torch.rand(2, 20, 31), BETA)
+        random_walk_labels(two_tone(), torch.rand(2, 20, 31), BETA)
 
 
-def test_a_preset_knows_how_pixels_are_made() -> None:
-    assert Preset("ok", pixels="pamr").pixels == "pamr"
-    with pytest.raises(InputError, match="by 'magic': choose from bilinear, pamr, random-walker"):
-        Preset("odd", pixels="magic")
+def test_up_sampled_as_they_are() -> None:
+    masks = torch.rand(2, 20, 30)
+    assert PIXELS["bilinear"] is as_they_are
+    assert as_they_are(two_tone(), masks) is masks
+    with pytest.raises(InputError, match="no way to pixels 'magic': choose from bilinear, pamr, random-walker"):
+        refined_labels(torch.eye(2), (1, 2), two_tone(), "magic")
+
+
+@pytest.mark.parametrize("chunk", [1, 10**9])
+def test_masks_take_their_steps_together_or_alone(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    image, masks = two_tone(), torch.rand(5, 20, 30, generator=torch.Generator().manual_seed(0))
+    expected = pamr(image, masks)
+    before = masks.clone()
+    monkeypatch.setattr(refine, "CHUNK", chunk)
+    torch.testing.assert_close(pamr(image, masks), expected, rtol=0, atol=1e-6)
+    assert torch.equal(masks, before)
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_deviation_of_almost_equal_colours_is_told_to_their_last_digit() -> None:
+    """E[x^2] - E[x]^2 of bright colours that differ by 1e-6 would be rounding alone."""
+    image = 0.9 + 1e-6 * torch.rand(3, 12, 14, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    found, expected = pamr_kernel(image.float(), (1, 2)), pamr_kernel(image.float().double(), (1, 2))
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=2e-3)
+    torch.testing.assert_close(found.sum(0), torch.ones(12, 14))
+
+
+@pytest.mark.gpu
+def test_a_gpu_refines_alike() -> None:
+    image, masks = two_tone(), torch.rand(3, 20, 30, generator=torch.Generator().manual_seed(0))
+    there = pamr(image, masks.cuda())
+    assert there.is_cuda
+    torch.testing.assert_close(there.cpu(), pamr(image, masks), rtol=0, atol=1e-5)
+    membership = torch.eye(2)[[0, 0, 1]]
+    for how in PIXELS:
+        moved = refined_labels(membership.cuda(), (1, 3), image, how)
+        assert np.array_equal(moved, refined_labels(membership, (1, 3), image, how))

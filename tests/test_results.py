@@ -10,8 +10,8 @@ import readme_picture
 from PIL import Image
 
 from walkcut.bench.summary import read_summary
-from walkcut.bench.table import beside_published, cell, markdown
-from walkcut.threshold import AUTO, CRITERIA
+from walkcut.bench.table import beside_published, cell, written
+from walkcut.registry import AUTO, CRITERIA
 
 ROOT = Path(__file__).resolve().parent.parent
 LOG = ROOT / "book" / "results" / "model-log.json"  # of explorations, which no single command repeats
@@ -62,7 +62,7 @@ def test_a_result_of_a_data_set_is_whole(path: Path) -> None:
     for method, config in summary["methods"].items():
         if method.startswith("walkcut"):
             assert all(re.fullmatch(r"[0-9a-f]{64}", digest) for digest in config["model"]["sha256"].values())
-    assert markdown(summary).startswith(f"**{summary['title']}**, {summary['pictures']} pictures")
+    assert written(summary).startswith(f"**{summary['title']}**, {summary['pictures']} pictures")
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from walkcut.affinity import from_features
-from walkcut.attention import attend, features
-from walkcut.backbone import Backbone, load_backbone
+from walkcut.backbone import Backbone
 from walkcut.bench.metrics import contingency, covering
+from walkcut.capture import attend, capture
+from walkcut.criteria import prune
+from walkcut.door import segment
 from walkcut.errors import InputError
-from walkcut.presets import PRESETS, Preset, graph_for
-from walkcut.segmentation import Segmentation, cut, look, segment
-from walkcut.threshold import CRITERIA, prune
+from walkcut.eyes.loading import load_backbone
+from walkcut.lab.graphs import from_features
+from walkcut.lab.recorders import LayerFeatures
+from walkcut.recipe import PRESETS, resolve
+from walkcut.registry import CRITERIA, GRAPHS
+from walkcut.segmentation import Segmentation, WalkRecord, cut, extract_walks
 from walkcut.tree import partition
 from walkcut.walk import aggregate
 
@@ -26,7 +33,7 @@ HALVES = 0.3  # the halves come apart below, anything else above
 
 @pytest.fixture(scope="module")
 def found(tiny: Backbone, two_halves: np.ndarray) -> Segmentation:
-    return segment(two_halves, tiny, grid=GRID)
+    return segment(two_halves, tiny, grid=GRID, keep_walk=True)
 
 
 @pytest.fixture
@@ -58,7 +65,7 @@ def test_types_and_shapes(found: Segmentation, two_halves: np.ndarray) -> None:
 def test_labels_have_no_gaps(found: Segmentation, threshold: float | str) -> None:
     at = found.at(threshold)
     np.testing.assert_array_equal(np.unique(at.labels), np.arange(at.count))
-    pruning = prune(found.tree, threshold, found.walk, found.ceiling)
+    pruning = prune(found.tree, threshold, found.graph, found.max_ncut)
     np.testing.assert_array_equal(at.patch_labels, found.tree.labels(leaves=pruning.leaves))
     assert (at.criterion, at.threshold) == (pruning.criterion, pruning.threshold)
     if at.threshold is not None:
@@ -66,11 +73,11 @@ def test_labels_have_no_gaps(found: Segmentation, threshold: float | str) -> Non
 
 
 def test_the_same_seed_gives_the_same_labels(tiny: Backbone, two_halves: np.ndarray, found: Segmentation) -> None:
-    again = segment(two_halves, tiny, grid=GRID)
+    again = segment(two_halves, tiny, grid=GRID, keep_walk=True)
     np.testing.assert_array_equal(again.labels, found.labels)
     assert again.threshold == found.threshold
     assert torch.equal(again.walk.P, found.walk.P)
-    other = segment(two_halves, tiny, grid=GRID, seed=1)
+    other = segment(two_halves, tiny, grid=GRID, seed=1, keep_walk=True)
     assert not torch.equal(other.walk.P, found.walk.P)
 
 
@@ -84,6 +91,7 @@ def test_another_threshold_is_a_pruning_of_the_same_tree(
     np.testing.assert_array_equal(pruned.labels, anew.labels)
     np.testing.assert_array_equal(pruned.patch_labels, anew.patch_labels)
     assert pruned.threshold == anew.threshold
+    assert pruned.recipe == anew.recipe
 
 
 def test_at_leaves_the_first_answer_alone(found: Segmentation) -> None:
@@ -118,20 +126,75 @@ def test_grey_and_float_pictures_are_taken(tiny: Backbone) -> None:
 
 
 def test_the_walk_is_the_aggregated_attention(tiny: Backbone, two_halves: np.ndarray, found: Segmentation) -> None:
-    walk = aggregate(attend(tiny, two_halves, GRID))
+    walk = aggregate(attend(tiny, two_halves, grid=GRID))
+    kept = {"grid": GRID, "keep_walk": True}
     torch.testing.assert_close(found.walk.P, walk.P)
-    twice = segment(two_halves, tiny, grid=GRID, steps=2)
+    twice = segment(two_halves, tiny, steps=2, **kept)
     torch.testing.assert_close(twice.walk.P, walk.P @ walk.P)
-    near = segment(two_halves, tiny, grid=GRID, locality=0.2)
-    torch.testing.assert_close(near.walk.P, walk.local(0.2).P)
+    near = segment(two_halves, tiny, spatial_prior=0.2, **kept)
+    torch.testing.assert_close(near.walk.P, walk.spatial_prior(0.2).P)
 
 
-def test_a_backbones_own_prior_may_be_switched_off(tiny: Backbone, two_halves: np.ndarray, found: Segmentation) -> None:
-    from dataclasses import replace
+def test_an_eyes_own_prior_may_be_switched_off(tiny: Backbone, two_halves: np.ndarray, found: Segmentation) -> None:
+    local = replace(tiny, eye=replace(tiny.eye, readout={"spatial_prior": 0.2}))
+    kept = {"grid": GRID, "keep_walk": True}
+    torch.testing.assert_close(segment(two_halves, local, **kept).walk.P, found.walk.spatial_prior(0.2).P)
+    torch.testing.assert_close(segment(two_halves, local, spatial_prior=None, **kept).walk.P, found.walk.P)
 
-    local = replace(tiny, locality=0.2)
-    torch.testing.assert_close(segment(two_halves, local, grid=GRID).walk.P, found.walk.local(0.2).P)
-    torch.testing.assert_close(segment(two_halves, local, grid=GRID, locality=None).walk.P, found.walk.P)
+
+def test_the_walk_is_kept_only_where_it_is_asked_for(tiny: Backbone, two_halves: np.ndarray) -> None:
+    """What `at` needs is a small table: the probability to end in each leaf of the tree, not P."""
+    slim = segment(two_halves, tiny, grid=GRID)
+    assert slim.walk is None
+    assert slim.graph is None
+    assert slim.membership.shape == (12 * 16, int((slim.tree.left < 0).sum()))
+    with pytest.raises(InputError, match="keep_walk"):
+        slim.at("eigengap")
+    assert segment(two_halves, tiny, grid=GRID, threshold="eigengap").criterion == "eigengap"
+
+
+def test_the_answer_is_the_callers_to_keep(tiny: Backbone, two_halves: np.ndarray) -> None:
+    """A video loop refills one buffer: the result of the frame before stays what it was."""
+    frame = two_halves.copy()
+    found = segment(frame, tiny, grid=GRID, pixels="pamr")
+    before = found.at(0.5).labels
+    frame[:] = 255 - frame[:, ::-1]
+    np.testing.assert_array_equal(found.at(0.5).labels, before)
+
+
+def test_results_can_be_compared_hashed_and_shown(found: Segmentation) -> None:
+    assert found == found
+    assert found != replace(found, threshold=0.5)
+    assert len({found, found}) == 1
+    assert len(repr(found)) < 1000
+    assert found.walk == found.walk
+    assert hash(found.walk) == hash(found.walk)
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_a_record_travels_to_another_process(tiny: Backbone, two_halves: np.ndarray, graph: str) -> None:
+    """One picklable record: what is cut there is what is cut here."""
+    recipe = resolve("walkcut", tiny.eye, {"grid": GRID, "graph": graph, "threshold": HALVES})
+    (record,) = extract_walks([two_halves], tiny, recipe)
+    there = pickle.loads(pickle.dumps(record))
+    assert isinstance(there, WalkRecord)
+    np.testing.assert_array_equal(cut(there).labels, cut(record).labels)
+
+
+def test_callers_in_several_threads_get_what_one_gets(tiny: Backbone) -> None:
+    """One loaded model, pictures of two sizes, two grids: as one after another, and nothing is left changed."""
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in 3 * [(24, 32), (32, 24)]]
+    jobs = [(picture, grid) for picture in pictures for grid in (8, GRID)]
+    threads = torch.get_num_threads()
+    expected = [segment(picture, tiny, grid=grid, threshold=0.9).labels for picture, grid in jobs]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda job: segment(job[0], tiny, grid=job[1], threshold=0.9).labels, jobs))
+        inside = set(pool.map(lambda _: torch.get_num_threads(), range(8)))
+    for mine, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert torch.get_num_threads() == threads
+    assert inside == {threads}
 
 
 def test_a_model_by_path(tiny_model: Path, two_halves: np.ndarray, found: Segmentation) -> None:
@@ -172,7 +235,7 @@ def test_a_constant_picture_is_one_segment(
     embedded: Backbone, colour: tuple[int, int, int], shape: tuple[int, int]
 ) -> None:
     image = np.broadcast_to(np.array(colour, np.uint8), (*shape, 3))
-    found = segment(image, embedded, grid=32)
+    found = segment(image, embedded, grid=32, keep_walk=True)
     assert found.count == 1
     assert {name: found.at(name).count for name in CRITERIA} == dict.fromkeys(CRITERIA, 1)
 
@@ -181,6 +244,33 @@ def test_a_constant_picture_is_one_segment(
 def test_white_noise_is_one_segment(embedded: Backbone, seed: int) -> None:
     noise = np.random.default_rng(seed).integers(0, 256, (128, 128, 3), dtype=np.uint8)
     assert segment(noise, embedded).count == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"inflation": 1.0},
+        {"jump_chain": False},
+        {"spatial_prior": None},
+        {"steps": 2},
+        {"timesteps": (300,)},
+        {"noise": "none"},
+        {"graph": "average"},
+    ],
+)
+def test_a_criterion_is_refused_where_its_limit_was_measured_under_other_settings(
+    embedded: Backbone, change: dict
+) -> None:
+    """White noise gave three or four segments with an inflation of 1: its limit is another walk's."""
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    with pytest.raises(InputError, match=r"measured under other settings.*give a threshold as a number") as caught:
+        segment(noise, embedded, grid=32, **change)
+    assert "\n" not in str(caught.value)
+    found = segment(noise, embedded, grid=32, threshold=0.01, **change)
+    assert found.count >= 1
+    with pytest.raises(InputError, match="measured under other settings"):
+        found.at("stability")
+    assert segment(noise, embedded, grid=32, noise_share=0.05, **change).criterion == "stability"
 
 
 def test_the_embedded_model_tells_two_halves_apart(embedded: Backbone) -> None:
@@ -200,7 +290,7 @@ def test_refined_borders_lie_closer_to_the_edge(embedded: Backbone, how: str) ->
     assert np.array_equal(rough.patch_labels, fine.patch_labels)
     ours = [covering(contingency(truth, found.labels)) for found in (rough, fine)]
     assert ours[0] < ours[1]
-    assert fine.at(0.9).pixels == how
+    assert fine.at(0.9).recipe.pixels == how
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -210,17 +300,19 @@ def test_refined_borders_lie_closer_to_the_edge(embedded: Backbone, how: str) ->
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"pixels": "magic"}, "'magic': choose from bilinear"),
+        ({"pixels": "magic"}, "no pixels 'magic': choose from bilinear"),
+        ({"colour": 1}, "no setting 'colour': choose from model"),
         ({"threshold": 0}, "'auto' or a number above 0 and at most 2, not 0"),
         ({"threshold": 2.5}, "not 2.5"),
         ({"threshold": "high"}, "not 'high'"),
         ({"threshold": float("nan")}, "not nan"),
-        ({"steps": 0}, "at least 1, not 0"),
-        ({"steps": -1}, "at least 1, not -1"),
-        ({"steps": 1.5}, "at least 1, not 1.5"),
-        ({"grid": 1}, "1 patches is too coarse"),
+        ({"steps": 0}, "whole number from 1 to [0-9]+, not 0"),
+        ({"steps": -1}, "whole number from 1 to [0-9]+, not -1"),
+        ({"steps": 1.5}, "whole number from 1 to [0-9]+, not 1.5"),
+        ({"grid": 1}, "from 2 to 128, not 1"),
         ({"timesteps": (1000,)}, "from 0 to 999"),
-        ({"locality": -0.5}, "a positive width, not -0.5"),
+        ({"threshold": None}, "not None"),
+        ({"spatial_prior": -0.5}, "positive, finite number, not -0.5"),
         ({"model": "no-such-model"}, "no model 'no-such-model'"),
         ({"model": "dead-leaves", "device": "gpu"}, "device 'gpu' is not available"),
     ],
@@ -244,26 +336,28 @@ def test_a_gpu_segments_alike(tiny_model: Path, two_halves: np.ndarray) -> None:
 
 @pytest.mark.parametrize("preset", ["paper-v1", "paper-v2"])
 def test_a_preset_chooses_graph_steps_and_criterion(tiny: Backbone, preset: str, two_halves: np.ndarray) -> None:
-    found = segment(two_halves, tiny, preset=preset, grid=GRID)
-    assert found.criterion == PRESETS[preset].criterion == "gap"
+    found = segment(two_halves, tiny, preset=preset, grid=GRID, keep_walk=True)
+    settings = PRESETS[preset].settings
+    assert found.criterion == settings["threshold"] == "gap"
     assert found.labels.shape == two_halves.shape[:2]
-    walk = aggregate(attend(tiny, two_halves, GRID)).power(PRESETS[preset].steps)  # the paper has no prior
+    walk = aggregate(attend(tiny, two_halves, grid=GRID)).power(settings["steps"])  # the paper has no prior
     torch.testing.assert_close(found.walk.P, walk.P)
-    tree = partition(graph_for(preset, walk), walk.grid)
+    tree = partition(GRAPHS[settings["graph"]](walk, None), walk.grid)
     np.testing.assert_array_equal(found.tree.labels(k=2), tree.labels(k=2))
 
 
 def test_what_is_given_replaces_a_presets_settings(tiny: Backbone, two_halves: np.ndarray) -> None:
-    found = segment(two_halves, tiny, preset="paper-v1", threshold=0.5, steps=1, locality=0.25, grid=GRID)
+    asked = {"threshold": 0.5, "steps": 1, "spatial_prior": 0.25, "grid": GRID}
+    found = segment(two_halves, tiny, preset="paper-v1", keep_walk=True, **asked)
     assert (found.criterion, found.threshold) == ("constant", 0.5)
-    walk = aggregate(attend(tiny, two_halves, GRID)).local(0.25)
+    walk = aggregate(attend(tiny, two_halves, grid=GRID)).spatial_prior(0.25)
     torch.testing.assert_close(found.walk.P, walk.P)
 
 
 def test_features_as_a_graph(tiny: Backbone, two_halves: np.ndarray) -> None:
-    found = segment(two_halves, tiny, preset=Preset("features", graph="features", criterion="gap"), grid=GRID)
-    seen = features(tiny, two_halves, GRID).resized(found.walk.grid)
-    tree = partition(from_features(seen), found.walk.grid)
+    found = segment(two_halves, tiny, graph="features", threshold="gap", grid=GRID)
+    ((seen,),) = capture(tiny, [two_halves], found.recipe, LayerFeatures())
+    tree = partition(from_features(seen.resized(found.tree.grid)), found.tree.grid)
     for k in (2, 3, 4):
         np.testing.assert_array_equal(found.tree.labels(k=k), tree.labels(k=k))
 
@@ -275,7 +369,8 @@ def test_an_unknown_preset(tiny: Backbone, two_halves: np.ndarray) -> None:
 
 def test_who_needs_no_gpu_never_wakes_one(two_halves: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that cuts would take some hundred megabytes of the GPU's memory, and wait for what others do there."""
-    (seen,) = look([two_halves], load_backbone("dead-leaves", "cpu"), grid=16)
+    backbone = load_backbone("dead-leaves", "cpu")
+    (seen,) = extract_walks([two_halves], backbone, resolve("walkcut", backbone.eye, {"grid": 16}))
 
     def woken(*_: object) -> None:
         raise AssertionError("a GPU was waited for")

@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 
 import walkcut
+from walkcut.capture import attend
+from walkcut.criteria import blank_ncut, prune
 from walkcut.pixels import soft_membership
+from walkcut.recipe import resolve
 from walkcut.refine import refined_labels
-from walkcut.threshold import blank_ncut
+from walkcut.segmentation import WalkRecord
+from walkcut.tree import partition
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
 TEACHING = (BOOK / "teaching.md").read_text(encoding="utf-8")
@@ -47,9 +51,9 @@ def test_columns_of_the_first_toy() -> None:
 def test_the_algorithm_in_eight_lines_is_segment() -> None:
     code = re.search(r"```python\n(.*?)```", HANDOUT, re.DOTALL)[1]
     assert len(code.strip().splitlines()) == 8
-    image, backbone = np.ascontiguousarray(walkcut.sample("fig")[150:198, :384]), walkcut.load_backbone()
-    names = {"walkcut": walkcut, "backbone": backbone, "image": image, "blank_ncut": blank_ncut}
-    names |= {"soft_membership": soft_membership, "refined_labels": refined_labels}
+    image, backbone = np.ascontiguousarray(walkcut.sample("fig")[150:198, :384]), walkcut.load_backbone(device="cpu")
+    used = (resolve, attend, WalkRecord, partition, blank_ncut, prune, soft_membership, refined_labels)
+    names = {"backbone": backbone, "image": image} | {one.__name__: one for one in used}
     exec(code, names)  # the handout's own lines
     found = walkcut.segment(image, backbone)
     assert found.criterion == "stability"

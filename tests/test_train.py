@@ -16,12 +16,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from walkcut import train as training
-from walkcut.attention import attend, self_attention_layers
-from walkcut.backbone import load_backbone
+from walkcut.capture import attend, attention_layers
+from walkcut.criteria import blank_ncut
 from walkcut.errors import InputError
+from walkcut.eyes.loading import load_backbone
 from walkcut.ncut import best_cut
+from walkcut.recipe import resolve
 from walkcut.scenes import WORDS, make_scene
-from walkcut.threshold import blank_ncut
 from walkcut.train import (
     SCHEDULER_CONFIG,
     TOKENS,
@@ -346,16 +347,18 @@ def test_the_export_is_a_backbone(whole: Path) -> None:
 
 def test_the_read_out_is_half_of_the_encoder_and_its_ceiling_comes_from_noise(whole: Path) -> None:
     backbone = load_backbone(str(whole / "model"), "cpu")
-    encoder = {n: (1.0,) * layer.heads for n, layer in self_attention_layers(backbone).items() if "down" in n}
+    encoder = {n: (1.0,) * layer.heads for n, layer in attention_layers(backbone).items() if "down" in n}
     last = tuple(f"down_blocks.0.attentions.0.transformer_blocks.{i}." for i in (2, 3))
-    assert backbone.heads == {name: heads for name, heads in encoder.items() if not name.startswith(last)}
-    assert backbone.inflation == 2
+    usual = resolve("walkcut", backbone.eye)
+    assert usual.heads == {name: heads for name, heads in encoder.items() if not name.startswith(last)}
+    assert (usual.inflation, usual.jump_chain) == (2, True)
     cuts = []
     for seed in range(8):
         noise = np.random.default_rng([seed, 8]).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-        walk = aggregate(attend(backbone, noise, 8, seed=seed)).jumps().inflated(2).local(backbone.locality)
-        cuts.append(best_cut(walk.reversible()).ncut / blank_ncut(walk.grid, backbone.locality))
-    assert backbone.ceiling == pytest.approx(min(cuts), abs=1e-3)
+        plain = aggregate(attend(backbone, noise, grid=8, seed=seed))
+        walk = plain.jump_chain().inflated(2).spatial_prior(usual.spatial_prior)
+        cuts.append(best_cut(walk.reversible()).ncut / blank_ncut(walk.grid, usual.spatial_prior))
+    assert usual.noise_share == pytest.approx(min(cuts), abs=1e-3)
 
 
 def test_the_export_tells_its_settings_and_its_curve(whole: Path) -> None:
@@ -373,7 +376,7 @@ def test_snapshots_are_the_models_of_their_moments(whole: Path, tmp_path: Path) 
     )
     assert all(torch.equal(last[name], end[name]) for name in end)
     assert any(not torch.equal(middle[name], end[name]) for name in end)
-    assert load_backbone(str(tmp_path / "step-2"), "cpu").ceiling > 0
+    assert load_backbone(str(tmp_path / "step-2"), "cpu").eye.readout["noise_share"] > 0
 
 
 def test_the_average_runs_behind_the_weights(whole: Path) -> None:

@@ -1,42 +1,25 @@
 """The tree: one recursion, every threshold a pruning of it."""
 
 import itertools
-import json
-from collections.abc import Callable
+import pickle
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.cluster.hierarchy import fcluster, is_valid_linkage
+from toy_graphs import blocks, same_partition
+from trees import scattered
 
 from walkcut.errors import InputError
 from walkcut.graph import Graph
+from walkcut.lab.directed import Directed
+from walkcut.lab.graphs import LowRank
 from walkcut.ncut import Split, best_cut
-from walkcut.tree import Growth, PartitionTree, partition
+from walkcut.tree import ARRAYS, Growth, PartitionTree, partition
 
 GRID = (8, 10)
 THRESHOLDS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0, 2.0)
-
-
-def scattered(grid: tuple[int, int], seed: int = 0) -> Graph:
-    """Each patch has a random place in a strip and is tied to those near it: no two cuts cost the same."""
-    n = grid[0] * grid[1]
-    points = np.random.default_rng(seed).uniform(size=(n, 2)) * [4, 1]
-    squared = ((points[:, None] - points) ** 2).sum(-1)
-    return Graph(torch.from_numpy(np.exp(-squared / 0.05)))
-
-
-def blocks(*sizes: int, between: float = 0.0) -> Graph:
-    """Cliques with loops, any two nodes of different cliques tied by `between`."""
-    W = torch.block_diag(*(torch.full((n, n), 1.0 - between, dtype=torch.float64) for n in sizes))
-    return Graph(W + between)
-
-
-def same_partition(a: np.ndarray, b: np.ndarray) -> bool:
-    pairs = np.unique(np.stack([a.ravel(), b.ravel()]), axis=1).shape[1]
-    return pairs == len(np.unique(a)) == len(np.unique(b))
 
 
 def cut_again(graph: Graph, index: np.ndarray, threshold: float, smallest: int) -> list[np.ndarray]:
@@ -52,7 +35,7 @@ def cut_again(graph: Graph, index: np.ndarray, threshold: float, smallest: int) 
 
 @pytest.fixture(scope="module")
 def tree() -> PartitionTree:
-    return partition(scattered(GRID), GRID, smallest=2)
+    return partition(scattered(GRID, 0), GRID, smallest=2)
 
 
 @pytest.mark.parametrize("threshold", THRESHOLDS)
@@ -80,12 +63,12 @@ def test_the_order_is_a_permutation_and_children_share_their_parents_slice(tree:
     np.testing.assert_array_equal(np.isinf(tree.ncut), tree.left < 0)
 
 
-def test_volume_and_inside_of_every_node(tree: PartitionTree) -> None:
-    W = scattered(GRID).W.numpy()
+def test_volume_and_association_of_every_node(tree: PartitionTree) -> None:
+    W = scattered(GRID, 0).W.numpy()
     for node in range(len(tree)):
         patches = tree.order[tree.start[node] : tree.stop[node]]
         assert tree.volume[node] == pytest.approx(W[patches].sum() / W.sum())
-        assert tree.inside[node] == pytest.approx(W[np.ix_(patches, patches)].sum() / W.sum())
+        assert tree.association[node] == pytest.approx(W[np.ix_(patches, patches)].sum() / W.sum())
 
 
 def test_larger_thresholds_only_split(tree: PartitionTree) -> None:
@@ -109,65 +92,34 @@ def test_labels_have_no_gaps_and_go_by_size(tree: PartitionTree, threshold: floa
 
 
 def test_a_node_is_split_from_the_largest_ncut_on_its_path_on(tree: PartitionTree) -> None:
-    needed = tree.needed()
-    assert needed[0] == tree.ncut[0]
+    height = tree.split_height()
+    assert height[0] == tree.ncut[0]
     for node in np.flatnonzero(tree.left >= 0):
         for child in (tree.left[node], tree.right[node]):
-            assert needed[child] == max(tree.ncut[child], needed[node])
-    for node in np.flatnonzero(np.isfinite(needed)):
-        just_below = np.nextafter(needed[node], 0)
-        assert node not in tree.leaves(needed[node])
-        assert len(tree.leaves(just_below)) < len(tree.leaves(needed[node]))
+            assert height[child] == max(tree.ncut[child], height[node])
+    for node in np.flatnonzero(np.isfinite(height)):
+        just_below = np.nextafter(height[node], 0)
+        assert node not in tree.leaves(height[node])
+        assert len(tree.leaves(just_below)) < len(tree.leaves(height[node]))
 
 
-def test_a_tree_survives_json(tree: PartitionTree) -> None:
-    text = json.dumps(tree.to_dict(), allow_nan=False)
-    again = PartitionTree.from_dict(json.loads(text))
-    assert again.grid == tree.grid
-    for name in ("order", "start", "stop", "left", "right", "ncut", "volume", "inside"):
-        np.testing.assert_array_equal(getattr(again, name), getattr(tree, name))
-        assert getattr(again, name).dtype == getattr(tree, name).dtype
+def same_tree(one: PartitionTree, other: PartitionTree) -> None:
+    assert one.grid == other.grid
+    for name in ("order", *ARRAYS):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+        assert getattr(one, name).dtype == getattr(other, name).dtype
 
 
-@pytest.mark.parametrize(
-    ("name", "damage", "words"),
-    [
-        ("order", lambda x: [0, *x[1:-1], 0], "each patch once"),
-        ("order", lambda x: x[:-1], "each patch once"),
-        ("order", lambda x: [*x[:-1], 1.5], "no record of a tree"),
-        ("stop", lambda x: [x[0], *(stop - 1 for stop in x[1:])], "share out its slice"),
-        ("start", lambda x: [1, *x[1:]], "share out its slice"),
-        ("start", lambda x: x[:-1], "as many entries"),
-        ("left", lambda x: [10**6, *x[1:]], "one earlier node"),
-        ("left", lambda x: [0, *x[1:]], "one earlier node"),
-        ("right", lambda x: [-1, *x[1:]], "one earlier node"),
-        ("right", lambda x: [10**30, *x[1:]], "no record of a tree"),
-        ("ncut", lambda x: [None, *x[1:]], "a leaf has none"),
-        ("ncut", lambda x: [float("nan"), *x[1:]], "a leaf has none"),
-        ("ncut", lambda x: [2.5, *x[1:]], "a leaf has none"),
-        ("ncut", lambda x: ["low", *x[1:]], "no record of a tree"),
-        ("volume", lambda x: [float("nan"), *x[1:]], "finite"),
-        ("inside", lambda x: None, "no record of a tree"),
-        ("grid", lambda x: [8], "no record of a tree"),
-        ("grid", lambda x: ["8", "10"], "no record of a tree"),
-    ],
-)
-def test_a_damaged_tree_is_refused(
-    tree: PartitionTree, name: str, damage: Callable[[list], object], words: str
-) -> None:
-    record = tree.to_dict()
-    with pytest.raises(InputError, match=words):
-        PartitionTree.from_dict(record | {name: damage(record[name])})
-
-
-def test_what_is_no_tree_is_refused(tree: PartitionTree) -> None:
-    for record in ({}, [], None, {key: value for key, value in tree.to_dict().items() if key != "left"}):
-        with pytest.raises(InputError, match="no record of a tree"):
-            PartitionTree.from_dict(record)
+def test_a_tree_survives_pickling_and_is_equal_to_itself_alone(tree: PartitionTree) -> None:
+    again = pickle.loads(pickle.dumps(tree))
+    same_tree(again, tree)
+    np.testing.assert_array_equal(again.labels(0.5), tree.labels(0.5))
+    assert again != tree
+    assert len({again, tree, again}) == 2
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The first k, chosen nodes, stacks, linkages
+# The first k, chosen nodes, stacks
 
 
 def test_the_first_k_nest_and_agree_with_thresholds(tree: PartitionTree) -> None:
@@ -218,29 +170,6 @@ def test_a_stack_holds_the_labels_of_each_threshold(tree: PartitionTree) -> None
     assert (stack.shape, stack.dtype) == ((len(THRESHOLDS), *GRID), np.int32)
     for labels, threshold in zip(stack, THRESHOLDS, strict=True):
         np.testing.assert_array_equal(labels, tree.labels(threshold))
-
-
-def test_a_linkage_gives_the_same_segments(tree: PartitionTree) -> None:
-    linkage = tree.to_linkage()
-    assert linkage.shape == (79, 4)
-    assert is_valid_linkage(linkage, throw=True)
-    assert (np.diff(linkage[:, 2]) >= 0).all()
-    assert linkage[-1, 3] == 80
-    for threshold in (*THRESHOLDS, *tree.ncut[np.isfinite(tree.ncut)]):
-        flat = fcluster(linkage, np.nextafter(2 - threshold, 0), "distance")
-        assert same_partition(flat, tree.labels(threshold).ravel())
-    for k in range(1, 12):
-        assert same_partition(fcluster(linkage, k, "maxclust"), tree.labels(k=k).ravel())
-
-
-def test_linkages_of_small_and_broken_trees() -> None:
-    assert partition(Graph(torch.ones(1, 1)), (1, 1)).to_linkage().shape == (0, 4)
-    whole = partition(Graph(torch.ones(6, 6)), (2, 3)).to_linkage()
-    assert is_valid_linkage(whole, throw=True)
-    assert (whole[:, 2] == 0).all()
-    tree = partition(blocks(3, 5, 4), (3, 4), smallest=2)
-    assert is_valid_linkage(tree.to_linkage(), throw=True)
-    assert same_partition(fcluster(tree.to_linkage(), 1.5, "distance"), np.repeat([0, 1, 2], [3, 5, 4]))
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 2.1, float("nan"), float("inf")])
@@ -311,7 +240,7 @@ def test_one_patch_is_a_tree() -> None:
 
 
 def test_small_regions_are_left_whole() -> None:
-    tree = partition(scattered(GRID), GRID, smallest=10)
+    tree = partition(scattered(GRID, 0), GRID, smallest=10)
     size = tree.stop - tree.start
     assert (size[tree.left >= 0] >= 20).all()
 
@@ -329,7 +258,7 @@ def test_any_graph_gives_a_sound_tree(seed: int, h: int, w: int, data: st.DataOb
     assert (tree.ncut[split] >= 0).all()
     assert (tree.ncut[split] < 1).all()
     np.testing.assert_allclose(tree.volume[tree.left[split]] + tree.volume[tree.right[split]], tree.volume[split])
-    assert (tree.inside <= tree.volume + 1e-12).all()
+    assert (tree.association <= tree.volume + 1e-12).all()
     labels = tree.labels(data.draw(st.floats(0, 2)))
     np.testing.assert_array_equal(np.unique(labels), np.arange(labels.max() + 1))
 
@@ -345,7 +274,7 @@ def test_a_tree_that_grows_in_pieces_is_the_same(seed: int, above: list[int]) ->
         assert all(len(region) <= size for _, region in growth.waiting)
     growth.cut()
     assert not growth.waiting
-    assert growth.tree().to_dict() == partition(graph, (4, 8), smallest=1).to_dict()
+    same_tree(growth.tree(), partition(graph, (4, 8), smallest=1))
 
 
 def test_a_tree_grows_on_after_an_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -357,35 +286,54 @@ def test_a_tree_grows_on_after_an_interruption(monkeypatch: pytest.MonkeyPatch) 
         return best_cut(*given, **named)
 
     monkeypatch.setattr("walkcut.tree.best_cut", interrupted)
-    growth = Growth.start(scattered(GRID), GRID)
+    growth = Growth.start(scattered(GRID, 0), GRID)
     for above in (20, 0, 0):
         with pytest.raises(KeyboardInterrupt):
             growth.cut(above)
     growth.cut()
     monkeypatch.undo()
-    assert growth.tree().to_dict() == partition(scattered(GRID), GRID).to_dict()
+    same_tree(growth.tree(), partition(scattered(GRID, 0), GRID))
+
+
+def test_a_growing_tree_travels_and_grows_on() -> None:
+    """Large regions are cut beside a GPU, the rest in another process."""
+    growth = Growth.start(scattered(GRID, 0), GRID)
+    growth.cut(above=30)
+    again = pickle.loads(pickle.dumps(growth))
+    again.cut()
+    same_tree(again.tree(), partition(scattered(GRID, 0), GRID))
+    assert growth.waiting  # it stays as it was
+    assert not again.waiting
+
+
+@pytest.mark.parametrize("kind", ["directed", "low rank"])
+def test_other_graphs_make_trees_as_well(kind: str) -> None:
+    W = blocks(6, 5, 4, between=1e-3).W
+    F = torch.block_diag(torch.ones(6, 1), torch.ones(5, 1), torch.ones(4, 1)).double() + 1e-4
+    tree = partition(Directed(W) if kind == "directed" else LowRank(F), (3, 5), smallest=2)
+    np.testing.assert_array_equal(tree.labels(0.5).ravel(), [0] * 6 + [1] * 5 + [2] * 4)
 
 
 def test_a_tree_can_be_looked_at_while_it_grows() -> None:
-    growth = Growth.start(scattered(GRID), GRID)
-    assert growth.tree().to_dict() == partition(scattered(GRID), GRID, ceiling=1e-9).to_dict()
+    growth = Growth.start(scattered(GRID, 0), GRID)
+    same_tree(growth.tree(), partition(scattered(GRID, 0), GRID, max_ncut=1e-9))
     growth.cut(above=len(growth.degrees) // 2)
-    assert 1 < len(growth.tree()) < len(partition(scattered(GRID), GRID))
+    assert 1 < len(growth.tree()) < len(partition(scattered(GRID, 0), GRID))
 
 
-def test_a_ceiling_only_leaves_out_what_costs_more() -> None:
-    graph = scattered(GRID)
-    whole, low = partition(graph, GRID, smallest=2), partition(graph, GRID, smallest=2, ceiling=0.3)
+def test_a_largest_ncut_only_leaves_out_what_costs_more() -> None:
+    graph = scattered(GRID, 0)
+    whole, low = partition(graph, GRID, smallest=2), partition(graph, GRID, smallest=2, max_ncut=0.3)
     for threshold in (0.0, 0.1, 0.29):
         np.testing.assert_array_equal(low.labels(threshold), whole.labels(threshold))
     assert low.labels(2).max() < whole.labels(2).max()
     assert low.ncut[np.isfinite(low.ncut)].max() < 0.3
 
 
-@pytest.mark.parametrize("ceiling", [0.0, -1.0, 2.5, float("nan")])
-def test_a_ceiling_out_of_range(ceiling: float) -> None:
-    with pytest.raises(InputError, match="ceiling of NCut must lie above 0"):
-        partition(scattered(GRID), GRID, ceiling=ceiling)
+@pytest.mark.parametrize("max_ncut", [0.0, -1.0, 2.5, float("nan")])
+def test_a_largest_ncut_out_of_range(max_ncut: float) -> None:
+    with pytest.raises(InputError, match=f"must lie above 0 and be at most 2, not {max_ncut}"):
+        partition(scattered(GRID, 0), GRID, max_ncut=max_ncut)
 
 
 def test_many_isolated_nodes_fall_apart_by_halves() -> None:

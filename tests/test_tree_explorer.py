@@ -49,8 +49,8 @@ def test_the_stored_tree_gives_the_segments(tree: PartitionTree, threshold: floa
 
 
 def test_splits_beyond_the_highest_threshold_are_left_out(tree: PartitionTree) -> None:
-    second = np.sort(tree.needed())[1]
-    found = stored(tree_explorer(IMAGE, tree, 0.0, highest=(np.sort(tree.needed())[0] + second) / 2))
+    second = np.sort(tree.split_height())[1]
+    found = stored(tree_explorer(IMAGE, tree, 0.0, highest=(np.sort(tree.split_height())[0] + second) / 2))
     assert len(found["start"]) == 3
     assert found["left"].tolist() == [1, NONE, NONE]
     np.testing.assert_allclose(found["ncut"][0] * 2 / 65535, tree.ncut[0], atol=2e-5)

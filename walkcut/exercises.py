@@ -223,7 +223,7 @@ def check_recurse(recurse: Callable[[np.ndarray, float], Any]) -> str:
         One sentence; it begins with "Right" where nothing was found.
     """
     for W in (triangles(), _random(4, 3, False), _random(5, 4, True)):
-        tree = partition(Graph(W), (1, len(W)), smallest=1, ceiling=2)
+        tree = partition(Graph(W), (1, len(W)), smallest=1, max_ncut=2)
         for theta in THRESHOLDS:
             answer, fault = _call(recurse, W, theta)
             mine, fault = (answer, fault) if fault else _labels(answer, len(W))

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
 import torch
+from scipy.linalg import blas
 
 from walkcut.errors import InputError
 
 CHUNK = 64  # so many float32 numbers are summed as such, the sums of chunks as float64
-ROWS = 64  # rows of a matrix looked at together, so that they stay in the processor's cache
-BLOCK = 2**24  # numbers looked at together by a GPU, which is kept waiting by many small calls
+BLOCK = 2**18  # numbers gathered together, so that they stay in the processor's cache
+WIDE = 2**24  # the same for a GPU, which is kept waiting by many small calls
+FEW = 256  # nodes of a graph whose weights NumPy gathers: its calls cost less than torch's
+NEAR = 1024  # nodes of a part that leaves a GPU for main memory: too few to be worth a GPU's calls
+HALF = {"f": blas.ssymv, "d": blas.dsymv}  # products that read one half of a symmetric matrix
 
 
 class Affinity(Protocol):
     """What every graph answers: dense, low-rank or never written down.
 
     Weights w_ij >= 0; the diagonal counts once in a degree. Nodes without edges and several components are legal.
+
+    A graph that is not symmetric brings two methods more, which `walkcut.ncut` then asks instead of its own:
+    `second_eigenvector(tolerance, seed, twins) -> Eigenpair`, and `crossing(order) -> (leaving, entering)`, the weights
+    that lead out of the first 1, 2, ..., n - 1 nodes of an order and into them. See `walkcut.lab.directed`.
     """
 
     def __len__(self) -> int: ...
@@ -27,21 +37,17 @@ class Affinity(Protocol):
     def degrees(self) -> torch.Tensor:
         """(n,) float64: d_i = sum_j w_ij."""
 
-    @property
-    def indegrees(self) -> torch.Tensor:
-        """(n,) float64: sum_j w_ji, the degrees unless the graph is directed."""
-
     def matvec(self, v: torch.Tensor) -> torch.Tensor:
         """W v, for v (n,) or (n, c)."""
 
     def subgraph(self, index: torch.Tensor) -> Affinity:
         """The graph among the nodes `index` (m,) alone: what leads out of them is forgotten."""
 
-    def inside(self, order: torch.Tensor) -> torch.Tensor:
-        """(n,) float64: the weight sum_ij w_ij inside the first 1, 2, ..., n nodes of `order`."""
+    def association_gains(self, order: torch.Tensor) -> torch.Tensor:
+        """(n,) float64: what each node of `order` adds to the weight sum_ij w_ij inside it and those before it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Graph:
     """A symmetric, non-negative affinity between n nodes, written down.
 
@@ -59,16 +65,18 @@ class Graph:
     W: torch.Tensor
 
     def __post_init__(self) -> None:
-        W = torch.as_tensor(self.W)
-        object.__setattr__(self, "W", W if W.is_floating_point() else W.double())
+        W = torch.as_tensor(self.W).detach().contiguous()
+        object.__setattr__(self, "W", W if W.dtype == torch.float32 else W.double())
         if W.ndim != 2 or W.shape[0] != W.shape[1] or W.shape[0] < 1:
             raise InputError(f"The affinity of a graph must be square, not {tuple(W.shape)}.")
-        low, high = W.aminmax()
-        if not (torch.isfinite(low) and torch.isfinite(high)):
+        low, high = (float(bound) for bound in self.W.aminmax())
+        if not np.isfinite(high - low):
             raise InputError("The affinity of a graph must be finite; it holds NaN or infinity.")
         if low < 0:
-            raise InputError(f"The affinity of a graph must not be negative; it holds {low.item():.3g}.")
-        self._check_symmetry(high.item())
+            raise InputError(f"The affinity of a graph must not be negative; it holds {low:.3g}.")
+        if high > torch.finfo(self.W.dtype).max / len(W):
+            raise InputError(f"Weights up to {high:.3g} have sums beyond all numbers: divide them by their largest.")
+        self._check_symmetry(high)
 
     def _check_symmetry(self, high: float) -> None:
         if (self.W - self.W.T).abs().max() > 1e-5 * max(high, 1e-300):
@@ -77,132 +85,66 @@ class Graph:
     @classmethod
     def _trusted(cls, W: torch.Tensor) -> Graph:
         """A graph known to be valid, such as a part of a valid one: no second look at n^2 numbers."""
-        graph = object.__new__(cls)
-        object.__setattr__(graph, "W", W)
-        return graph
+        return unpacked(cls, {"W": W})
+
+    def __reduce__(self) -> tuple:
+        return packed(self)
 
     def __len__(self) -> int:
-        return len(self.W)
+        return self.W.shape[0]
 
     @cached_property
     def degrees(self) -> torch.Tensor:
         """(n,) float64: row sums of W."""
         return row_sums(self.W)
 
-    @property
-    def indegrees(self) -> torch.Tensor:
-        """(n,) float64: column sums of W, here the degrees."""
-        return self.degrees
-
     def matvec(self, v: torch.Tensor) -> torch.Tensor:
         """W v, for v (n,) or (n, c)."""
-        return self.W @ v.to(self.W)
+        if self.W.is_cuda:
+            return self.W @ v.to(self.W)
+        W, x = self.W.numpy(), v.to(self.W.dtype).numpy()
+        half = HALF.get(W.dtype.char) if x.ndim == 1 else None
+        return torch.from_numpy(half(1.0, W.T, x) if half else W @ x)
 
     def subgraph(self, index: torch.Tensor) -> Graph:
         """The graph among the nodes `index` (m,) alone: what leads out of them is forgotten.
 
         Equation `eq-tree-restrict` of the book.
         """
-        return self._trusted(self.W.index_select(0, index).index_select(1, index))
+        index = index.to(self.W.device)
+        if self.W.is_cuda or len(index) <= NEAR:
+            part = self._table(index, index)
+            return self._trusted(part.cpu() if len(index) <= NEAR else part)
+        part = torch.from_numpy(np.empty((len(index),) * 2, self.W.numpy().dtype))  # in large pages, unlike torch's own
+        for rows, nodes in zip(part.split(self._rows()), index.split(self._rows()), strict=True):
+            torch.index_select(self.W.index_select(0, nodes), 1, index, out=rows)
+        return self._trusted(part)
 
-    def inside(self, order: torch.Tensor) -> torch.Tensor:
+    def association_gains(self, order: torch.Tensor) -> torch.Tensor:
         """Adding node i to S turns its edges to S from cut into inside: w_ii + 2 sum over j before i of w_ij.
 
         Equation `eq-ncut-sweep` of the book.
         """
-        return torch.cumsum((self.W.diagonal().double() + 2 * self._before(order))[order], 0)
+        order = order.to(self.W.device)
+        return 2 * self._before(order) - self.W.diagonal()[order]
 
     def _before(self, order: torch.Tensor) -> torch.Tensor:
-        """(n,) float64: for each node, the weight that ties it to the nodes before it in `order`."""
-        place = torch.empty(len(self), dtype=torch.int32, device=order.device)
-        place[order] = torch.arange(len(self), dtype=torch.int32, device=order.device)
-        size = max(BLOCK // len(self), 1) if self.W.is_cuda else ROWS
-        rows, places = self.W.split(size), place[:, None].split(size)
-        return torch.cat([row_sums(w * (place < at)) for w, at in zip(rows, places, strict=True)])
+        """(n,) float64: the weight that ties each node of `order` to itself and the nodes before it."""
+        size, sums = self._rows(), []
+        for start in range(0, len(self), size):
+            rows = self._table(order[start : start + size], order[: start + size])
+            sums.append(rows.tril_(start).sum(1, dtype=torch.float64))
+        return torch.cat(sums)
 
+    def _rows(self) -> int:
+        """Rows gathered together."""
+        return max((WIDE if self.W.is_cuda else BLOCK) // len(self), 1)
 
-@dataclass(frozen=True)
-class Directed(Graph):
-    """A graph whose edges may weigh more one way than the other; `W[i, j]` leads from i to j.
-
-    With W = P this is the walk itself: the literal "NCut directly on the activations".
-    """
-
-    def _check_symmetry(self, high: float) -> None:
-        """None is asked for."""
-
-    @cached_property
-    def indegrees(self) -> torch.Tensor:
-        """(n,) float64: column sums of W."""
-        return row_sums(self.W.T)
-
-    def inside(self, order: torch.Tensor) -> torch.Tensor:
-        """As for a graph without directions, with both ways looked at."""
-        before = self._before(order) + Graph._trusted(self.W.T)._before(order)
-        return torch.cumsum((self.W.diagonal().double() + before)[order], 0)
-
-
-@dataclass(frozen=True)
-class LowRank:
-    """W = F F^T, never multiplied out: n patches with d features each, alike by their dot product.
-
-    Attributes
-    ----------
-    F : Tensor (n, d), float32 or float64, non-negative
-        So that no weight is negative.
-
-    Raises
-    ------
-    InputError
-        If F is not a table of finite, non-negative numbers.
-    """
-
-    F: torch.Tensor
-
-    def __post_init__(self) -> None:
-        F = torch.as_tensor(self.F)
-        object.__setattr__(self, "F", F if F.is_floating_point() else F.double())
-        if F.ndim != 2 or 0 in F.shape:
-            raise InputError(f"Features must be a table of patches by features, not {tuple(F.shape)}.")
-        low, high = F.aminmax()
-        if not (torch.isfinite(low) and torch.isfinite(high)):
-            raise InputError("Features must be finite; they hold NaN or infinity.")
-        if low < 0:
-            raise InputError(
-                f"Features must not be negative, they hold {low.item():.3g}: "
-                "a dot product could be, and an edge can't weigh less than nothing."
-            )
-
-    def __len__(self) -> int:
-        return len(self.F)
-
-    @cached_property
-    def degrees(self) -> torch.Tensor:
-        """(n,) float64: F (F^T 1)."""
-        return (self.F @ self.F.sum(0)).double()
-
-    @property
-    def indegrees(self) -> torch.Tensor:
-        """(n,) float64: the degrees."""
-        return self.degrees
-
-    def matvec(self, v: torch.Tensor) -> torch.Tensor:
-        """F (F^T v), for v (n,) or (n, c)."""
-        return self.F @ (self.F.T @ v.to(self.F))
-
-    def subgraph(self, index: torch.Tensor) -> LowRank:
-        """The graph among the nodes `index` (m,) alone."""
-        return LowRank(self.F.index_select(0, index))
-
-    def inside(self, order: torch.Tensor) -> torch.Tensor:
-        """|s|^2 with s the running sum of features: O(n d). Equation `eq-graphs-sweep` of the book."""
-        total = torch.zeros(self.F.shape[1], dtype=torch.float64, device=self.F.device)
-        inside = []
-        for rows in self.F.index_select(0, order).split(ROWS):
-            running = total + torch.cumsum(rows.double(), 0)
-            inside.append((running**2).sum(1))
-            total = running[-1]
-        return torch.cat(inside)
+    def _table(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+        """The weights between some nodes and others."""
+        if self.W.is_cuda or len(self) > FEW:
+            return self.W.index_select(0, rows).index_select(1, columns)
+        return torch.from_numpy(self.W.numpy().take(rows.numpy(), 0).take(columns.numpy(), 1))
 
 
 def row_sums(A: torch.Tensor) -> torch.Tensor:
@@ -215,3 +157,33 @@ def row_sums(A: torch.Tensor) -> torch.Tensor:
         return A.sum(1, dtype=torch.float64)
     sums = A[:, :whole].unflatten(1, (-1, CHUNK)).sum(2).sum(1, dtype=torch.float64)
     return sums + A[:, whole:].sum(1, dtype=torch.float64)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# On the way to another process
+
+
+def packed(record: Any) -> tuple[Callable[..., Any], tuple[type, dict[str, Any]]]:
+    """What `__reduce__` of a frozen dataclass returns: its tensors as arrays in main memory, whatever device has them.
+
+    From a GPU they go into pages that stay there, which is many times as fast.
+    """
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    return unpacked, (type(record), {name: fetched(value) for name, value in values.items()})
+
+
+def unpacked(kind: type, values: dict[str, Any]) -> Any:
+    """The record again, its arrays as tensors; what was valid is not looked at again."""
+    record: Any = object.__new__(kind)
+    for name, value in values.items():
+        object.__setattr__(record, name, torch.from_numpy(value) if isinstance(value, np.ndarray) else value)
+    return record
+
+
+def fetched(value: Any) -> Any:
+    """A tensor's numbers in main memory, as an array; anything else as it is."""
+    if not isinstance(value, torch.Tensor):
+        return value
+    if value.is_cuda:
+        value = torch.empty(value.shape, dtype=value.dtype, pin_memory=True).copy_(value)
+    return value.cpu().numpy()

@@ -8,51 +8,24 @@ a walk without memory gives 1 for every S.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.linalg import eig, eigh
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs, eigsh
-from threadpoolctl import ThreadpoolController
+from scipy.linalg import eigh
 
 from walkcut.errors import InputError
-from walkcut.graph import Affinity, Directed, Graph
+from walkcut.graph import Affinity
+from walkcut.threads import single_threaded
 
-DENSE = 200  # up to this many nodes all eigenvectors are cheaper than a few
-BASIS = 12  # Lanczos vectors kept: products of W with a vector until the first look at convergence
+DENSE = 100  # up to this many nodes all eigenvectors are cheaper than a few
+PRODUCTS = 300  # then the vector is taken as it is; its sweep is still a valid cut
 TWINS = 1e-9  # eigenvalues this near are one and the same, up to rounding
 SAME = 1e-6  # entries of an eigenvector whose magnitudes are this near count as equal
-RESTARTS = 20  # then the vector is taken as it is; its sweep is still a valid cut
-SCIPY_THREADS = ThreadpoolController()
-
-
-def one_thread() -> AbstractContextManager:
-    """One thread for SciPy's linear algebra.
-
-    It and torch keep threads of their own, and on small regions they wait for each other: without this a whole tree of
-    4,096 patches took three times as long on two cores.
-    """
-    return SCIPY_THREADS.limit(limits=1, user_api="blas")
-
-
-@contextmanager
-def single_threaded() -> Iterator[None]:
-    """One thread for torch and SciPy: sums are taken in one order, whoever takes them, and nobody waits for another.
-
-    For regions of a thousand nodes more threads bring nothing, and beside other work they wait for one another. It
-    holds for the whole process: callers in several threads, who enter and leave by turns, may leave one behind.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with one_thread():
-            yield
-    finally:
-        torch.set_num_threads(before)
+NOTHING = 1e-14  # what rounding leaves of a vector that should be none
+TINY = 1e-300  # in place of a zero that something is divided by
 
 
 class Eigenpair(NamedTuple):
@@ -90,7 +63,7 @@ class Eigenpair(NamedTuple):
         return self.gap <= max(2 * self.residual, TWINS)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
     """The best of all splits of a sorted vector.
 
@@ -116,15 +89,9 @@ class Split:
     @property
     def side(self) -> torch.Tensor:
         """The nodes of the first side, as a mask (n,)."""
-        mask = torch.zeros(len(self.order), dtype=torch.bool, device=self.order.device)
+        mask = torch.zeros(len(self.order), dtype=torch.bool)
         mask[self.order[: self.size]] = True
         return mask
-
-
-def agreement(one: Split, other: Split) -> float:
-    """Share of the nodes that two cuts leave on the same side, whichever side is called the first; 1/2 to 1."""
-    same = float((one.side == other.side).double().mean())
-    return max(same, 1 - same)
 
 
 def ncut(graph: Affinity, mask: torch.Tensor) -> float:
@@ -148,13 +115,17 @@ def ncut(graph: Affinity, mask: torch.Tensor) -> float:
     return escapes
 
 
+# ---------------------------------------------------------------------------------------------------------------------
+# The second eigenvector
+
+
 def second_eigenvector(graph: Affinity, tolerance: float = 1e-4, seed: int = 0, twins: bool = True) -> Eigenpair:
     """The relaxed problem (D - W) y = lambda D y (Shi & Malik 2000, equation 11).
 
     Equations `eq-ncut-relaxed` and `eq-ncut-symmetric` of the book.
 
-    With x the eigenvector of the second largest eigenvalue of D^-1/2 W D^-1/2, y = D^-1/2 x. The largest is known,
-    D^1/2 1, and is deflated. For a directed graph y is the second right eigenvector of D^-1 W, its real part where it
+    With x the eigenvector of the second largest eigenvalue of M = D^-1/2 W D^-1/2, y = D^-1/2 x. The largest is known,
+    D^1/2 1, and is kept out. For a directed graph y is the second right eigenvector of D^-1 W, its real part where it
     is complex.
 
     Parameters
@@ -162,7 +133,8 @@ def second_eigenvector(graph: Affinity, tolerance: float = 1e-4, seed: int = 0, 
     graph : Affinity
         Every node needs a positive degree, see `best_cut` for graphs with isolated nodes.
     tolerance : float
-        Relative accuracy of the Ritz value, for graphs of more than 200 nodes.
+        Residual of x, |M x - (1 - lambda) x|, at which it is taken; lambda is then as exact as its square over the gap.
+        For graphs of more than 100 nodes, a few have their eigenvectors exactly.
     seed : int
         Of Lanczos' starting vector.
     twins : bool
@@ -176,116 +148,94 @@ def second_eigenvector(graph: Affinity, tolerance: float = 1e-4, seed: int = 0, 
     n = len(graph)
     if n < 2:
         raise InputError(f"A graph of {n} node cannot be cut: it takes at least 2.")
-    if not graph.degrees.min() > 0:
+    if not tolerance > 0:
+        raise InputError(f"The tolerance of an eigenvector must be positive, not {tolerance}.")
+    root = graph.degrees.cpu().sqrt().numpy()  # here: a GPU is asked for products alone
+    if not root.min() > 0:
         raise InputError("A node has no edges: cut isolated nodes off first, as best_cut does.")
-    rng = np.random.default_rng(seed)
-    with one_thread():
-        if isinstance(graph, Directed):
-            return _directed(graph, tolerance, rng.normal(size=n))
-        return _symmetric(graph, tolerance, rng, twins)
+    with single_threaded():
+        if hasattr(graph, "second_eigenvector"):
+            return graph.second_eigenvector(tolerance, seed, twins)
+        return _symmetric(graph, root, tolerance, seed, twins)
 
 
-def _symmetric(graph: Affinity, tolerance: float, rng: np.random.Generator, twins: bool) -> Eigenpair:
-    """The two largest eigenpairs of M + 1, M = D^-1/2 W D^-1/2, with the first moved out of their way, from 2 to -1.
-
-    ARPACK's tolerance is relative to the eigenvalue: around 1 + mu, unlike mu, it does not ask for all digits of a
-    region that is not worth cutting.
-    """
-    n, root = len(graph), graph.degrees.cpu().sqrt()  # here: a GPU is asked for products alone, one call for each
-    first = root / torch.linalg.vector_norm(root)
-    products = 0
+def _symmetric(graph: Affinity, root: np.ndarray, tolerance: float, seed: int, twins: bool) -> Eigenpair:
+    """The largest eigenpair of M beside the known one, and the value of the next."""
+    n, first = len(root), root / np.sqrt(root @ root)
 
     def product(x: np.ndarray) -> np.ndarray:
-        nonlocal products
-        products += 1
-        x = torch.from_numpy(np.ascontiguousarray(x)).to(root).view(n, -1)
-        after = graph.matvec(x / root[:, None]).cpu().double() / root[:, None]
-        return (after + x - 3 * first[:, None] * (first[:, None] * x).sum(0)).numpy()
+        return graph.matvec(torch.from_numpy(x / root)).cpu().double().numpy() / root
 
     if n <= DENSE:
-        values, vectors = _top_two(product(np.eye(n)))
+        W = graph.matvec(torch.eye(n, dtype=torch.float64)).cpu().double().numpy()
+        values, x = _top_two(W / (root * root[:, None]) - 3 * (first * first[:, None]))  # the known 1 becomes -2
         products = 0
     else:
-        operator = LinearOperator((n, n), matvec=lambda x: product(x).ravel(), matmat=product, dtype=np.float64)
-        values, vectors = _lanczos(operator, tolerance, rng.normal(size=n))
+        starts = np.random.default_rng(seed).normal(size=(2, n))
+        values, x, products = _lanczos(product, [first], tolerance, starts[0])
         if twins:
-            values[-2] = max(values[-2], _beside(operator, vectors[:, -1], tolerance, rng.normal(size=n)))
-    x = vectors[:, -1:]
-    used = products
+            beside, _, more = _lanczos(product, [first, x], tolerance, starts[1])
+            if values[-1] - beside[-1] < tolerance:  # nearer than that tells: looked for as exactly as can be
+                beside, _, again = _lanczos(product, [first, x], tolerance**2, starts[1])
+                more += again
+            values, products = np.r_[max(values[0], beside[-1]), values[-1]], products + more
     residual = float(np.linalg.norm(product(x) - values[-1] * x))
-    gap = float(values[-1] - values[-2]) if n > 2 else float("inf")
-    y = torch.from_numpy(x.ravel()).to(root) / root
-    return Eigenpair(float(max(2 - values[-1], 0.0)), y * _sign(y), gap, residual, used)
+    gap = max(float(values[-1] - values[0]), 0.0) if n > 2 else float("inf")
+    return Eigenpair(float(max(1 - values[-1], 0.0)), signed(x / root), gap, residual, products)
 
 
 def _top_two(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The two largest eigenpairs, ascending."""
+    """The two largest eigenvalues, ascending, and the vector of the largest."""
     n = len(matrix)
     values, vectors = eigh(matrix, subset_by_index=[n - 2, n - 1], check_finite=False)
     if len(values) < 2:  # LAPACK's selected eigenvalues get lost in a clique's, which all coincide
         values, vectors = eigh(matrix, check_finite=False)
-    return values, vectors
+    return values[-2:], vectors[:, -1]
 
 
-def _lanczos(operator: LinearOperator, tolerance: float, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two eigenpairs by ARPACK, ascending; where they nearly coincide, what it has after its restarts."""
-    try:
-        values, vectors = eigsh(operator, 2, which="LA", v0=start, tol=tolerance, ncv=BASIS, maxiter=RESTARTS)
-    except ArpackNoConvergence as error:
-        values, vectors = error.eigenvalues, error.eigenvectors
-        if len(values) < 2:
-            values, vectors = eigsh(operator, 2, which="LA", v0=start, tol=tolerance, ncv=4 * BASIS, maxiter=10**4)
-    order = np.argsort(values)
-    return values[order], vectors[:, order]
+def _lanczos(
+    product: Callable[[np.ndarray], np.ndarray], known: list[np.ndarray], tolerance: float, start: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """The same of a symmetric matrix that is known by its products, beside eigenvectors that are known; and how many.
+
+    Lanczos' method without restarts: each new direction is made orthogonal to all before it, so that neither the known
+    ones nor one found twice come back (Golub & Van Loan 2013, section 10.3.5). Looked at every other product.
+    """
+    n, k = len(start), len(known)
+    most = min(PRODUCTS, n - k)
+    basis = np.empty((k + most, n))  # its pages are taken as it fills
+    basis[:k] = known
+    T = np.zeros((most, most))  # the matrix in the basis, its lower half
+    v = start
+    for j in range(most + 1):
+        before = basis[: k + j]
+        for _ in range(2):  # twice is enough for all digits
+            v = v - (before @ v) @ before
+        length = np.sqrt(v @ v)
+        if j == most or (j and length < NOTHING) or (j > 4 and j % 2 == 0):
+            values, vectors = np.linalg.eigh(T[:j, :j])
+            if length * abs(vectors[-1, -1]) <= tolerance or j == most or length < NOTHING:
+                break
+        basis[k + j] = v / length
+        v = product(basis[k + j])
+        T[j, j] = basis[k + j] @ v
+        if j:
+            T[j, j - 1] = length
+    return values[-2:], vectors[:, -1] @ basis[k : k + j], j
 
 
-def _beside(operator: LinearOperator, x: np.ndarray, tolerance: float, start: np.ndarray) -> float:
-    """The largest eigenvalue whose vector is orthogonal to x, up to the tolerance."""
-    n = len(x)
-    rest = LinearOperator((n, n), matvec=lambda v: operator @ v - 3 * x * (x @ v), dtype=np.float64)
-    return float(_lanczos(rest, tolerance, start)[0][-1])
+def signed(y: np.ndarray) -> torch.Tensor:
+    """The entry of largest magnitude (the first within 1e-6 of it) positive.
+
+    To nine digits, so that nodes that are alike are equal, and keep their order on every machine.
+    """
+    largest = np.abs(y).max()
+    y = largest * np.round(y / largest, 9)
+    return torch.from_numpy(y * np.sign(y[np.argmax(np.abs(y) >= (1 - SAME) * largest)]))
 
 
-def _directed(graph: Directed, tolerance: float, start: np.ndarray) -> Eigenpair:
-    """Second right eigenvector of D^-1 W by Arnoldi; P - 1 u^T moves 1 to 0 and others only by a constant vector."""
-    n, degrees = len(graph), graph.degrees.cpu()
-    products = 0
-
-    def product(v: np.ndarray) -> np.ndarray:
-        nonlocal products
-        products += 1
-        v = torch.from_numpy(np.ascontiguousarray(v)).to(degrees).view(n, -1)
-        after = graph.matvec(v).cpu().double() / degrees[:, None]
-        return (after - after.mean(0)).numpy()
-
-    if n <= DENSE:
-        values, vectors = eig(product(np.eye(n)))
-        products = 0
-    else:
-        operator = LinearOperator((n, n), matvec=lambda v: product(v).ravel(), matmat=product, dtype=np.float64)
-        try:
-            values, vectors = eigs(
-                operator, 3, which="LR", v0=start, tol=tolerance, ncv=2 * BASIS, maxiter=10 * RESTARTS
-            )
-        except ArpackNoConvergence:
-            values, vectors = eig(product(np.eye(n)))  # slow and sure
-    order = np.argsort(-values.real, kind="stable")
-    value, other = values[order[0]], [values[i] for i in order[1:] if values[i] != np.conj(values[order[0]])]
-    v, used = vectors[:, order[0]], products
-    v = v / v[np.argmax(np.abs(v))]  # a phase that makes the largest entry real, so that the real part tells most
-    after = product(v.real.copy()).ravel() + 1j * product(v.imag.copy()).ravel()
-    residual = float(np.linalg.norm(after - value * v) / np.linalg.norm(v))
-    y = torch.from_numpy(v.real.copy()).to(degrees)
-    y = y - (degrees @ y) / degrees.sum()
-    gap = float(value.real - other[0].real) if other and n > 2 else float("inf")
-    gap = gap if value.imag == 0 else 0.0
-    return Eigenpair(float(max(1 - value.real, 0.0)), y * _sign(y), gap, residual, used)
-
-
-def _sign(y: torch.Tensor) -> float:
-    """+1 or -1: makes the entry of largest magnitude (the first within 1e-6 of it) positive."""
-    size = y.abs()
-    return float(torch.sign(y[torch.nonzero(size >= (1 - SAME) * size.max())[0, 0]]))
+# ---------------------------------------------------------------------------------------------------------------------
+# The best split
 
 
 def best_split(graph: Affinity, values: torch.Tensor) -> Split:
@@ -293,82 +243,48 @@ def best_split(graph: Affinity, values: torch.Tensor) -> Split:
 
     Equation `eq-ncut-sweep` of the book.
 
-    One pass over the weights gives what lies inside every prefix S of the order, and the rest is arithmetic:
-    cut(S, S') = vol(S) - inside(S).
+    One pass over the weights gives what each node adds inside the prefix S that it ends, and the rest is arithmetic.
     """
-    order = torch.argsort(torch.as_tensor(values).to(graph.degrees.device), stable=True)
-    inside = graph.inside(order)[:-1]
-    volume = torch.cumsum(graph.degrees[order], 0)
-    total, volume = volume[-1], volume[:-1]
-    leaving = (volume - inside).clamp_min(0)  # cut(S, S')
-    entering = leaving
-    if isinstance(graph, Directed):
-        entering = (torch.cumsum(graph.indegrees[order], 0)[:-1] - inside).clamp_min(0)  # cut(S', S)
-    rest = graph.degrees[order].flip(0).cumsum(0).flip(0)[1:]
-    entering = torch.where(rest > 0, entering, 0.0)  # from a side of no volume nobody comes, whatever rounding says
-    curve = leaving / volume.clamp_min(1e-300) + entering / (total - volume).clamp_min(1e-300)
-    best = int(torch.argmin(curve))
-    return Split(order, best + 1, float(curve[best]), curve)
+    ranks = np.argsort(torch.as_tensor(values).cpu().numpy(), kind="stable")
+    degrees, order = graph.degrees.cpu().numpy()[ranks], torch.from_numpy(ranks)
+    if hasattr(graph, "crossing"):
+        leaving, entering = graph.crossing(order)
+    else:
+        leaving = entering = crossing(degrees, graph.association_gains(order).cpu().numpy())
+    volume, rest = _both_ways(degrees)
+    # a cut is no larger than the volume of its side: from a side of none nobody comes, whatever rounding says
+    curve = np.minimum(leaving, volume) / np.maximum(volume, TINY) + np.minimum(entering, rest) / np.maximum(rest, TINY)
+    best = int(np.argmin(curve))
+    return Split(order, best + 1, float(curve[best]), torch.from_numpy(curve))
 
 
-def plain_split(graph: Affinity, values: torch.Tensor, rule: str) -> Split:
-    """The two splits of the textbooks, for comparison with the best one.
+def crossing(degrees: np.ndarray, gains: np.ndarray) -> np.ndarray:
+    """cut(S, S') = vol(S) - assoc(S) for the first 1, 2, ..., n - 1 nodes of an order: float64 (n-1,), not negative.
+
+    Summed from either end, and taken from the side of less volume: the cut around a small side at the end of the order
+    would drown in the difference of two large sums.
 
     Parameters
     ----------
-    graph : Affinity
-    values : (n,)
-    rule : str
-        "sign": negative values against the others, where the relaxed indicator changes sign; "median": two halves.
+    degrees, gains : float64 (n,)
+        Of the nodes, in their order; see `walkcut.graph.Affinity.association_gains`.
     """
-    values = torch.as_tensor(values)
-    split = best_split(graph, values)
-    sizes = {"sign": int((values < 0).sum()), "median": len(graph) // 2}
-    if rule not in sizes:
-        raise InputError(f"There is no rule {rule!r} to split by: choose from {', '.join(sizes)}.")
-    size = min(max(sizes[rule], 1), len(graph) - 1)
-    return replace(split, size=size, ncut=float(split.curve[size - 1]))
+    (volume, rest), (front, back) = _both_ways(degrees), _both_ways(degrees - gains)
+    return np.maximum(np.where(volume <= rest, front, -back), 0.0)
+
+
+def _both_ways(terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of the first 1, 2, ..., n - 1 of n terms, and of the others, each from its own end."""
+    return np.cumsum(terms[:-1]), np.cumsum(terms[:0:-1])[::-1]
 
 
 def best_cut(graph: Affinity, tolerance: float = 1e-4, twins: bool = True) -> Split:
     """Second eigenvector and best split in one; isolated nodes are cut off first, at no cost."""
-    isolated = graph.degrees <= 0
+    isolated = graph.degrees.cpu().numpy() <= 0
     if isolated.any():
-        order = torch.argsort(isolated.int(), descending=True, stable=True)
+        order = torch.from_numpy(np.argsort(~isolated, kind="stable"))
         # a region without any edge falls apart by halves
         size = len(graph) // 2 if isolated.all() else int(isolated.sum())
         return Split(order, size, 0.0, torch.zeros(len(graph) - 1, dtype=torch.float64))
-    if type(graph) is Graph and 2 <= len(graph) <= DENSE:
-        with one_thread():
-            return _small_cut(graph)
     pair = second_eigenvector(graph, tolerance, twins=twins)
     return replace(best_split(graph, pair.y), eigenpair=pair)
-
-
-def _small_cut(graph: Graph) -> Split:
-    """`second_eigenvector` and `best_split` of a few nodes, in NumPy: torch's calls would cost five times the sums."""
-    W = graph.W.cpu().double().numpy()
-    degrees = W.sum(1)
-    root = np.sqrt(degrees)
-    first = root / np.linalg.norm(root)
-    matrix = W / np.outer(root, root) - 3 * np.outer(first, first)
-    matrix.flat[:: len(W) + 1] += 1
-    values, vectors = _top_two(matrix)
-    x = vectors[:, -1]
-    residual = float(np.linalg.norm(matrix @ x - values[-1] * x))
-    gap = float(values[-1] - values[-2]) if len(W) > 2 else float("inf")
-    y = x / root
-    largest = np.abs(y).max()
-    y = largest * np.round(y / largest, 9)  # nodes that are alike are equal, and keep their order on every machine
-    y *= np.sign(y[np.argmax(np.abs(y) >= (1 - SAME) * largest)])
-    pair = Eigenpair(float(max(2 - values[-1], 0.0)), torch.from_numpy(y).to(graph.W.device), gap, residual, 0)
-
-    order = np.argsort(y, kind="stable")
-    inside = np.cumsum(2 * np.tril(W[np.ix_(order, order)]).sum(1) - W.diagonal()[order])[:-1]
-    volume = np.cumsum(degrees[order])
-    total, volume = volume[-1], volume[:-1]
-    leaving = np.maximum(volume - inside, 0)
-    curve = leaving / volume + leaving / np.maximum(total - volume, 1e-300)
-    best = int(np.argmin(curve))
-    order, curve = (torch.from_numpy(a).to(graph.W.device) for a in (order, curve))
-    return Split(order, best + 1, float(curve[best]), curve, pair)

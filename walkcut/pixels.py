@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt
-from skimage.measure import label as connected_components
 from torch.nn import functional
 
+from walkcut.capture import Grid
 from walkcut.errors import InputError
+from walkcut.tree import PartitionTree
 from walkcut.walk import Walk
-
-STRIP = 2**20  # pixels times segments held at once
 
 
 def soft_membership(walk: Walk, labels: np.ndarray, stay: float = 0.5) -> torch.Tensor:
@@ -31,22 +29,64 @@ def soft_membership(walk: Walk, labels: np.ndarray, stay: float = 0.5) -> torch.
     -------
     Tensor (h*w, m), rows sum to 1: column s is stay 1_s + (1 - stay) P 1_s.
     """
-    if not 0 <= stay <= 1:
-        raise InputError(f"The probability to stay must lie in [0, 1], not {stay}.")
     labels = np.asarray(labels)
     if labels.shape != walk.grid:
         raise InputError(f"Labels of shape {labels.shape} do not fit a walk on {walk.grid[0]}x{walk.grid[1]} patches.")
-    indicator = functional.one_hot(torch.from_numpy(labels.ravel().astype(np.int64)))  # (n, m)
-    seen = walk.expect(indicator)
-    return stay * indicator.to(seen) + (1 - stay) * seen
+    return _half_at_home(walk.expect(_indicators(labels)), labels, stay)
 
 
-def _upsampler(size: int, patches: int) -> torch.Tensor:
-    """(size, patches): bilinear interpolation along one side, as a matrix."""
-    return functional.interpolate(torch.eye(patches)[None], size=size, mode="linear")[0].T
+def leaf_membership(walk: Walk, tree: PartitionTree) -> torch.Tensor:
+    """P times the indicators of a tree's finest segments: Tensor (n, leaves), all that `pruned_membership` needs of P.
+
+    A few hundred numbers a patch, where P has as many as there are patches. Column l is the leaf of which `leaf_of`
+    says l.
+    """
+    owner = leaf_of(tree)
+    if walk.P.is_cuda:  # which adds up scattered numbers in any order
+        return walk.expect(_indicators(owner))
+    sums = walk.P.new_zeros(len(walk), owner.max() + 1)
+    return sums.scatter_add_(1, torch.from_numpy(owner).expand(walk.P.shape), walk.P)  # quicker than the product
 
 
-def pixel_labels(membership: torch.Tensor, grid: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
+def pruned_membership(seen: torch.Tensor, tree: PartitionTree, labels: np.ndarray, stay: float = 0.5) -> torch.Tensor:
+    """`soft_membership` for the segments of any pruning of a tree: sums of columns of its `leaf_membership`.
+
+    Parameters
+    ----------
+    seen : Tensor (n, leaves)
+        From `leaf_membership`.
+    tree : PartitionTree
+    labels : int (h, w), 0..m-1
+        From `PartitionTree.labels`.
+    stay : float in [0, 1]
+    """
+    owner, segment = leaf_of(tree), np.zeros(seen.shape[1], np.int64)
+    segment[owner] = np.ravel(labels)
+    if (segment[owner] != np.ravel(labels)).any():
+        raise InputError("These labels split a leaf of the tree: give those of one of its prunings.")
+    return _half_at_home(seen @ _indicators(segment).to(seen), labels, stay)
+
+
+def leaf_of(tree: PartitionTree) -> np.ndarray:
+    """int64 (n,): in which of a tree's leaves, counted along its order, each patch is."""
+    owner = np.empty(len(tree.order), np.int64)
+    starts = np.sort(tree.start[tree.left < 0])
+    owner[tree.order] = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(owner)))
+    return owner
+
+
+def _indicators(labels: np.ndarray) -> torch.Tensor:
+    """int64 (n, m): for each of n labels a row with a one at its place."""
+    return functional.one_hot(torch.from_numpy(np.ravel(labels).astype(np.int64)))
+
+
+def _half_at_home(seen: torch.Tensor, labels: np.ndarray, stay: float) -> torch.Tensor:
+    if not 0 <= stay <= 1:
+        raise InputError(f"The probability to stay must lie in [0, 1], not {stay}.")
+    return stay * _indicators(labels).to(seen) + (1 - stay) * seen
+
+
+def pixel_labels(membership: torch.Tensor, grid: Grid, shape: tuple[int, int]) -> np.ndarray:
     """Up-sample memberships bilinearly and give each pixel to the segment it belongs to most.
 
     Equation `eq-pixels-up` of the book.
@@ -61,14 +101,13 @@ def pixel_labels(membership: torch.Tensor, grid: tuple[int, int], shape: tuple[i
     -------
     int32 (H, W), 0..m-1
     """
-    (h, w), (height, width) = grid, shape
-    segments = membership.shape[1]
-    down, across = _upsampler(height, h), _upsampler(width, w)
-    wide = (across @ membership.float().cpu().reshape(h, w, segments)).flatten(1)  # (h, W * m)
-    rows = max(1, STRIP // (segments * width))
-    # segments last: the largest of neighbours in memory is found many times faster than across pictures
-    strips = [(part @ wide).view(-1, width, segments).argmax(2) for part in down.split(rows)]
-    return torch.cat(strips).to(torch.int32).numpy()
+    top, labels = torch.full(shape, -1.0), torch.zeros(shape, dtype=torch.int32)
+    # one segment at a time: the winner so far is all that is kept of (m, H, W) numbers
+    for segment, mask in enumerate(membership.float().cpu().T.reshape(-1, 1, 1, *grid)):
+        here = functional.interpolate(mask, size=shape, mode="bilinear")[0, 0]
+        labels.masked_fill_(here > top, segment)
+        torch.maximum(top, here, out=top)
+    return labels.numpy()
 
 
 def connected_parts(labels: np.ndarray, smallest: int) -> np.ndarray:
@@ -84,6 +123,9 @@ def connected_parts(labels: np.ndarray, smallest: int) -> np.ndarray:
     -------
     int32 (H, W), 0..m-1 without gaps
     """
+    from scipy.ndimage import distance_transform_edt  # here, as it takes long
+    from skimage.measure import label as connected_components
+
     pieces = connected_components(np.asarray(labels), connectivity=1, background=-1)
     small = np.bincount(pieces.ravel())[pieces] < smallest
     if small.any() and not small.all():

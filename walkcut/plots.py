@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 from matplotlib import pyplot as plt
 from matplotlib.colors import CenteredNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy.cluster.hierarchy import dendrogram as draw_dendrogram
 
+from walkcut.capture import Grid
 from walkcut.tree import PartitionTree
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -163,6 +165,12 @@ def mosaic(panels: Mapping[str, np.ndarray], columns: int = 4) -> Figure:
     for axis in axes.flat:
         axis.set_axis_off()
     return figure
+
+
+def where_it_looks(A: torch.Tensor, grid: Grid, place: tuple[float, float]) -> tuple[np.ndarray, tuple[int, int]]:
+    """Where the patch at `place` (shares of height and width) looks, as a map (h, w); and that patch. A is (N, N)."""
+    row, column = (int(share * side) for share, side in zip(place, grid, strict=True))
+    return A[row * grid[1] + column].view(grid).cpu().numpy(), (row, column)
 
 
 def gaze(
@@ -328,7 +336,7 @@ def tree_blocks(
     """
     if ax is None:
         _, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
-    labels, needed = (tree.labels(threshold) if labels is None else labels).ravel(), tree.needed()
+    labels, needed = (tree.labels(threshold) if labels is None else labels).ravel(), tree.split_height()
     split = np.flatnonzero(tree.left >= 0)
     bottom = np.full(len(tree), min(needed[0], needed[0] if threshold is None else threshold) - 0.03)
     bottom[tree.left[split]] = bottom[tree.right[split]] = needed[split]

@@ -1,29 +1,30 @@
-"""The whole method in one call: attention, walk, cut, tree, threshold, pixels."""
+"""The whole method: attention, walk, cut, tree, threshold, pixels."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
 
-from walkcut.attention import Features, attend_batch, observe
-from walkcut.backbone import Backbone, load_backbone
-from walkcut.graph import Graph
-from walkcut.images import check_image
-from walkcut.ncut import single_threaded
-from walkcut.pixels import connected_parts, soft_membership, without_gaps
-from walkcut.presets import Preset, find_preset, graph_for, inflation_for, noise_for, walk_for
+from walkcut.backbone import Backbone
+from walkcut.capture import AttentionMaps, MeanAttention, Recorder, capture
+from walkcut.criteria import Pruning, blank_ncut, prune
+from walkcut.graph import NEAR, Affinity
+from walkcut.pixels import connected_parts, leaf_membership, pruned_membership, without_gaps
+from walkcut.recipe import Recipe
 from walkcut.refine import refined_labels
-from walkcut.threshold import Pruning, blank_ncut, check_threshold, prune
-from walkcut.tree import MEMORYLESS, NEAR, Growth, PartitionTree
-from walkcut.walk import Walk
+from walkcut.registry import GRAPHS, RECORDERS
+from walkcut.threads import single_threaded
+from walkcut.tree import Growth, PartitionTree
+from walkcut.walk import Walk, prepare
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Segmentation:
     """What `segment` found.
 
@@ -36,30 +37,37 @@ class Segmentation:
         Segments of patches.
     tree : PartitionTree
         Every other threshold's answer, see `at`.
-    walk : Walk
-        That was cut.
+    recipe : Recipe
+        All that these segments depend on beside the picture.
     threshold : float or None
         Of NCut that gives these segments, in [0, 2]; None where a criterion does not go by NCut alone.
+    criterion : str
+        That chose where to stop: "constant", or a name of `walkcut.registry.CRITERIA`.
+    max_ncut : float
+        Splits of this NCut or more are taken by no criterion, see `walkcut.criteria.prune`.
+    membership : float32 Tensor (h*w, leaves)
+        Probability that a walker's next step from a patch ends in each leaf of the tree: those of any segments are
+        sums of these, so that P itself need not be kept.
     timings : dict of str to float
         Seconds per stage.
-    ceiling : float
-        Splits of this NCut or more are taken by no criterion, see `walkcut.threshold.prune`.
-    criterion : str
-        That chose where to stop: "constant", or one of `walkcut.threshold.CRITERIA`.
-    pixels : str
-        How segments of patches become segments of pixels, see `walkcut.presets.Preset`.
+    walk : Walk or None
+        That was cut, where it was asked for.
+    graph : Affinity or None
+        That was cut, where the walk was asked for.
     """
 
-    image: np.ndarray
-    labels: np.ndarray
-    patch_labels: np.ndarray
-    tree: PartitionTree
-    walk: Walk
+    image: np.ndarray = field(repr=False)
+    labels: np.ndarray = field(repr=False)
+    patch_labels: np.ndarray = field(repr=False)
+    tree: PartitionTree = field(repr=False)
+    recipe: Recipe
     threshold: float | None
-    timings: dict[str, float]
-    ceiling: float = MEMORYLESS
-    criterion: str = "constant"
-    pixels: str = "bilinear"
+    criterion: str
+    max_ncut: float
+    membership: torch.Tensor = field(repr=False)
+    timings: dict[str, float] = field(repr=False)
+    walk: Walk | None = field(default=None, repr=False)
+    graph: Affinity | None = field(default=None, repr=False)
 
     @property
     def count(self) -> int:
@@ -68,15 +76,19 @@ class Segmentation:
 
     def at(self, threshold: float | str) -> Segmentation:
         """The same tree pruned elsewhere, at a number or by a criterion: no second pass, no second recursion."""
-        return self.pruned(prune(self.tree, threshold, self.walk, self.ceiling))
+        replace(self.recipe, threshold=threshold).check_stop()
+        return self.pruned(prune(self.tree, threshold, self.graph, self.max_ncut))
 
     def pruned(self, pruning: Pruning) -> Segmentation:
         """The segments of a pruning of the tree."""
         patch_labels = self.tree.labels(leaves=pruning.leaves)
-        labels = refined_labels(soft_membership(self.walk, patch_labels), self.walk.grid, self.image, self.pixels)
+        membership = pruned_membership(self.membership, self.tree, patch_labels)
+        labels = refined_labels(membership, self.tree.grid, self.image, self.recipe.pixels)
         # a segment may lose every pixel to its neighbours: number those that are left
         labels = without_gaps(labels)
-        chosen = {"threshold": pruning.threshold, "criterion": pruning.criterion}
+        constant = pruning.threshold if pruning.criterion == "constant" else None
+        recipe = replace(self.recipe, threshold=pruning.criterion if constant is None else constant)
+        chosen: dict[str, Any] = {"threshold": pruning.threshold, "criterion": pruning.criterion, "recipe": recipe}
         return replace(self, labels=labels, patch_labels=patch_labels, **chosen)
 
     def parts(self) -> np.ndarray:
@@ -88,211 +100,102 @@ class Segmentation:
         return connected_parts(self.labels, self.labels.size // 512)
 
 
-def segment(
-    image: np.ndarray,
-    model: str | Backbone = "dead-leaves",
-    *,
-    preset: str | Preset = "walkcut",
-    threshold: float | str | None = None,
-    steps: int | None = None,
-    grid: int = 64,
-    timesteps: Sequence[int] | None = None,
-    noise: str | None = None,
-    locality: float | str | None = "preset",
-    pixels: str | None = None,
-    seed: int = 0,
-    device: str = "auto",
-) -> Segmentation:
-    """Segment a picture by cutting the random walk that a denoiser's attention takes over it.
-
-    Parameters
-    ----------
-    image : uint8 (H, W, 3)
-        Other arrays are converted, see `walkcut.images.check_image`.
-    model : str or Backbone
-        A short name, a local folder in diffusers format, or a backbone that is already loaded.
-    preset : str or Preset
-        Which walk, graph and criterion: "walkcut", or a reconstruction of the paper's, see `walkcut.presets`. The
-        next arguments, where given, replace its settings.
-    threshold : "auto", float in (0, 2] or str, optional
-        Splits of NCut up to a number are taken, from the whole picture down. A name is a criterion that needs no
-        number, see `walkcut.threshold.CRITERIA`; "auto" is the default one.
-    steps : int, optional
-        k >= 1: the walk takes k steps at once.
-    grid : int
-        Patches along the picture's longer side.
-    timesteps : sequence of int, optional
-        Noise levels at which attention is read, 0 to 999. Default: the model's.
-    noise : str, optional
-        "forward", "none" or "inversion", see `walkcut.noise.views`. Default: the preset's; for the embedded denoiser
-        noisy passes.
-    locality : "preset", "auto", None or float
-        Width of the prior on distance (`Walk.local`); "auto" is the model's, None is no prior.
-    pixels : str, optional
-        "bilinear", "pamr" or "random-walker": how patches become pixels, see `walkcut.refine`.
-    seed : int
-        Of the noise.
-    device : str
-        For a model given by name.
-
-    Returns
-    -------
-    Segmentation
-
-    Raises
-    ------
-    InputError
-        For a picture or an argument out of range, told in one sentence.
-    """
-    given = {"criterion": threshold, "steps": steps, "pixels": pixels}
-    given = {name: value for name, value in given.items() if value is not None}
-    given |= {} if locality == "preset" else {"locality": locality}
-    chosen = replace(find_preset(preset), **given)
-    check_threshold(chosen.criterion)
-    image = check_image(image)
-    timings: dict[str, float] = {}
-    with _timed(timings, "model"):
-        backbone = load_backbone(model, device) if isinstance(model, str) else model
-    (seen,) = look([image], backbone, chosen, grid, timesteps, seed, noise)
-    return cut(replace(seen, timings=timings | seen.timings))
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A picture, and all that a cut needs of what a denoiser saw in it.
+@dataclass(frozen=True, eq=False)
+class WalkRecord:
+    """A picture, and all that a cut needs of what an eye saw in it; it can be sent to another process.
 
     Attributes
     ----------
     image : uint8 (H, W, 3)
     walk : Walk
         Its steps are taken already.
-    preset : Preset
-    ceiling : float
-        Splits of this NCut or more are no splits.
-    features : Features or None
-        For the graph "features" alone.
+    recipe : Recipe
+    features : optional
+        What a graph needs beside the walk, see `walkcut.registry.RECORDERS`.
     timings : dict of str to float
         Seconds per stage so far.
     growth : Growth or None
-        Of its tree, where a GPU began to cut: no region of more than `walkcut.tree.NEAR` patches is left.
+        Of its tree, where a GPU began to cut: no region of more than `walkcut.graph.NEAR` patches is left.
     """
 
     image: np.ndarray
     walk: Walk
-    preset: Preset
-    ceiling: float
-    features: Features | None = None
+    recipe: Recipe
+    features: Any = None
     timings: dict[str, float] = field(default_factory=dict)
     growth: Growth | None = None
 
+    @classmethod
+    def prepared(
+        cls, image: np.ndarray, attention: AttentionMaps, recipe: Recipe, features: Any = None
+    ) -> WalkRecord:
+        """The walk that a recipe cuts, made from what was captured: several recipes can share one capture."""
+        walk = prepare(
+            attention,
+            jump_chain=recipe.jump_chain,
+            inflation=recipe.inflation,
+            spatial_prior=recipe.spatial_prior,
+            steps=recipe.steps,
+        )
+        return cls(image, walk, recipe, features)
 
-def look(
-    images: Sequence[np.ndarray],
-    backbone: Backbone,
-    preset: str | Preset = "walkcut",
-    grid: int = 64,
-    timesteps: Sequence[int] | None = None,
-    seed: int = 0,
-    noise: str | None = None,
-) -> list[Seen]:
-    """The first half of `segment`: one pass of the denoiser for all pictures, which must share one grid of patches.
-
-    Parameters
-    ----------
-    images : sequence of uint8 (H, W, 3)
-    backbone : Backbone
-    preset : str or Preset
-    grid, timesteps, seed, noise
-        As for `segment`.
-    """
-    chosen, timings = find_preset(preset), {}
-    noise = noise_for(chosen, backbone) if noise is None else noise
-    options = {"grid": grid, "timesteps": timesteps, "seed": seed, "noise": noise}
-    with _calm(backbone.device):
-        with _timed(timings, "attention", backbone.device):
-            if chosen.graph == "features":
-                heard = [observe(backbone, image, **options) for image in images]
-            else:
-                heard = [(maps, None) for maps in attend_batch(backbone, images, **options)]
-        with _timed(timings, "walk", backbone.device):
-            walks = [walk_for(chosen, backbone, maps) for maps, _ in heard]
-        with _timed(timings, "cut", backbone.device):
-            growths = [_begun(chosen, walk, values) for walk, (_, values) in zip(walks, heard, strict=True)]
-    timings = {stage: seconds / len(images) for stage, seconds in timings.items()}
-    return [
-        Seen(image, walk, chosen, _ceiling(chosen, backbone, walk.grid), values, timings, growth)
-        for image, walk, (_, values), growth in zip(images, walks, heard, growths, strict=True)
-    ]
+    def graph(self) -> Affinity:
+        """What is to be cut."""
+        return GRAPHS[self.recipe.graph](self.walk, self.features)
 
 
-def _begun(preset: Preset, walk: Walk, features: Features | None) -> Growth | None:
-    """The tree of a walk that lies on a GPU, its large regions cut there: the rest may be left to a process without."""
-    if not walk.P.is_cuda or type(graph := graph_for(preset, walk, features)) is not Graph:
-        return None
-    growth = Growth.start(graph, walk.grid)
-    growth.cut(above=NEAR)
-    return growth
+def extract_walks(images: Sequence[np.ndarray], backbone: Backbone, recipe: Recipe) -> list[WalkRecord]:
+    """The first half of `segment`: one pass of the eye for all pictures, which must share one grid of patches."""
+    timings: dict[str, float] = {}
+    recorders: list[Recorder] = [MeanAttention()]
+    recorders += [RECORDERS[recipe.graph]()] if recipe.graph in RECORDERS else []
+    with timed(timings, "attention", backbone.device):
+        seen = capture(backbone, images, recipe, *recorders)
+    records = []
+    for image, (attention, *features) in zip(images, seen, strict=True):
+        with timed(timings, "walk", backbone.device):
+            record = WalkRecord.prepared(image, attention, recipe, *features)
+        with timed(timings, "cut", backbone.device):
+            records.append(_begun(record))
+    shared = {stage: seconds / len(images) for stage, seconds in timings.items()}
+    return [replace(record, timings=shared) for record in records]
 
 
-def cut(seen: Seen) -> Segmentation:
-    """The second half of `segment`: no denoiser is needed any more."""
-    stop = check_threshold(seen.preset.criterion)
-    timings, walk = dict(seen.timings), seen.walk
-    with _timed(timings, "cut", walk.P.device), _calm(walk.P.device):
-        growth = seen.growth or Growth.start(graph_for(seen.preset, walk, seen.features), walk.grid)
+def _begun(record: WalkRecord) -> WalkRecord:
+    """On a GPU, the tree with its large regions cut there: the rest may be left to a process without one."""
+    if not record.walk.P.is_cuda or record.recipe.graph != "reversible":
+        return record
+    growth = Growth.start(record.graph(), record.walk.grid)
+    with single_threaded():
+        growth.cut(above=NEAR)
+    return replace(record, growth=growth)
+
+
+def cut(record: WalkRecord, keep_walk: bool = False) -> Segmentation:
+    """The second half of `segment`: no eye is needed any more."""
+    recipe, walk, timings = record.recipe, record.walk, dict(record.timings)
+    with timed(timings, "cut", walk.P.device), single_threaded():
+        growth, graph = record.growth, None
+        if growth is None or keep_walk or recipe.threshold == "eigengap":
+            graph = record.graph()
+            growth = growth or Growth.start(graph, walk.grid)
         growth.cut()
         tree = growth.tree()
-    blank, patches = np.zeros(seen.image.shape[:2], np.int32), np.zeros(walk.grid, np.int32)
-    settings = {"ceiling": seen.ceiling, "pixels": seen.preset.pixels}
-    found = Segmentation(seen.image, blank, patches, tree, walk, 0.0, timings, **settings)
-    with _timed(timings, "pixels", walk.P.device):
-        return found.at(stop)
-
-
-def cut_walk(
-    image: np.ndarray,
-    backbone: Backbone,
-    walk: Walk,
-    preset: str | Preset = "walkcut",
-    features: Features | None = None,
-    timings: dict[str, float] | None = None,
-) -> Segmentation:
-    """`cut` for a walk that was made in any way; several settings can share one look.
-
-    Parameters
-    ----------
-    image : uint8 (H, W, 3)
-    backbone : Backbone
-        That looked: its prior on distance and its ceiling are used.
-    walk : Walk
-        Its steps are taken already.
-    preset : str or Preset
-    features : Features, optional
-        For the graph "features" alone.
-    timings : dict, optional
-        Seconds of the stages before.
-    """
-    chosen = find_preset(preset)
-    ceiling = _ceiling(chosen, backbone, walk.grid)
-    return cut(Seen(image, walk, chosen, ceiling, features, timings or {}))
-
-
-def _ceiling(preset: Preset, backbone: Backbone, grid: tuple[int, int]) -> float:
-    """Where nothing is left to cut; the model's share was measured on its reversible walk, one step at a time."""
-    if preset.graph != "reversible" or preset.steps > 1:
-        return MEMORYLESS
-    sigma = backbone.locality if preset.locality == "auto" else preset.locality
-    usual = inflation_for(preset, backbone) == backbone.inflation
-    return blank_ncut(grid, sigma) * (backbone.ceiling if usual else 1.0)
-
-
-def _calm(device: torch.device) -> AbstractContextManager:
-    """One thread beside a GPU, which does what is worth threads: they would only wait for one another."""
-    return single_threaded() if device.type == "cuda" else nullcontext()
+        share = 1.0 if recipe.noise_share is None else recipe.noise_share  # None: a constant threshold asks for none
+        limit = share * blank_ncut(walk.grid, recipe.spatial_prior)
+        pruning = prune(tree, recipe.threshold, graph, limit)
+    with timed(timings, "pixels", walk.P.device), single_threaded():
+        membership = leaf_membership(walk, tree)
+        nothing = np.zeros(record.image.shape[:2], np.int32)
+        kept: dict[str, Any] = {"walk": walk, "graph": graph} if keep_walk else {}
+        found = Segmentation(
+            *(record.image, nothing, nothing, tree, recipe, None, "", limit, membership, timings), **kept
+        )
+        return found.pruned(pruning)
 
 
 @contextmanager
-def _timed(timings: dict[str, float], stage: str, device: torch.device | None = None) -> Iterator[None]:
+def timed(timings: dict[str, float], stage: str, device: torch.device | None = None) -> Iterator[None]:
     """Add the seconds of the block to a stage's; the GPU that works for it, if one does, is waited for."""
     start = time.perf_counter()
     yield

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +23,17 @@ from safetensors.torch import save_file
 from torch.nn import functional
 from tqdm import tqdm
 
-from walkcut.attention import attend, self_attention_layers
-from walkcut.backbone import VOCABULARY, Backbone, load_backbone
+from walkcut.backbone import Backbone
+from walkcut.capture import MeanAttention, attention_layers, capture
+from walkcut.criteria import blank_ncut
 from walkcut.errors import InputError
+from walkcut.eyes.embedded import VOCABULARY
+from walkcut.eyes.loading import load_backbone
+from walkcut.eyes.models import READOUT
 from walkcut.ncut import best_cut
-from walkcut.presets import walk_for
+from walkcut.recipe import Recipe, resolve
 from walkcut.scenes import NATURAL_TEXTURES, WORDS, Scene, make_scene
-from walkcut.threshold import blank_ncut
+from walkcut.segmentation import WalkRecord
 
 UNET_CONFIG = dict(
     sample_size=64,
@@ -64,7 +68,7 @@ LOOKING = (
     "down_blocks.0.attentions.0.transformer_blocks.1",
     "down_blocks.1",
 )
-READOUT = {"timesteps": [10], "locality": 0.35, "inflation": 2.0}
+SUITS = {"timesteps": [10], "jump_chain": True, "inflation": 2.0, "spatial_prior": 0.35}
 CALIBRATION_GRIDS, CALIBRATION_PICTURES = (32, 64), 50  # of noise on each grid
 
 
@@ -343,19 +347,24 @@ def calibrate(folder: Path) -> Path:
     (`threshold.prune`). It is told as a share of the blank walk's NCut, which follows the grid and the prior.
     """
     backbone = load_backbone(str(folder), "cpu")
-    layers = {n: layer for n, layer in self_attention_layers(backbone).items() if n.startswith(LOOKING)}
-    heads = {name: (1.0,) * layer.heads for name, layer in layers.items()}
-    backbone = replace(backbone, heads=heads, **READOUT | {"timesteps": tuple(READOUT["timesteps"])})
+    layers = {n: layer for n, layer in attention_layers(backbone).items() if n.startswith(LOOKING)}
+    suits = SUITS | {"heads": {name: (1.0,) * layer.heads for name, layer in layers.items()}}
     places = [(grid, seed) for grid in CALIBRATION_GRIDS for seed in range(CALIBRATION_PICTURES)]
-    shares = [noise_cut(backbone, *place) for place in tqdm(places, desc="cutting noise", mininterval=5)]
-    noise = {"grids": CALIBRATION_GRIDS, "pictures": len(shares)}
-    record = {**READOUT, "heads": heads, "ceiling": round(min(shares), 4), "noise": noise}
-    (folder / "readout.json").write_text(json.dumps(record, indent=1) + "\n")
+    recipes = [resolve("walkcut", backbone.eye, suits | {"grid": grid, "seed": seed}) for grid, seed in places]
+    shares = [noise_cut(backbone, recipe) for recipe in tqdm(recipes, desc="cutting noise", mininterval=5)]
+    on = {"grids": CALIBRATION_GRIDS, "pictures": len(shares)}
+    record = suits | {"noise_share": round(min(shares), 4), "calibrated_on": on}
+    (folder / READOUT).write_text(json.dumps(record, indent=1) + "\n")
     return folder
 
 
-def noise_cut(backbone: Backbone, grid: int, seed: int) -> float:
-    """NCut of the best cut of a picture of white noise, as a share of the blank walk's."""
-    noise = np.random.default_rng([seed, grid]).integers(0, 256, (2 * grid, 2 * grid, 3), dtype=np.uint8)
-    walk = walk_for("walkcut", backbone, attend(backbone, noise, grid, seed=seed))
-    return best_cut(walk.reversible()).ncut / blank_ncut(walk.grid, backbone.locality)
+def noise_cut(backbone: Backbone, recipe: Recipe) -> float:
+    """NCut of the best cut of a picture of white noise, drawn from the recipe's seed, as a share of the blank walk's.
+
+    With the smallest of many such shares as its `noise_share`, a recipe's criteria leave noise whole.
+    """
+    rng = np.random.default_rng([recipe.seed, recipe.grid])
+    noise = rng.integers(0, 256, (2 * recipe.grid, 2 * recipe.grid, 3), dtype=np.uint8)
+    ((attention,),) = capture(backbone, [noise], recipe, MeanAttention())
+    record = WalkRecord.prepared(noise, attention, recipe)
+    return best_cut(record.graph()).ncut / blank_ncut(record.walk.grid, recipe.spatial_prior)

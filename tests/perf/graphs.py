@@ -20,15 +20,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from walkcut.affinity import from_divergence, from_features, from_rows
-from walkcut.attention import Features, attend, features
-from walkcut.backbone import load_backbone
+from walkcut.app.outputs import write_whole
 from walkcut.bench.criteria import choosing_scenes
 from walkcut.bench.datasets import Dataset, bsds500
-from walkcut.bench.metrics import aggregate, bootstrap_difference, score
-from walkcut.bench.record import commit, model_record, processor, write_atomically
+from walkcut.bench.metrics import score
+from walkcut.bench.record import commit, model_record, processor
+from walkcut.bench.scores import Mean
+from walkcut.capture import MeanAttention, capture
+from walkcut.eyes.loading import load_backbone
+from walkcut.eyes.models import find_eye
 from walkcut.graph import Affinity, Graph
+from walkcut.lab.directed import direct
+from walkcut.lab.graphs import from_divergence, from_features, from_rows
+from walkcut.lab.recorders import Features, LayerFeatures
 from walkcut.pixels import pixel_labels, soft_membership
+from walkcut.recipe import resolve
 from walkcut.tree import partition
 from walkcut.walk import Walk, prior
 from walkcut.walk import aggregate as one_walk
@@ -50,7 +56,7 @@ def near(graph: Graph, walk: Walk, sigma: float) -> Graph:
 GRAPHS: dict[str, Maker] = {
     REFERENCE: lambda walk, F, sigma: walk.reversible(),
     "plain average": lambda walk, F, sigma: walk.averaged(),
-    "P itself": lambda walk, F, sigma: walk.direct(),
+    "P itself": lambda walk, F, sigma: direct(walk),
     "reversible walk, k = 2": lambda walk, F, sigma: walk.power(2).reversible(),
     "reversible walk, k = 4": lambda walk, F, sigma: walk.power(4).reversible(),
     "rows, dot product": lambda walk, F, sigma: from_rows(walk, "dot"),
@@ -84,11 +90,13 @@ def compare(dataset: Dataset, truth: str, grid: int, stride: int) -> dict:
         item = dataset.load(picture)
         truths = tuple(t[::stride, ::stride] for t in item.truths[truth])
         weights.append(float(sum(t.size for t in truths)))
-        walk = one_walk(attend(backbone, item.image, grid)).local(backbone.locality)
-        F = features(backbone, item.image, grid).resized(walk.grid)
+        recipe = resolve("walkcut", backbone.eye, {"grid": grid})
+        ((attention, F),) = capture(backbone, [item.image], recipe, MeanAttention(), LayerFeatures())
+        walk = one_walk(attention).spatial_prior(recipe.spatial_prior)
+        F = F.resized(walk.grid)
         for name, make in GRAPHS.items():
             start = time.process_time()
-            graph = make(walk, F, backbone.locality)
+            graph = make(walk, F, recipe.spatial_prior)
             seconds[name].append(time.process_time() - start)
             scores[name].append(coverings(graph, walk, truths))
         print(f"{dataset.name}: {number + 1} of {len(dataset.names)}", file=sys.stderr, flush=True)
@@ -102,8 +110,8 @@ def line(name: str, tables: dict[str, list[np.ndarray]], weights: np.ndarray) ->
     """One graph's row of the table."""
     row: dict = {"graph": name}
     for part, (choice, settings) in enumerate((("threshold", THRESHOLDS), ("segments", range(1, MOST + 1)))):
-        found = aggregate(tables[name][part], weights)
-        gap = bootstrap_difference(tables[name][part], tables[REFERENCE][part], weights)["ods"]
+        own, usual = (Mean(tables[which][part], weights) for which in (name, REFERENCE))
+        found, gap = own.best(), own.difference(usual)["ods"]
         row[choice] = {
             "covering": round(found.ods, 4),
             "setting": round(float(settings[found.setting]), 4),
@@ -139,11 +147,11 @@ def main() -> None:
         "threads": 1,
         "grid": chosen.grid,
         "most_segments": MOST,
-        "model": model_record(MODEL),
+        "model": model_record(find_eye(MODEL)),
         "cpu_s": round(time.process_time() - start),
         "sets": sets,
     }
-    write_atomically(chosen.out, json.dumps(record, indent=1) + "\n")
+    write_whole({chosen.out: (json.dumps(record, indent=1) + "\n").encode()})
 
 
 if __name__ == "__main__":

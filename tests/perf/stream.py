@@ -29,12 +29,14 @@ def first_split(grid: int, kind: str) -> dict:
     import torch
 
     torch.set_num_threads(1)
-    from walkcut.attention import attend, attend_heads
-    from walkcut.backbone import load_backbone
     from walkcut.bench.record import peak_memory
-    from walkcut.images import sample
+    from walkcut.capture import MeanAttention, capture
+    from walkcut.eyes.loading import load_backbone
+    from walkcut.lab.recorders import QueriesAndKeys
+    from walkcut.lab.stream import stream
     from walkcut.ncut import best_cut
-    from walkcut.stream import stream
+    from walkcut.recipe import resolve
+    from walkcut.samples import sample
     from walkcut.walk import aggregate
 
     backbone, image, marks = load_backbone("dead-leaves", "cpu"), sample(PICTURE), {}
@@ -46,11 +48,9 @@ def first_split(grid: int, kind: str) -> dict:
         return now
 
     start = clock = time.perf_counter(), time.process_time()
-    if kind == "streamed":
-        walk = stream(attend_heads(backbone, image, grid))
-    else:
-        walk = aggregate(attend(backbone, image, grid))
-    walk = walk.local(backbone.locality)
+    recipe, streamed = resolve("walkcut", backbone.eye, {"grid": grid}), kind == "streamed"
+    ((seen,),) = capture(backbone, [image], recipe, QueriesAndKeys() if streamed else MeanAttention())
+    walk = (stream if streamed else aggregate)(seen).spatial_prior(recipe.spatial_prior)
     clock = mark("attention", clock)
     graph = walk.reversible()
     clock = mark("stationary", clock)
@@ -87,7 +87,8 @@ def main() -> None:
     if arguments.one:
         print(json.dumps(first_split(int(arguments.one[0]), arguments.one[1])))
         return
-    from walkcut.bench.record import commit, processor, write_atomically
+    from walkcut.app.outputs import write_whole
+    from walkcut.bench.record import commit, processor
 
     record = {
         "title": "The first split, with the matrix and without",
@@ -105,7 +106,7 @@ def main() -> None:
             if kind == "streamed" or grid <= DENSE:
                 record["measurements"].append(measured(grid, kind))
                 print(json.dumps(record["measurements"][-1]), file=sys.stderr, flush=True)
-                write_atomically(arguments.out, json.dumps(record, indent=1) + "\n")
+                write_whole({arguments.out: (json.dumps(record, indent=1) + "\n").encode()})
 
 
 if __name__ == "__main__":

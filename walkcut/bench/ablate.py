@@ -8,18 +8,19 @@ Thresholds need no run of their own: every method's row of constants is its whol
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from walkcut.attention import Grid, attend, self_attention_layers
-from walkcut.bench.look import Look, Looker
+from walkcut.bench.look import Looker
 from walkcut.bench.method import Method
-from walkcut.bench.ours import AUTO, OURS, tree_method
+from walkcut.bench.ours import Segmenter, tree_method
+from walkcut.capture import AttentionMaps, Grid, attention_layers
+from walkcut.criteria import blank_ncut
 from walkcut.errors import InputError
-from walkcut.presets import GRAPHS, find_preset, prepared
-from walkcut.refine import PIXELS
-from walkcut.segmentation import Segmentation, cut_walk
+from walkcut.registry import GRAPHS, PIXELS
+from walkcut.segmentation import Segmentation
+from walkcut.tree import MEMORYLESS
 from walkcut.walk import Walk, aggregate, lift
 
 THRESHOLDS = (0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
@@ -28,123 +29,118 @@ TIMESTEPS = ((0,), (50,), (100,), (200,), (400,), (700,), (10, 10), (10, 100))
 PRIORS = (None, 0.25, 1.0, 2.0)
 WALKERS = (1.0, 1.5, 2.0, 3.0, 4.0)
 GRIDS = (16, 24, 48)
-
-Cut = Callable[[Look], Segmentation]
 USUAL = "as usual"
+Change = tuple[Looker, Segmenter]  # under which recipe, and how pictures are segmented
 
 
-def usual(look: Look) -> Segmentation:
-    """The default preset."""
-    return cut_walk(look.image, look.backbone, look.walk())
+def changed(looker: Looker, **settings: Any) -> Change:
+    """The looker's recipe with other settings.
+
+    What criteria stay below was measured on one walk. Of a graph that is not a walk's, or of several steps, it is 1,
+    the NCut of a walk without memory; of walkers who agree otherwise, that of a walk that knows the prior alone; else
+    it stays.
+    """
+    share, side = looker.recipe.noise_share, looker.recipe.grid
+    if "steps" in settings or settings.get("graph", "reversible") not in ("reversible", "renormalised"):
+        share = MEMORYLESS / blank_ncut((side, side), looker.recipe.spatial_prior)
+    elif not settings.keys().isdisjoint(("inflation", "jump_chain")):
+        share = 1.0
+    other = looker.under(noise_share=share, **settings)
+    return other, lambda image: other(image).segment()
 
 
-def changed(**settings: object) -> Cut:
-    """The default preset with other settings."""
-    preset = replace(find_preset(OURS), **settings)
-    return lambda look: cut_walk(look.image, look.backbone, look.walk(preset), preset, look.features)
+def graphs(looker: Looker) -> dict[str, Change]:
+    """What is cut: graphs of the walk, of its rows, of features, of walks that stay in their regions."""
+    return {name: changed(looker, graph=name) for name in GRAPHS if name != looker.recipe.graph}
 
 
-def graphs(looker: Looker) -> dict[str, Cut]:
-    """What is cut: graphs of the walk, of its rows, of features."""
-    found = {name: changed(graph=name) for name in (*GRAPHS, "features") if name != "reversible"}
-    return found | {"renormalised sub-walks": changed(subwalk="renormalise")}
-
-
-def steps(looker: Looker) -> dict[str, Cut]:
+def steps(looker: Looker) -> dict[str, Change]:
     """The walk takes k steps at once."""
-    return {f"k={k}": changed(steps=k) for k in STEPS if k > 1}
+    return {f"k={k}": changed(looker, steps=k) for k in STEPS if k != looker.recipe.steps}
 
 
-def resolutions(looker: Looker) -> dict[str, Cut]:
+def resolutions(looker: Looker) -> dict[str, Change]:
     """How attention of several grids is weighed, and how fine the finest is."""
 
-    def weighed(weigh: Callable[[Sequence[Grid]], Mapping[Grid, float]]) -> Cut:
-        return lambda look: from_walk(look, aggregate(look.attention, weigh(sorted(look.attention.maps))))
+    def weighed(weigh: Callable[[Sequence[Grid]], Mapping[Grid, float]]) -> Change:
+        def segment(image: np.ndarray) -> Segmentation:
+            look = looker(image)
+            return look.segment(maps_of(aggregate(look.attention, weigh(sorted(look.attention.maps)))))
+
+        return looker, segment
 
     found = {
         "finest grid alone": weighed(lambda grids: {grids[-1]: 1.0}),
         "coarsest grid alone": weighed(lambda grids: {grids[0]: 1.0}),
         "grids weighed alike": weighed(lambda grids: dict.fromkeys(grids, 1.0)),
     }
-    others = [grid for grid in GRIDS if grid != looker.blank.grid]
-    return found | {f"{n} patches": lambda look, n=n: usual(replace(look, grid=n)) for n in others}
+    return found | {f"{n} patches": changed(looker, grid=n) for n in GRIDS if n != looker.recipe.grid}
 
 
-def layers(looker: Looker) -> dict[str, Cut]:
+def layers(looker: Looker) -> dict[str, Change]:
     """One self-attention layer alone, its heads alike; or all of them."""
-    names = self_attention_layers(looker.blank.backbone)
-    short = {f"{name.split('.transformer')[0]}, {name.split('.')[-2]}": (name,) for name in names}
-    return {title: from_heads({n: (1.0,) * names[n].heads for n in chosen}) for title, chosen in short.items()} | {
-        "all layers": from_heads({n: (1.0,) * layer.heads for n, layer in names.items()})
-    }
+    every = {name: (1.0,) * layer.heads for name, layer in attention_layers(looker.backbone).items()}
+    found = {short(name): from_heads(looker, {name: weights}) for name, weights in every.items()}
+    return found | {"all layers": from_heads(looker, every)}
 
 
-def heads(looker: Looker) -> dict[str, Cut]:
+def heads(looker: Looker) -> dict[str, Change]:
     """One head alone, of the layers that are usually read."""
-    backbone = looker.blank.backbone
-    found = {}
-    all_layers = self_attention_layers(backbone)
-    for name in backbone.heads or all_layers:
-        count = all_layers[name].heads
-        for head in range(count):
-            title = f"{name.split('.transformer')[0]}, {name.split('.')[-2]}, head {head}"
-            found[title] = from_heads({name: tuple(float(i == head) for i in range(count))})
+    found, every = {}, attention_layers(looker.backbone)
+    for name in looker.recipe.heads or every:
+        for weights in np.eye(every[name].heads).tolist():
+            found[f"{short(name)}, head {weights.index(1)}"] = from_heads(looker, {name: tuple(weights)})
     return found
 
 
-def timesteps(looker: Looker) -> dict[str, Cut]:
+def timesteps(looker: Looker) -> dict[str, Change]:
     """How noisy the picture is that the denoiser sees; several passes are averaged."""
-
-    def cut(when: tuple[int, ...]) -> Cut:
-        return lambda look: usual(replace(look, timesteps=when))
-
-    return {"t=" + "+".join(map(str, when)): cut(when) for when in TIMESTEPS if when != looker.blank.backbone.timesteps}
+    others = [when for when in TIMESTEPS if when != looker.recipe.timesteps]
+    return {"t=" + "+".join(map(str, when)): changed(looker, timesteps=when) for when in others}
 
 
-def priors(looker: Looker) -> dict[str, Cut]:
+def priors(looker: Looker) -> dict[str, Change]:
     """Width of the prior on distance, in shares of the picture; none at all."""
-    return {f"sigma={s}" if s else "no prior": changed(locality=s) for s in PRIORS}
+    return {f"sigma={s}" if s else "no prior": changed(looker, spatial_prior=s) for s in PRIORS}
 
 
-def inflations(looker: Looker) -> dict[str, Cut]:
-    """How many walkers must agree on a step."""
-    usual_one = looker.blank.backbone.inflation
-    return {f"{r:g} walkers": changed(inflation=r) for r in WALKERS if r != usual_one}
+def inflations(looker: Looker) -> dict[str, Change]:
+    """How many walkers must agree on a step; and one who may also rest, as the model's attention has it."""
+    found = {f"{r:g} walkers": changed(looker, inflation=r) for r in WALKERS if r != looker.recipe.inflation}
+    rests = {"1 walker, with rests": changed(looker, inflation=1.0, jump_chain=False)}
+    return found | (rests if looker.recipe.jump_chain else {})
 
 
-def pixels(looker: Looker) -> dict[str, Cut]:
+def pixels(looker: Looker) -> dict[str, Change]:
     """How segments of patches become segments of pixels."""
-    return {way: changed(pixels=way) for way in PIXELS if way != find_preset(OURS).pixels}
+    return {way: changed(looker, pixels=way) for way in PIXELS if way != looker.recipe.pixels}
 
 
-ABLATIONS: dict[str, Callable[[Looker], dict[str, Cut]]] = {
-    "graph": graphs,
-    "steps": steps,
-    "resolutions": resolutions,
-    "layers": layers,
-    "heads": heads,
-    "timesteps": timesteps,
-    "prior": priors,
-    "inflation": inflations,
-    "pixels": pixels,
-}
+ABLATIONS: dict[str, Callable[[Looker], dict[str, Change]]] = {"graph": graphs, "steps": steps}
+ABLATIONS |= {"resolutions": resolutions, "layers": layers, "heads": heads, "timesteps": timesteps}
+ABLATIONS |= {"prior": priors, "inflation": inflations, "pixels": pixels}
 
 
-def from_walk(look: Look, walk: Walk) -> Segmentation:
-    """Cut a walk that was made in another way, prepared as usual."""
-    return cut_walk(look.image, look.backbone, prepared(OURS, look.backbone, walk))
+def short(layer: str) -> str:
+    """A layer's name, without what all layers have."""
+    return f"{layer.split('.transformer')[0]}, {layer.split('.')[-2]}"
 
 
-def from_heads(weights: Mapping[str, Sequence[float]]) -> Cut:
+def maps_of(walk: Walk) -> AttentionMaps:
+    """A walk as the attention of a single grid."""
+    return AttentionMaps({walk.grid: walk.P})
+
+
+def from_heads(looker: Looker, weights: Mapping[str, Sequence[float]]) -> Change:
     """Attention of other heads, brought to the usual grid, where a layer that is coarser would decide alone."""
+    other, _ = changed(looker, heads=weights)
 
-    def cut(look: Look) -> Segmentation:
-        fine = look.attention.finest
-        maps = attend(look.backbone, look.image, look.grid, look.timesteps, look.seed, weights)
-        walk = aggregate(maps)
-        return from_walk(look, walk if walk.grid == fine else Walk(lift(walk.P, walk.grid, fine), fine))
+    def segment(image: np.ndarray) -> Segmentation:
+        fine, walk = looker(image).attention.finest, aggregate(other(image).attention)
+        walk = walk if walk.grid == fine else Walk(lift(walk.P, walk.grid, fine), fine)
+        return looker(image).segment(maps_of(walk))
 
-    return cut
+    return other, segment
 
 
 def ablation(
@@ -164,11 +160,12 @@ def ablation(
     """
     if what not in ABLATIONS:
         raise InputError(f"There is no ablation {what!r}: choose from {', '.join(ABLATIONS)}.")
-    cuts = {USUAL: usual} | ABLATIONS[what](looker)
+    return compared({USUAL: changed(looker)} | ABLATIONS[what](looker), connected, thresholds, what=what)
 
-    def segmenter(cut: Cut) -> Callable[[np.ndarray], Segmentation]:
-        return lambda image: cut(looker(image)).at(AUTO)
 
-    config = looker.config | {"what": what, "connected": connected}
-    shared = {"others": (), "connected": connected, "looker": looker, "code": ("bench/ablate",), "tree_scores": False}
-    return [tree_method(name, segmenter(cut), thresholds, config, **shared) for name, cut in cuts.items()]
+def compared(
+    changes: Mapping[str, Change], connected: bool = False, thresholds: Sequence[float] = THRESHOLDS, **config: Any
+) -> list[Method]:
+    """A method for each change, the first of which is what the others are compared with; parameters as above."""
+    shared: dict[str, Any] = {"others": (), "connected": connected, "config": config, "tree_scores": False}
+    return [tree_method(name, segment, thresholds, looker, **shared) for name, (looker, segment) in changes.items()]

@@ -7,6 +7,8 @@ parameters with what is published.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from diffusers import (
     AutoencoderKL,
@@ -16,80 +18,53 @@ from diffusers import (
     UNet2DConditionModel,
 )
 
-from walkcut.backbone import Backbone, offload_layers
+from walkcut.backbone import Backbone, Networks
 from walkcut.errors import InputError
+from walkcut.eyes.stable import offload_layers
+from walkcut.recipe import Eye
 
 CROSS, PLAIN = "CrossAttnDownBlock2D", "DownBlock2D"
 UP_CROSS, UP_PLAIN = "CrossAttnUpBlock2D", "UpBlock2D"
-SD1 = {
-    "in_channels": 4,
-    "out_channels": 4,
-    "block_out_channels": (320, 640, 1280, 1280),
-    "down_block_types": (CROSS, CROSS, CROSS, PLAIN),
-    "up_block_types": (UP_PLAIN, UP_CROSS, UP_CROSS, UP_CROSS),
-    "attention_head_dim": 8,
-    "cross_attention_dim": 768,
-}
+Config = dict[str, Any]
+LATENT: Config = {"in_channels": 4, "out_channels": 4}
+SD1 = LATENT | {"block_out_channels": (320, 640, 1280, 1280), "attention_head_dim": 8, "cross_attention_dim": 768}
+SD1 |= {"down_block_types": (CROSS,) * 3 + (PLAIN,), "up_block_types": (UP_PLAIN,) + (UP_CROSS,) * 3}
 SD2 = SD1 | {"attention_head_dim": (5, 10, 20, 20), "cross_attention_dim": 1024, "use_linear_projection": True}
-SDXL = {
-    "in_channels": 4,
-    "out_channels": 4,
-    "block_out_channels": (320, 640, 1280),
-    "down_block_types": (PLAIN, CROSS, CROSS),
-    "up_block_types": (UP_CROSS, UP_CROSS, UP_PLAIN),
-    "transformer_layers_per_block": (1, 2, 10),
-    "attention_head_dim": (5, 10, 20),
-    "cross_attention_dim": 2048,
-    "use_linear_projection": True,
-    "addition_embed_type": "text_time",
-    "addition_time_embed_dim": 256,
-    "projection_class_embeddings_input_dim": 2816,
-}
+SDXL = LATENT | {"block_out_channels": (320, 640, 1280), "attention_head_dim": (5, 10, 20), "cross_attention_dim": 2048}
+SDXL |= {"down_block_types": (PLAIN, CROSS, CROSS), "up_block_types": (UP_CROSS, UP_CROSS, UP_PLAIN)}
+SDXL |= {"transformer_layers_per_block": (1, 2, 10), "use_linear_projection": True}
+SDXL |= {"addition_embed_type": "text_time", "addition_time_embed_dim": 256}
+SDXL |= {"projection_class_embeddings_input_dim": 2816}
 SSD = SDXL | {"mid_block_type": "UNetMidBlock2D", "transformer_layers_per_block": (1, 2, (4, 4))}
 SSD |= {"reverse_transformer_layers_per_block": ((4, 4, 10), (2, 1, 1), 1)}
 VEGA = SSD | {"transformer_layers_per_block": (1, 1, (2, 2))}
 VEGA |= {"reverse_transformer_layers_per_block": ((2, 2, 2), (1, 1, 1), 1)}
-SD3 = {
-    "sample_size": 128,
-    "patch_size": 2,
-    "in_channels": 16,
-    "out_channels": 16,
-    "num_layers": 24,
-    "num_attention_heads": 24,
-    "attention_head_dim": 64,
-    "joint_attention_dim": 4096,
-    "caption_projection_dim": 1536,
-    "pooled_projection_dim": 2048,
-    "pos_embed_max_size": 192,
-}
+SD3: Config = {"sample_size": 128, "patch_size": 2, "in_channels": 16, "out_channels": 16, "num_layers": 24}
+SD3 |= {"num_attention_heads": 24, "attention_head_dim": 64, "joint_attention_dim": 4096}
+SD3 |= {"caption_projection_dim": 1536, "pooled_projection_dim": 2048, "pos_embed_max_size": 192}
 SD35 = SD3 | {"qk_norm": "rms_norm", "dual_attention_layers": tuple(range(13)), "pos_embed_max_size": 384}
 NETWORKS = {"sd-1.4": SD1, "sd-1.5": SD1, "sd-2.1": SD2, "ssd-1b": SSD, "segmind-vega": VEGA, "sdxl": SDXL}
 NETWORKS |= {"sd-3": SD3, "sd-3.5": SD35}
 
-VAE = {
-    "block_out_channels": (128, 256, 512, 512),
-    "down_block_types": ("DownEncoderBlock2D",) * 4,
-    "up_block_types": ("UpDecoderBlock2D",) * 4,
-    "layers_per_block": 2,
-    "latent_channels": 4,
-}
+VAE: Config = {"block_out_channels": (128, 256, 512, 512), "layers_per_block": 2, "latent_channels": 4}
+VAE |= {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
 VAE_FLOW = VAE | {"latent_channels": 16, "scaling_factor": 1.5305, "shift_factor": 0.0609}
 VAE_FLOW |= {"use_quant_conv": False, "use_post_quant_conv": False}
 TOKENS = 77  # of a prompt; Stable Diffusion 3 has 256 more of its third encoder
 
 
-def network_config(name: str, small: bool = False) -> dict:
+def network_config(name: str, small: bool = False) -> Config:
     """Settings of a model's denoiser; `small` keeps its blocks, layers and heads, with few channels."""
     if name not in NETWORKS:
         raise InputError(f"The architecture of {name!r} is not known: choose from {', '.join(NETWORKS)}.")
-    config = NETWORKS[name]
+    config: Config = NETWORKS[name]
     if not small:
         return config
     if "patch_size" in config:
-        narrow = {"num_attention_heads": 2, "attention_head_dim": 8, "joint_attention_dim": 16}
-        return config | narrow | {"caption_projection_dim": 16, "pooled_projection_dim": 16, "pos_embed_max_size": 48}
+        few = {"num_attention_heads": 2, "attention_head_dim": 8, "joint_attention_dim": 16}
+        return config | few | {"caption_projection_dim": 16, "pooled_projection_dim": 16, "pos_embed_max_size": 48}
     heads = config["attention_head_dim"]
-    narrow = {"attention_head_dim": 2 if isinstance(heads, int) else (1, 2, 4, 4)[: len(heads)]}
+    narrow: Config = {"attention_head_dim": 2 if isinstance(heads, int) else (1, 2, 4, 4)[: len(heads)]}
     narrow |= {"block_out_channels": (8, 16, 32, 32)[: len(config["block_out_channels"])], "norm_num_groups": 4}
     narrow |= {"cross_attention_dim": 16}
     if "addition_time_embed_dim" in config:
@@ -97,7 +72,7 @@ def network_config(name: str, small: bool = False) -> dict:
     return config | narrow
 
 
-def vae_config(name: str, small: bool = False) -> dict:
+def vae_config(name: str, small: bool = False) -> Config:
     """Settings of a model's VAE; `small` keeps its levels, with few channels."""
     config = VAE_FLOW if "patch_size" in NETWORKS[name] else VAE
     return config | {"block_out_channels": (8, 8, 8, 8), "norm_num_groups": 4} if small else config
@@ -110,7 +85,7 @@ def random_backbone(
     small: bool = False,
     seed: int = 0,
     offload: bool = False,
-    **changes: object,
+    **changes: Any,
 ) -> Backbone:
     """A backbone that computes as the model of this name does, and knows nothing.
 
@@ -134,19 +109,22 @@ def random_backbone(
     where = torch.device(device)
     with torch.random.fork_rng(), torch.device("cpu") if offload else where:
         torch.manual_seed(seed)
-        denoiser = (SD3Transformer2DModel if flow else UNet2DConditionModel)(**config)
+        denoiser: Any = (SD3Transformer2DModel if flow else UNet2DConditionModel)(**config)
         denoiser = denoiser if dtype == torch.float32 else denoiser.to(dtype)
-        vae = AutoencoderKL(**vae_config(name, small))
+        vae: Any = AutoencoderKL(**vae_config(name, small))
         width = config["joint_attention_dim" if flow else "cross_attention_dim"]
         context = torch.randn(1, TOKENS + 256 if flow else TOKENS, width, dtype=dtype)
         pooled = torch.randn(1, pooled_width(config), dtype=dtype) if pooled_width(config) else None
     diffusion = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False}
-    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0) if flow else DDIMScheduler(**diffusion, steps_offset=1)
+    scheduler: Any = FlowMatchEulerDiscreteScheduler(shift=3.0) if flow else DDIMScheduler(**diffusion, steps_offset=1)
     denoiser, vae = (part.eval().requires_grad_(False) for part in (denoiser, vae))
     if offload:
         offload_layers(where, denoiser, vae)
     context, pooled = context.to(where), None if pooled is None else pooled.to(where)
-    return Backbone(name, denoiser, scheduler, vae, context, pooled)
+    eye = Eye(name, dtype=str(dtype).removeprefix("torch."))
+    alphas = None if flow else scheduler.alphas_cumprod
+    kind, networks = "flow" if flow else "unet", Networks(lambda: (denoiser, scheduler))
+    return Backbone(eye, kind, networks, alphas, context, vae, pooled)
 
 
 def pooled_width(config: dict) -> int:

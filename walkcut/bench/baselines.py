@@ -14,8 +14,7 @@ from skimage.graph import rag_mean_color
 from skimage.segmentation import felzenszwalb, slic
 
 from walkcut.bench.datasets import Item
-from walkcut.bench.inputs import TRUE_K, in_range, library, true_counts
-from walkcut.bench.method import Method, Result
+from walkcut.bench.method import TRUE_K, Method, Result, in_range, library, true_counts
 from walkcut.errors import InputError
 from walkcut.graph import Graph
 from walkcut.images import resize_image
@@ -28,7 +27,6 @@ FIT_PIXELS = 10_000
 SLIC_THRESHOLDS = (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
 SPACES = (0.02, 0.04)  # of the longer side
 RANGES = (4.0, 6.0, 8.0, 10.0, 12.0, 15.0)  # in units of CIELAB
-SOURCES = ("bench/baselines.py", "bench/inputs.py", "images.py", "pixels.py")
 LAB_STEPS = 1.3  # steps of a byte per unit of CIELAB: all colours fit
 
 
@@ -53,9 +51,8 @@ def kmeans_labels(features: np.ndarray, count: int, seed: int = 0) -> np.ndarray
     from sklearn.cluster import KMeans
 
     rng = np.random.default_rng(seed)
-    sample = features
-    if len(features) > FIT_PIXELS:
-        sample = features[rng.choice(len(features), FIT_PIXELS, replace=False)]
+    few = len(features) <= FIT_PIXELS
+    sample = features if few else features[rng.choice(len(features), FIT_PIXELS, replace=False)]
     count = min(count, len(np.unique(sample, axis=0)))
     return KMeans(count, n_init=4, random_state=seed).fit(sample).predict(features)
 
@@ -79,14 +76,10 @@ def kmeans_method(
 
     config = {"features": "CIELAB", "position": position, "seed": seed, "starts": 4, "fit_pixels": FIT_PIXELS}
     config |= {"given": {TRUE_K: "K"}} if oracle else {}
-    return Method(
-        "k-means, colour and position" if position > 0 else "k-means, colour",
-        (*(f"K={count}" for count in counts), *([TRUE_K] if oracle else [])),
-        config | library("scikit-learn"),
-        SOURCES,
-        run,
-        alone=(TRUE_K,) if oracle else (),
-    )
+    config |= library("k-means", "scikit-learn")
+    told = (TRUE_K,) if oracle else ()
+    name = "k-means, colour" + " and position" * (position > 0)
+    return Method(name, (*(f"K={count}" for count in counts), *told), config, run, alone=told)
 
 
 def felzenszwalb_method(
@@ -99,11 +92,11 @@ def felzenszwalb_method(
             yield Result(f"scale={scale:g}", felzenszwalb(item.image, scale=scale, sigma=sigma, min_size=min_size))
 
     config = {"sigma": sigma, "min_size": min_size, "scikit-image": version("scikit-image")}
-    return Method("Felzenszwalb", tuple(f"scale={scale:g}" for scale in scales), config, SOURCES, run)
+    return Method("Felzenszwalb", tuple(f"scale={scale:g}" for scale in scales), config, run)
 
 
 def slic_ncut_method(
-    seed: int = 0, thresholds: tuple[float, ...] = SLIC_THRESHOLDS, segments: int = 400, compactness: float = 30.0
+    thresholds: tuple[float, ...] = SLIC_THRESHOLDS, segments: int = 400, compactness: float = 30.0
 ) -> Method:
     """SLIC super-pixels (Achanta et al., TPAMI 2012), then recursive NCut (Shi & Malik 2000) on neighbouring regions.
 
@@ -113,8 +106,6 @@ def slic_ncut_method(
 
     Parameters
     ----------
-    seed : int
-        Not used: nothing is drawn.
     thresholds : tuple of float in (0, 2]
     segments : int
         Super-pixels, about.
@@ -127,16 +118,15 @@ def slic_ncut_method(
 
     def run(item: Item) -> Iterator[Result]:
         regions = without_gaps(slic(item.image, n_segments=segments, compactness=compactness, start_label=0))
-        tree = partition(region_graph(item.image, regions), (1, regions.max() + 1), 1, ceiling=max(thresholds))
+        tree = partition(region_graph(item.image, regions), (1, regions.max() + 1), 1, max_ncut=max(thresholds))
         for threshold in thresholds:
             yield Result(f"threshold={threshold:g}", without_gaps(tree.labels(threshold)[0][regions]))
 
     settings = tuple(f"threshold={threshold:g}" for threshold in thresholds)
-    config = {"segments": segments, "compactness": compactness, "ceiling": max(thresholds)}
+    config: dict = {"segments": segments, "compactness": compactness, "max_ncut": max(thresholds)}
     config |= {"scikit-image": version("scikit-image")}
-    sources = (*SOURCES, "graph.py", "ncut.py", "tree.py")
     usual = tuple(name for name in settings if name == "threshold=0.001")  # scikit-image's default
-    return Method("SLIC + NCut", settings, config, sources, run, alone=usual, swept=settings)
+    return Method("SLIC + NCut", settings, config, run, alone=usual, swept=settings)
 
 
 def region_graph(image: np.ndarray, regions: np.ndarray) -> Graph:
@@ -191,17 +181,14 @@ def mean_shift_labels(image: np.ndarray, space: float, colour: float, smallest: 
 
     lab = rgb2lab(image) * LAB_STEPS + [0, 128, 128]
     radius = max(1.0, space * max(image.shape[:2]))
-    filtered = cv2.pyrMeanShiftFiltering(
-        np.rint(lab).clip(0, 255).astype(np.uint8), radius, colour * LAB_STEPS, None, 0
-    )
-    colours = filtered / LAB_STEPS
+    whole = np.rint(lab).clip(0, 255).astype(np.uint8)
+    colours = cv2.pyrMeanShiftFiltering(whole, radius, colour * LAB_STEPS, None, 0) / LAB_STEPS
     pixels = np.arange(image[..., 0].size).reshape(image.shape[:2])
     labels = fused(colours, fused(colours, pixels, 1.0, passes=1), colour / 2)
     return connected_parts(labels, round(smallest * labels.size))
 
 
 def mean_shift_method(
-    seed: int = 0,
     spaces: tuple[float, ...] = SPACES,
     ranges: tuple[float, ...] = RANGES,
     smallest: float = 3e-3,
@@ -214,8 +201,6 @@ def mean_shift_method(
 
     Parameters
     ----------
-    seed : int
-        Not used: nothing is drawn.
     spaces : tuple of float in (0, 1]
         In units of the longer side.
     ranges : tuple of float in (0, 100]
@@ -239,5 +224,5 @@ def mean_shift_method(
                 yield Result(f"space={space:g}, colour={colour:g}", nearest(labels, (height, width)))
 
     settings = tuple(f"space={space:g}, colour={colour:g}" for space in spaces for colour in ranges)
-    config = {"smallest": smallest, "side": side} | library("opencv-python-headless")
-    return Method("mean shift", settings, config, SOURCES, run, swept=settings)
+    config = {"smallest": smallest, "side": side} | library("Mean shift", "opencv-python-headless")
+    return Method("mean shift", settings, config, run, swept=settings)

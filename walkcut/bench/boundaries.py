@@ -24,7 +24,6 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
 from skimage.morphology import thin
 
-from walkcut.bench.metrics import Aggregate
 from walkcut.errors import InputError
 
 DISTANCE = 0.0075  # of the picture's diagonal
@@ -171,54 +170,24 @@ def f_measure(counts: np.ndarray) -> np.ndarray:
     return 2 * precision * recall / np.where(precision + recall > 0, precision + recall, 1)
 
 
-def check_counts(counts: np.ndarray) -> np.ndarray:
-    """Counts as float (pictures, settings, 4), or `InputError`."""
-    counts = np.asarray(counts, float)
-    if counts.ndim != 3 or counts.shape[2] != 4 or 0 in counts.shape:
-        raise InputError(f"Counts of boundary pixels must be (pictures, settings, 4), not {counts.shape}.")
-    return counts
-
-
 def at_best(counts: np.ndarray) -> np.ndarray:
     """(pictures, 4): the counts of each picture at its own best setting, of equal ones the first."""
     return counts[np.arange(len(counts)), f_measure(counts).argmax(1)]
 
 
-def aggregate_f(counts: np.ndarray) -> Aggregate:
-    """F of a data set: with its one best setting (ODS), and with each picture's best (OIS), counts summed first.
+def drawn(counts: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """F of a data set, summed before it is taken: with its one best setting (ODS), with each picture's best (OIS).
 
     Parameters
     ----------
     counts : int (pictures, settings, 4)
+    draws : (m, pictures)
+        How often each picture is taken.
+
+    Returns
+    -------
+    float64 (m, 2)
     """
-    counts = check_counts(counts)
-    along = f_measure(counts.sum(0))
-    return Aggregate(float(along.max()), int(along.argmax()), float(f_measure(at_best(counts).sum(0))))
-
-
-def drawn(counts: np.ndarray, samples: int, seed: int) -> np.ndarray:
-    """(1 + samples, 2): ODS and OIS of all pictures, then of pictures drawn with replacement."""
     pictures, settings, _ = counts.shape
-    draws = np.random.default_rng(seed).multinomial(pictures, np.full(pictures, 1 / pictures), samples)
-    draws = np.concatenate([np.ones((1, pictures)), draws])
     sums = (draws @ counts.reshape(pictures, -1)).reshape(-1, settings, 4)
     return np.stack([f_measure(sums).max(1), f_measure(draws @ at_best(counts))], 1)
-
-
-def bootstrap_f(counts: np.ndarray, samples: int = 2000, seed: int = 0) -> dict[str, tuple[float, float]]:
-    """95% percentile intervals over pictures of "ods" and "ois"; each draw chooses its best setting anew."""
-    values = drawn(check_counts(counts), samples, seed)
-    low, high = np.percentile(values[1:], [2.5, 97.5], axis=0)
-    return {name: (float(low[i]), float(high[i])) for i, name in enumerate(("ods", "ois"))}
-
-
-def bootstrap_f_difference(
-    ours: np.ndarray, theirs: np.ndarray, samples: int = 2000, seed: int = 0
-) -> dict[str, tuple[float, float, float]]:
-    """Ours - theirs of "ods" and "ois" as (on all pictures, low, high); the same pictures are drawn for both."""
-    ours, theirs = check_counts(ours), check_counts(theirs)
-    if len(ours) != len(theirs):
-        raise InputError(f"Counts of {len(ours)} and {len(theirs)} pictures: pairs need the same pictures.")
-    values = drawn(ours, samples, seed) - drawn(theirs, samples, seed)
-    low, high = np.percentile(values[1:], [2.5, 97.5], axis=0)
-    return {name: (float(values[0, i]), float(low[i]), float(high[i])) for i, name in enumerate(("ods", "ois"))}

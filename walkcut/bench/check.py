@@ -5,26 +5,27 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
+from walkcut.app.outputs import digest
 from walkcut.bench.catalogue import source
 from walkcut.bench.datasets import BSDS_PICTURES, Entry, bsds_entries, check_sizes, read_bsds_truth
 from walkcut.bench.semantic import SEMANTIC, find, layout, read_picture, read_values, unknown_values
 from walkcut.errors import InputError
-from walkcut.images import read_image
+from walkcut.reading import read_image
 
 SHOWN = 10  # problems told one by one
 
 
 class Report(NamedTuple):
-    """What was found: the text to print, all problems in sentences, and the checksum (None if nothing was read)."""
+    """What was found: the text to print, all problems in sentences, and the checksum."""
 
     text: str
     problems: tuple[str, ...]
-    checksum: str | None
+    checksum: str
 
     @property
     def code(self) -> int:
@@ -32,17 +33,7 @@ class Report(NamedTuple):
         return int(bool(self.problems))
 
 
-class _Kind(Protocol):
-    """One kind of data set: its pictures, what a good pair of files is, and what there is to tell about all truths."""
-
-    title: str
-    pictures: int
-
-    def entries(self, root: Path) -> list[Entry]: ...
-
-    def problems(self, entry: Entry) -> Iterator[str]: ...
-
-    def lines(self) -> Iterator[str]: ...
+# One kind of data set each: its pictures, what a good pair of files is, and what there is to tell about all truths.
 
 
 class _Classes:
@@ -99,32 +90,24 @@ class _Humans:
         yield f"segments in each      {min(counts):,} to {max(counts):,}, median {np.median(counts):g}"
 
 
-def _digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): change its permissions.") from error
-
-
-def _read_all(kind: _Kind, entries: list[Entry]) -> tuple[list[str], str]:
+def _read_all(kind: _Classes | _Humans, entries: list[Entry]) -> tuple[list[str], str]:
     """Problems of the pairs that are there, and one SHA-256 over the sorted names and digests of all their files."""
-    problems, digests = [], []
+    problems: list[str] = []
+    digests: list[str] = []
     for entry in tqdm(entries, desc=kind.title, unit="picture"):
         files = {"pictures": entry.image, "truth": entry.truth}
         try:
             for folder, path in files.items():
                 if path.is_file():
-                    digests.append(f"{folder}/{entry.name}{path.suffix}\t{_digest(path)}\n")
+                    digests.append(f"{folder}/{entry.name}{path.suffix}\t{digest(path)}\n")
             if all(path.is_file() for path in files.values()):
-                for problem in kind.problems(entry):  # what it told before it gave up is kept
-                    problems.append(problem)
+                problems.extend(kind.problems(entry))  # what it told before it gave up is kept
         except InputError as error:
             problems.append(str(error))
     return problems, hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
 
 
-def _missing(kind: _Kind, entries: list[Entry]) -> Iterator[str]:
+def _missing(kind: _Classes | _Humans, entries: list[Entry]) -> Iterator[str]:
     have = sum(entry.image.is_file() for entry in entries)
     if have != kind.pictures:
         yield f"{have:,} pictures were found where {kind.title} has {kind.pictures:,}."
@@ -132,7 +115,7 @@ def _missing(kind: _Kind, entries: list[Entry]) -> Iterator[str]:
         yield f"{path} is missing."
 
 
-def check(name: str, data: str | Path, full: bool = True) -> Report:
+def check(name: str, data: str | Path) -> Report:
     """Check the files of a data set, without changing any.
 
     The checksum runs over the sorted lines "pictures/NAME.jpg", tabulator, SHA-256 of the content (likewise "truth/"),
@@ -144,8 +127,6 @@ def check(name: str, data: str | Path, full: bool = True) -> Report:
         A data set with files: "coco-stuff-27", "cityscapes-27", "ade20k-150", "bsds500-train", "-val" or "-test".
     data : path
         Its folder.
-    full : bool
-        Read every file: contents, sizes, label values, checksum. Otherwise only count.
 
     Raises
     ------
@@ -153,20 +134,16 @@ def check(name: str, data: str | Path, full: bool = True) -> Report:
         If there is no such data set, or a whole folder of it is missing.
     """
     where = source(name, data).where
-    kind: _Kind = _Classes(name) if name in SEMANTIC else _Humans(name)
+    kind = _Classes(name) if name in SEMANTIC else _Humans(name)
     entries = kind.entries(Path(data))
     problems = list(_missing(kind, entries))
-    found, checksum = _read_all(kind, entries) if full else ([], None)
+    found, checksum = _read_all(kind, entries)
     lines = [
         f"{kind.title} in {data}",
         f"pictures  {sum(entry.image.is_file() for entry in entries):,} of {kind.pictures:,}",
         f"truths    {sum(entry.truth.is_file() for entry in entries):,} of {kind.pictures:,}",
     ]
-    if full:
-        lines += [f"checksum  {checksum}", "", *kind.lines()]
-    lines += ["", *_verdict(problems + found)]
-    if problems:
-        lines.append(where)
+    lines += [f"checksum  {checksum}", "", *kind.lines(), "", *_verdict(problems + found)] + [where] * bool(problems)
     return Report("\n".join(lines), tuple(problems + found), checksum)
 
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from walkcut import scenes
 from walkcut.bench.datasets import Dataset, Item
-from walkcut.threshold import Pruning, best_pruning, codebooks, stability
+from walkcut.criteria import best_pruning
+from walkcut.lab.criteria import codebooks, stability_at
 from walkcut.tree import PartitionTree
 
 if TYPE_CHECKING:
@@ -60,74 +61,82 @@ def blank_pictures(noise: int = 100) -> Dataset:
     return Dataset("criteria-blank", "Criteria where there is nothing to find", names, load, config)
 
 
-def best_threshold(tree: PartitionTree, segment: np.ndarray, split: np.ndarray, ceiling: float) -> np.ndarray:
-    """As `walkcut.threshold.best_pruning`, but only among the prunings by a threshold: the leaves."""
-    needed = tree.needed()
-    places = [0.0, *np.unique(needed[needed < ceiling])]
+def best_threshold(tree: PartitionTree, segment: np.ndarray, split: np.ndarray, max_ncut: float) -> np.ndarray:
+    """As `walkcut.criteria.best_pruning`, but only among the prunings by a threshold: the leaves."""
+    height = tree.split_height()
+    places = [0.0, *np.unique(height[height < max_ncut])]
 
     def total(place: float) -> float:
-        return segment[tree.leaves(place)].sum() + split[needed <= place].sum()
+        return segment[tree.leaves(place)].sum() + split[height <= place].sum()
 
     scores = np.array([total(place) for place in places])
     return tree.leaves(places[int(np.argmax(scores > scores.max() - 1e-12))])
 
 
-def otsu(found: Segmentation) -> Pruning:
-    """The threshold that parts the tree's NCut values below the ceiling best in two groups (Otsu 1979)."""
-    values = np.sort(found.tree.ncut[found.tree.ncut < found.ceiling])
+def otsu(found: Segmentation) -> np.ndarray:
+    """The threshold that parts the tree's values below `max_ncut` best in two groups (Otsu 1979)."""
+    values = np.sort(found.tree.ncut[found.tree.ncut < found.max_ncut])
     if len(values) < 2:
-        return Pruning("Otsu", found.tree.leaves(values[0] if len(values) else 0.0))
+        return found.tree.leaves(values[0] if len(values) else 0.0)
     n, low = len(values), np.cumsum(values)[:-1]
     k = np.arange(1, n)
     between = k * (n - k) * (low / k - (values.sum() - low) / (n - k)) ** 2
-    return Pruning("Otsu", found.tree.leaves(float(values[np.argmax(between)])))
+    return found.tree.leaves(float(values[np.argmax(between)]))
 
 
-def majority(found: Segmentation) -> Pruning:
+def best(found: Segmentation, segment: np.ndarray, split: np.ndarray | float = 0.0) -> np.ndarray:
+    """The best of all prunings that the largest NCut of a split allows, see `walkcut.criteria.best_pruning`."""
+    return best_pruning(found.tree, segment, split + np.zeros(len(segment)), found.max_ncut)[0]
+
+
+def majority(found: Segmentation) -> np.ndarray:
     """The largest sum over segments of Pr(a walker stays for a step) - 1/2: segments are kept more often than left.
 
     Each is then a community in the weak sense of Radicchi et al. 2004, on average.
     """
-    stays = found.tree.inside / np.maximum(found.tree.volume, 1e-300)
-    return Pruning("majority", best_pruning(found.tree, stays - 0.5, np.zeros(len(stays)), found.ceiling)[0])
+    return best(found, found.tree.association / np.maximum(found.tree.volume, 1e-300) - 0.5)
 
 
 def linearised(time: float) -> Variant:
     """Stability at a time below 1: the walk has taken its step with probability `time` (Delvenne et al. 2010)."""
 
-    def variant(found: Segmentation) -> Pruning:
+    def variant(found: Segmentation) -> np.ndarray:
         tree = found.tree
-        segment = time * tree.inside + (1 - time) * tree.volume - tree.volume**2
-        return Pruning("stability", best_pruning(tree, segment, np.zeros(len(tree)), found.ceiling)[0])
+        return best(found, time * tree.association + (1 - time) * tree.volume - tree.volume**2)
 
     return variant
 
 
 def later(time: int) -> Variant:
     """Stability after several steps."""
-    return lambda found: stability(found.tree, found.ceiling, found.walk, time)
+
+    def variant(found: Segmentation) -> np.ndarray:
+        assert found.walk is not None, "the benchmark keeps it"
+        return stability_at(found.tree, found.walk, time, found.max_ncut).leaves
+
+    return variant
 
 
-def by_threshold(found: Segmentation) -> Pruning:
+def by_threshold(found: Segmentation) -> np.ndarray:
     """Stability at one step, the best threshold instead of the best pruning."""
     tree = found.tree
-    return Pruning("stability", best_threshold(tree, tree.inside - tree.volume**2, np.zeros(len(tree)), found.ceiling))
+    return best_threshold(tree, tree.association - tree.volume**2, np.zeros(len(tree)), found.max_ncut)
 
 
 def slow_map(time: float) -> Variant:
     """The map equation when a step is taken with probability `time` only (Schaub, Lambiotte & Barahona 2012)."""
 
-    def variant(found: Segmentation) -> Pruning:
-        segment, index = codebooks(found.tree, time * np.maximum(found.tree.volume - found.tree.inside, 0))
-        return Pruning("map-equation", best_pruning(found.tree, -segment, -index, found.ceiling)[0])
+    def variant(found: Segmentation) -> np.ndarray:
+        segment, index = codebooks(found.tree, time * np.maximum(found.tree.volume - found.tree.association, 0))
+        return best(found, -segment, -index)
 
     return variant
 
 
-def map_by_threshold(found: Segmentation) -> Pruning:
+def map_by_threshold(found: Segmentation) -> np.ndarray:
     """The map equation, the best threshold instead of the best pruning."""
-    segment, index = codebooks(found.tree, np.maximum(found.tree.volume - found.tree.inside, 0))
-    return Pruning("map-equation", best_threshold(found.tree, -segment, -index, found.ceiling))
+    segment, index = codebooks(found.tree, np.maximum(found.tree.volume - found.tree.association, 0))
+    return best_threshold(found.tree, -segment, -index, found.max_ncut)
 
 
 VARIANTS: dict[str, Variant] = {

@@ -184,7 +184,7 @@ def bsds500(root: str | Path, split: str = "val", every: int = 1) -> Dataset:
     known = {entry.name: entry for entry in entries}
 
     def load(name: str) -> Item:
-        from walkcut.images import read_image
+        from walkcut.reading import read_image
 
         image, truths = read_image(known[name].image), read_bsds_truth(known[name].truth)
         check_sizes(known[name], image, truths[0])

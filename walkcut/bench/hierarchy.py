@@ -1,10 +1,10 @@
 """Score a whole tree of segments against truth that is nested, or told by several humans.
 
-No threshold is chosen: the tree says at which height any two pixels part (`PartitionTree.needed` of the last node that
-holds both; infinity if none parts them), which is an ultrametric contour map read as a distance (Arbelaez, "Boundary
-extraction in natural images using ultrametric contour maps", POCV 2006; Arbelaez et al., TPAMI 2011, section 4). The
-truth says by how many of several segmentations they are parted: of the humans, or of the materials and, inside them,
-the instances of a dead-leaves scene (0: one instance; 1: two of one material; 2: two materials).
+No threshold is chosen: the tree says at which height any two pixels part (`PartitionTree.split_height` of the last node
+that holds both; infinity if none parts them), which is an ultrametric contour map read as a distance (Arbelaez,
+"Boundary extraction in natural images using ultrametric contour maps", POCV 2006; Arbelaez et al., TPAMI 2011, section
+4). The truth says by how many of several segmentations they are parted: of the humans, or of the materials and, inside
+them, the instances of a dead-leaves scene (0: one instance; 1: two of one material; 2: two materials).
 
 All numbers are exact sums over pixels, pairs or triples of pixels, from counts of regions in the tree's leaves.
 """
@@ -20,7 +20,7 @@ import numpy as np
 
 from walkcut.bench.metrics import compact
 from walkcut.errors import InputError
-from walkcut.pixels import soft_membership
+from walkcut.pixels import leaf_of, pruned_membership
 from walkcut.refine import refined_labels
 from walkcut.tree import PartitionTree
 
@@ -33,13 +33,11 @@ def leaf_pixels(segmentation: Segmentation) -> np.ndarray:
 
     Pixels are made once, at the finest pruning, so that every node's pixels are those of the leaves under it.
     """
-    tree, walk = segmentation.tree, segmentation.walk
+    tree = segmentation.tree
     leaves = np.flatnonzero(tree.left < 0)
-    patches = np.empty(len(tree.order), np.int64)
-    for number, leaf in enumerate(leaves):
-        patches[tree.order[tree.start[leaf] : tree.stop[leaf]]] = number
-    membership = soft_membership(walk, patches.reshape(tree.grid))
-    return leaves[refined_labels(membership, walk.grid, segmentation.image, segmentation.pixels)]
+    leaves = leaves[np.argsort(tree.start[leaves])]
+    membership = pruned_membership(segmentation.membership, tree, leaf_of(tree).reshape(tree.grid))
+    return leaves[refined_labels(membership, tree.grid, segmentation.image, segmentation.recipe.pixels)]
 
 
 def node_table(tree: PartitionTree, pixels: np.ndarray, regions: np.ndarray) -> np.ndarray:
@@ -100,8 +98,8 @@ def parted_pairs(tree: PartitionTree, pixels: np.ndarray, truths: Sequence[np.nd
     Returns
     -------
     int64 (heights, m + 1)
-        Rows by rising height, one per distinct value of `needed`, the last for pairs that are never parted; columns by
-        the number of truths that part the pair. The sum is that of all pairs of two pixels.
+        Rows by rising height, one per distinct value of `split_height`, the last for pairs that are never parted;
+        columns by the number of truths that part the pair. The sum is that of all pairs of two pixels.
     """
     m = len(truths)
     if not m:
@@ -123,7 +121,7 @@ def parted_pairs(tree: PartitionTree, pixels: np.ndarray, truths: Sequence[np.nd
     split = tree.left >= 0
     exactly[split] -= exactly[tree.left[split]] + exactly[tree.right[split]]  # what parts here
     exactly[~split, m] -= table[~split].sum(1)  # a pixel with itself
-    heights, rows = np.unique(np.where(split, tree.needed(), np.inf), return_inverse=True)
+    heights, rows = np.unique(np.where(split, tree.split_height(), np.inf), return_inverse=True)
     pairs = np.zeros((len(heights), m + 1), np.int64)
     np.add.at(pairs, rows, exactly // 2)
     return pairs[:, ::-1]
@@ -189,7 +187,7 @@ def first_parted(
     triples = float(parts[0] @ (same[0] * other[0]))
     if not triples:
         return None
-    needed = tree.needed()
+    height = tree.split_height()
     parent = np.full(len(tree), -1)
     split = np.flatnonzero(tree.left >= 0)
     parent[tree.left[split]] = parent[tree.right[split]] = split
@@ -201,7 +199,7 @@ def first_parted(
         mine = np.flatnonzero(parts[leaf])
         kept = np.array(path[::-1])  # from the root down
         q, r = same[np.ix_(kept, mine)], other[np.ix_(kept, mine)]
-        first = np.unique(needed[kept[:-1]], return_index=True)[1]  # heights never fall on the way down
+        first = np.unique(height[kept[:-1]], return_index=True)[1]  # heights never fall on the way down
         last = np.append(first, len(kept) - 1)[1:]
         weight = parts[leaf, mine]
         q_left, r_left = q[last], r[last]  # after the cuts at each height

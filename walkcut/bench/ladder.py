@@ -14,12 +14,12 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from walkcut.bench.ablate import from_walk, usual
+from walkcut.bench.ablate import maps_of
 from walkcut.bench.datasets import Dataset, Item
 from walkcut.bench.look import Look, Looker
 from walkcut.bench.method import Method, Result
 from walkcut.bench.metrics import contingency, covering
-from walkcut.bench.ours import AUTO, CORE, OURS, thresholds_for
+from walkcut.bench.ours import thresholds_for
 from walkcut.pixels import connected_parts, without_gaps
 from walkcut.segmentation import Segmentation
 from walkcut.walk import Walk, parents
@@ -88,16 +88,14 @@ def climb(
 def ladder(looker: Looker, connected: bool = False) -> list[Method]:
     """One method per rung, the method as it is first; each true segmentation is told and scored on its own."""
 
-    thresholds = thresholds_for(OURS, looker.blank.backbone)
-    kept: dict[object, object] = {}  # of the last look: the usual tree, and one per kind of truth
+    thresholds = thresholds_for(looker)
 
     def tree(look: Look, kind: str | None, truth: np.ndarray) -> Segmentation:
-        if kept.get("image") is not look.image:
-            kept.clear()
-            kept["image"] = look.image
-        if kind not in kept:
-            kept[kind] = (told_affinity(look, truth) if kind else usual(look)).at(AUTO)
-        return kept[kind]
+        if kind is None:
+            return look.segment()
+        if ("told", kind) not in look.kept:
+            look.kept["told", kind] = told_affinity(look, truth)
+        return look.kept["told", kind]
 
     def method(name: str, told: tuple[str, ...]) -> Method:
         def run(item: Item) -> Iterator[Result]:
@@ -106,16 +104,15 @@ def ladder(looker: Looker, connected: bool = False) -> list[Method]:
                 found = tree(look, kind if "affinity" in told else None, truth)
                 yield Result(SETTING, climb(found, truth, told, connected, thresholds), (kind,))
 
-        sources = tuple(f"{part}.py" for part in (*CORE, "bench/ladder", "bench/ablate"))
-        config = looker.config | {"told": list(told), "leak": LEAK, "connected": connected}
-        return Method(name, (SETTING,), config, sources, run, looker=looker)
+        config = {"told": list(told), "leak": LEAK, "connected": connected}
+        return Method(name, (SETTING,), config, run, looker=looker)
 
     return [method(name, told) for name, told in RUNGS.items()]
 
 
 def told_affinity(look: Look, truth: np.ndarray) -> Segmentation:
     """The usual tree, grown on the true walk."""
-    return from_walk(look, true_walk(truth, look.attention.finest))
+    return look.segment(maps_of(true_walk(truth, look.attention.finest)))
 
 
 def typical(truths: tuple[np.ndarray, ...]) -> np.ndarray:

@@ -1,110 +1,119 @@
-"""What the denoiser sees in one picture, taken once and shared by every method that starts from it."""
+"""What an eye sees in one picture, taken once and shared by every method that starts from it."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from walkcut.attention import AttentionMaps, Features, observe
 from walkcut.backbone import Backbone
-from walkcut.bench.record import model_record
-from walkcut.presets import Preset, find_preset, walk_for
+from walkcut.capture import AttentionMaps, MeanAttention, capture
+from walkcut.lab.recorders import Features, LayerFeatures
+from walkcut.recipe import Preset, Recipe, resolve
+from walkcut.segmentation import Segmentation, WalkRecord, cut
 from walkcut.walk import Walk
 
+# Settings of a recipe that a pass depends on, and those that make its walk.
+SHOWN = ("grid", "noise", "timesteps", "seed", "heads", "inverse_temperature")
+WALKED = ("jump_chain", "inflation", "spatial_prior", "steps")
 
-@dataclass(frozen=True, eq=False)
-class Look:
-    """One noisy pass over a picture; each part is computed when it is first asked for.
+
+class Looker:
+    """From a picture to its `Look` under one recipe.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    preset : str or Preset
+    **settings
+        Fields of a recipe that are to differ from the preset's and the model's.
 
     Attributes
     ----------
-    backbone : Backbone
-    image : uint8 (H, W, 3)
-    grid : int
-        Patches along the longer side.
-    timesteps : tuple of int, optional
-        Default: the model's.
-    seed : int
-        Of the noise.
-    noise : str
-        "forward", "none" or "inversion", see `walkcut.noise.views`.
-    seconds : float
-        Of the pass, once it was taken.
+    recipe : Recipe
+        Where nobody measured what its criteria must stay below, that is a walk's without memory.
+    last : list
+        The last picture and what was made of it, since all methods look at a picture in turn; shared by all that are
+        made from one another, see `under`.
     """
 
-    backbone: Backbone
-    image: np.ndarray
-    grid: int = 64
-    timesteps: tuple[int, ...] | None = None
-    seed: int = 0
-    noise: str = "forward"
-    seconds: float = field(default=0.0, init=False)
+    def __init__(self, backbone: Backbone, preset: str | Preset = "walkcut", **settings: Any) -> None:
+        self.backbone, self.preset, self.settings = backbone, preset, settings
+        recipe = resolve(preset, backbone.eye, settings)
+        share = 1.0 if recipe.noise_share is None else recipe.noise_share
+        self.recipe = Recipe.from_dict(recipe.to_dict() | {"noise_share": share})
+        self.last: list[Any] = [np.zeros(0, np.uint8), {}]
 
-    @cached_property
-    def seen(self) -> tuple[AttentionMaps, Features]:
-        """Attention and features, of one pass."""
+    def under(self, preset: str | Preset | None = None, **settings: Any) -> Looker:
+        """Another recipe for the same pictures: other settings, or another preset with those that were asked for."""
+        other = Looker(self.backbone, preset or self.preset, **self.settings | settings)
+        other.last = self.last
+        return other
+
+    def __call__(self, image: np.ndarray) -> Look:
+        if not np.array_equal(self.last[0], image):
+            self.last[:] = image, {}
+        return Look(self, *self.last)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """All that a look depends on, JSON-able and without a path of this machine."""
+        name = Path(self.recipe.model).name
+        return {"device": self.backbone.device.type, "recipe": self.recipe.to_dict() | {"model": name}}
+
+
+class Look:
+    """A picture as one recipe has it; each part is made when it is first asked for, once for all recipes that agree."""
+
+    def __init__(self, looker: Looker, image: np.ndarray, kept: dict[Any, Any]) -> None:
+        self.looker, self.image, self.kept = looker, image, kept
+        self.backbone, self.recipe = looker.backbone, looker.recipe
+
+    def _once(self, make: Callable[[], Any], *names: str) -> Any:
+        key = (make.__name__, *(repr(getattr(self.recipe, name)) for name in names))
+        if key not in self.kept:
+            self.kept[key] = make()
+        return self.kept[key]
+
+    def _pass(self) -> tuple[AttentionMaps, Features, float]:
         start = time.perf_counter()
-        found = observe(self.backbone, self.image, self.grid, self.timesteps, self.seed, noise=self.noise)
+        recorders = MeanAttention(), LayerFeatures()
+        ((attention, features),) = capture(self.backbone, [self.image], self.recipe, *recorders)
         if self.backbone.device.type == "cuda":
             torch.cuda.synchronize()
-        object.__setattr__(self, "seconds", time.perf_counter() - start)
-        return found
-
-    def taken(self) -> float:
-        """Look now, if that was not done before; the seconds that it took."""
-        self.seen  # noqa: B018 -- computed here, kept for all
-        return self.seconds
+        return attention, features, time.perf_counter() - start
 
     @property
     def attention(self) -> AttentionMaps:
         """Mean self-attention per grid, row-stochastic."""
-        return self.seen[0]
+        return self._once(self._pass, *SHOWN)[0]
 
     @property
     def features(self) -> Features:
         """What the encoder's last self-attention says of each patch, float32 (h*w, d), on its own grid."""
-        return self.seen[1]
+        return self._once(self._pass, *SHOWN)[1]
 
-    @cached_property
-    def walks(self) -> dict[tuple[object, object, int], Walk]:
-        """Walks made so far, by prior, walkers who agree and steps: to multiply P out takes longer than to cut it."""
-        return {}
+    def taken(self) -> float:
+        """Look now, if that was not done before; the seconds that the pass took."""
+        return self._once(self._pass, *SHOWN)[2]
 
-    def walk(self, preset: str | Preset = "walkcut") -> Walk:
-        """The walk that a preset takes, see `walkcut.presets.walk_for`."""
-        chosen = find_preset(preset)
-        key = chosen.locality, chosen.inflation, chosen.steps
-        if key not in self.walks:
-            self.walks[key] = walk_for(chosen, self.backbone, self.attention)
-        return self.walks[key]
-
-
-class Looker:
-    """From a picture to its `Look`; the last one is kept, since all methods look at a picture in turn."""
-
-    def __init__(
-        self,
-        backbone: Backbone,
-        grid: int = 64,
-        timesteps: tuple[int, ...] | None = None,
-        seed: int = 0,
-        noise: str = "forward",
-    ) -> None:
-        self.blank = Look(backbone, np.zeros((1, 1, 3), np.uint8), grid, timesteps, seed, noise)
-        self.last: Look | None = None
-
-    def __call__(self, image: np.ndarray) -> Look:
-        if self.last is None or not np.array_equal(self.last.image, image):
-            self.last = replace(self.blank, image=image)
-        return self.last
+    def _walk(self) -> Walk:
+        return WalkRecord.prepared(self.image, self.attention, self.recipe).walk
 
     @property
-    def config(self) -> dict:
-        """All that a look depends on, JSON-able."""
-        blank = self.blank
-        settings = {"grid": blank.grid, "timesteps": blank.timesteps, "seed": blank.seed, "noise": blank.noise}
-        return {"model": model_record(blank.backbone.name), "device": blank.backbone.device.type} | settings
+    def walk(self) -> Walk:
+        """That is cut; to multiply P out takes longer than to cut it."""
+        return self._once(self._walk, *SHOWN, *WALKED)
+
+    def segment(self, attention: AttentionMaps | None = None) -> Segmentation:
+        """What the recipe finds, kept until another one is asked; or what it would find with another attention."""
+        features = self.features if self.recipe.graph == "features" else None
+        if attention is not None:
+            return cut(WalkRecord.prepared(self.image, attention, self.recipe, features), keep_walk=True)
+        if "found" not in self.kept or self.kept["found"].recipe != self.recipe:
+            self.kept["found"] = cut(WalkRecord(self.image, self.walk, self.recipe, features), keep_walk=True)
+        return self.kept["found"]

@@ -129,6 +129,19 @@ def scores(counts: Counts) -> Scores:
     return Scores(float(np.nanmean(iou)), float(hits.sum() / labelled), float(counts.void.sum() / labelled), each)
 
 
+def drawn(counts: Counts, draws: np.ndarray) -> np.ndarray:
+    """mIoU and accuracy (m, 2), where draws (m, pictures) say how often each picture is taken.
+
+    A draw's classes are those that occur in it. The matching is not made again: it is per picture, or, for
+    `global_matching`, that of all pictures.
+    """
+    hits, wrong, missed = (draws @ part.astype(float) for part in (counts.hits, counts.wrong, counts.missed))
+    iou = class_iou(hits, wrong, missed)
+    some = np.isfinite(iou)
+    miou = np.where(some, iou, 0).sum(1) / np.maximum(some.sum(1), 1)
+    return np.stack([miou, hits.sum(1) / np.maximum((hits + missed).sum(1), 1)], 1)
+
+
 def class_iou(hits: np.ndarray, wrong: np.ndarray, missed: np.ndarray) -> np.ndarray:
     """IoU of each class, the arrays' shape; nan where a class has neither hits nor misses of either kind.
 
@@ -268,58 +281,3 @@ def global_matching(tables: Sequence[np.ndarray]) -> Counts:
     padded = [pad(table, width) for table in tables]
     pairs = best_pairs(np.sum(padded, axis=0))
     return stack([count(table, *pairs) for table in padded])
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Intervals
-
-
-def drawn(counts: Counts, draws: np.ndarray) -> np.ndarray:
-    """(samples, 2) mIoU and accuracy, where draws (samples, pictures) says how often each picture is taken."""
-    hits, wrong, missed = (draws @ part.astype(float) for part in (counts.hits, counts.wrong, counts.missed))
-    iou = class_iou(hits, wrong, missed)
-    some = np.isfinite(iou)
-    labelled = (hits + missed).sum(1)
-    miou = np.where(some, iou, 0).sum(1) / np.maximum(some.sum(1), 1)
-    return np.stack([miou, hits.sum(1) / np.maximum(labelled, 1)], 1)
-
-
-def bootstrap(
-    counts: Counts, other: Counts | None = None, samples: int = 2000, seed: int = 0
-) -> dict[str, tuple[float, float, float]]:
-    """95% percentile interval over pictures of mIoU and accuracy, or of their paired difference counts - other.
-
-    Pictures are drawn with replacement, the same ones for both methods. A draw's classes are those that occur in it.
-    The matching is not made again: it is per picture, or, for `global_matching`, that of all pictures.
-
-    Returns
-    -------
-    dict
-        "miou" and "accuracy", each (value on all pictures, low, high).
-    """
-    pictures = len(counts.hits)
-    if other is not None and other.hits.shape != counts.hits.shape:
-        raise InputError(
-            f"The methods were scored on {pictures} and {len(other.hits)} pictures: pairs need the same pictures."
-        )
-    draws = np.random.default_rng(seed).multinomial(pictures, np.full(pictures, 1 / pictures), samples)
-    draws = np.concatenate([np.ones((1, pictures)), draws])  # first, all pictures once
-    values = drawn(counts, draws) - (0 if other is None else drawn(other, draws))
-    low, high = np.percentile(values[1:], [2.5, 97.5], axis=0)
-    return {name: (float(values[0, i]), float(low[i]), float(high[i])) for i, name in enumerate(("miou", "accuracy"))}
-
-
-def label_maps(
-    rng: np.random.Generator, clusters: int, classes: int = 27, side: int = 24
-) -> tuple[np.ndarray, np.ndarray]:
-    """A made-up picture for trying matchings: its classes and its clusters, both int (side, side).
-
-    Clusters are the cells round random centres that crowd in a corner: few are large, many small. Each belongs to one
-    of two to four classes, of which some are more frequent than others.
-    """
-    y, x = np.mgrid[:side, :side][..., None]
-    row, column = side * rng.random((2, clusters)) ** 3
-    cell = ((y - row) ** 2 + (x - column) ** 2).argmin(-1)
-    often = np.arange(1, classes + 1) ** 2.0
-    own = rng.choice(classes, rng.integers(2, 5), replace=False, p=often / often.sum())
-    return own[rng.integers(0, len(own), clusters)][cell], cell

@@ -5,17 +5,20 @@ Settings are names; every picture has the same ones, so that a table (pictures, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from walkcut.bench.datasets import Item
+from walkcut.errors import InputError
 
 if TYPE_CHECKING:
     from walkcut.bench.look import Looker
 
+TRUE_K = "true K"  # the setting of an oracle that is told the number of regions
 
 class Result(NamedTuple):
     """Labels (H, W) under one setting; `truths` names the kinds of truth they may be scored against, None: all.
@@ -39,10 +42,9 @@ class Method:
     settings : tuple of str
         What `run` yields, each once per picture and kind of truth.
     config : dict
-        JSON-able; results made under another `config` are never mixed with new ones.
-    sources : tuple of str
-        Files of the package, relative to it, whose change also makes old results stale.
+        Its own settings, JSON-able.
     run : callable
+        Results also depend on its module and everything that this imports, see `walkcut.bench.sources`.
     alone : tuple of str
         Settings that choose nothing by the truth (a criterion, the published default): a line of its own each.
     swept : tuple of str, optional
@@ -51,19 +53,50 @@ class Method:
         Whose look the method starts from; it is taken before the method is timed.
     trained_on : str
         What the method was trained on, if that is the kind of picture that it is tested on; tables mark it.
+    modules : tuple of str
+        Further ones that `run` was handed functions of.
     """
 
     name: str
     settings: tuple[str, ...]
     config: dict
-    sources: tuple[str, ...]
     run: Callable[[Item], Iterator[Result]] = field(repr=False)
     alone: tuple[str, ...] = ()
     swept: tuple[str, ...] | None = None
     looker: Looker | None = field(default=None, repr=False, compare=False)
     trained_on: str = ""
+    modules: tuple[str, ...] = ()
 
     @property
     def curve(self) -> tuple[str, ...]:
         """Settings among which the best is taken."""
         return tuple(s for s in self.settings if s not in self.alone) if self.swept is None else self.swept
+
+    @property
+    def conditions(self) -> dict:
+        """All but the code that results depend on, JSON-able: how the picture is looked at, and its own settings."""
+        return (self.looker.config if self.looker else {}) | self.config
+
+
+def library(who: str, name: str) -> dict[str, str]:
+    """Version of an optional library, for a config; InputError if it is not installed."""
+    try:
+        return {name: version(name)}
+    except PackageNotFoundError as error:
+        raise InputError(f"{who} needs {name}, which is not installed: pip install 'walkcut[bench]'.") from error
+
+
+def in_range(name: str, values: Sequence[float], low: float, high: float) -> tuple[float, ...]:
+    """A list of numbers above `low` and at most `high`, none twice; else an InputError."""
+    if not values or len(set(values)) < len(values) or not all(low < value <= high for value in values):
+        raise InputError(f"{name} must be distinct numbers above {low:g} and at most {high:g}, not {list(values)}.")
+    return tuple(values)
+
+
+def true_counts(item: Item) -> dict[str, int]:
+    """Regions in each kind of truth, the median where several people drew; unlabelled pixels (-1) are none."""
+    counts = {}
+    for kind, truths in item.truths.items():
+        sizes = [len(np.unique(truth[truth >= 0])) for truth in truths]
+        counts[kind] = max(1, int(np.median(sizes)))
+    return counts

@@ -7,7 +7,8 @@ are used, nor on whether a segment is connected.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -152,12 +153,12 @@ class Aggregate:
     setting : int
         The index of that setting; of several equal ones the first.
     ois : float
-        With the best setting for each picture ("optimal image scale").
+        With the best setting for each picture ("optimal image scale"); nan where that has no meaning.
     """
 
     ods: float
     setting: int
-    ois: float
+    ois: float = math.nan
 
 
 def check_table(values: np.ndarray, weights: np.ndarray) -> None:
@@ -194,43 +195,34 @@ def aggregate(values: np.ndarray, weights: np.ndarray, sign: int = 1) -> Aggrega
     return Aggregate(float(means[setting]), setting, float(share @ (sign * (sign * values).max(1))))
 
 
-def bootstrap_difference(
-    ours: np.ndarray,
-    theirs: np.ndarray,
-    weights: np.ndarray,
-    sign: int = 1,
-    samples: int = 2000,
-    seed: int = 0,
-) -> dict[str, tuple[float, float, float]]:
-    """Difference ours - theirs of ODS and of OIS with a 95% interval, by the paired bootstrap over pictures.
+def drawn(values: np.ndarray, weights: np.ndarray, draws: np.ndarray, sign: int = 1) -> np.ndarray:
+    """ODS and OIS (m, 2) of `aggregate` where draws (m, pictures) say how often each picture is taken."""
+    share = draws * weights
+    share = share / share.sum(1, keepdims=True)
+    signed = sign * values
+    return sign * np.stack([(share @ signed).max(1), share @ signed.max(1)], 1)
 
-    Equation `eq-bench-paired` of the book.
 
-    Pictures are drawn with replacement, the same ones for both methods; in each draw each method chooses its best
-    setting anew, so that the interval includes the luck of that choice. Percentile interval, 2.5% to 97.5%.
+def bootstrap(
+    pictures: int, measure: Callable[[np.ndarray], np.ndarray], samples: int = 2000, seed: int = 0
+) -> np.ndarray:
+    """Numbers of a data set with 95% intervals, by drawing its pictures with replacement.
+
+    Equation `eq-bench-paired` of the book, where the numbers are differences of two methods: the same pictures are then
+    drawn for both. In each draw a method chooses its best setting anew, so that the interval includes the luck of that
+    choice. Percentile interval, 2.5% to 97.5%.
 
     Parameters
     ----------
-    ours : float (pictures, settings of ours)
-    theirs : float (pictures, settings of theirs)
-    weights, sign
-        As for `aggregate`.
+    pictures : int
+    measure : callable
+        From draws (m, pictures), how often each picture is taken, to the numbers (m, k) of each.
 
     Returns
     -------
-    dict
-        "ods" and "ois", each (difference on all pictures, low, high).
+    float64 (k, 3)
+        Each number on all pictures, low, high.
     """
-    check_table(ours, weights)
-    check_table(theirs, weights)
-    rng = np.random.default_rng(seed)
-    draws = rng.multinomial(len(weights), np.full(len(weights), 1 / len(weights)), samples) * weights
-    draws = draws / draws.sum(1, keepdims=True)  # (samples, pictures)
-
-    def both(values: np.ndarray, share: np.ndarray) -> np.ndarray:
-        signed = sign * values
-        return sign * np.stack([(share @ signed).max(-1), share @ signed.max(1)], -1)
-
-    full = both(ours, weights / weights.sum()) - both(theirs, weights / weights.sum())
-    low, high = np.percentile(both(ours, draws) - both(theirs, draws), [2.5, 97.5], axis=0)
-    return {name: (float(full[i]), float(low[i]), float(high[i])) for i, name in enumerate(("ods", "ois"))}
+    draws = np.random.default_rng(seed).multinomial(pictures, np.full(pictures, 1 / pictures), samples)
+    found = measure(np.concatenate([np.ones((1, pictures)), draws]))
+    return np.stack([found[0], *np.percentile(found[1:], [2.5, 97.5], axis=0)], 1)

@@ -1,23 +1,24 @@
-"""How a result was made, and how it is written: whole or not at all."""
+"""How a result was made, and where it is written."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
-import resource
 import subprocess
 import sys
 import time
 from contextlib import suppress
-from importlib.metadata import version
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
-import walkcut
-from walkcut.errors import InputError
+from walkcut.app.outputs import digest, write_whole
+from walkcut.bench.sources import PACKAGE
+from walkcut.eyes.models import weight_files
+from walkcut.recipe import Eye
 
-PACKAGE = Path(walkcut.__file__).parent
 PACKAGES = ("numpy", "scipy", "torch", "diffusers", "scikit-image", "scikit-learn", "pillow")
 
 
@@ -48,6 +49,8 @@ def peak_memory() -> int:
         for line in status.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return 1024 * int(line.split()[1])
+    import resource  # which Windows has not
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
@@ -64,32 +67,37 @@ def commit() -> str | None:
         return None
 
 
+def versions() -> dict[str, str]:
+    """Of Python and of the libraries that are installed."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):  # no method of the run needed it
+            found[name] = version(name)
+    return found
+
+
 def provenance(command: str) -> dict:
     """What every result names: command, commit, date, processor, GPU, versions."""
-    return {
-        "command": command,
-        "commit": commit(),
-        "date": time.strftime("%Y-%m-%d"),
-        "processor": processor(),
-        "gpu": accelerator(),
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-    }
+    made = {"command": command, "commit": commit(), "date": time.strftime("%Y-%m-%d")}
+    return made | {"processor": processor(), "gpu": accelerator(), "versions": versions()}
 
 
-def made_by(record: dict) -> str:
-    """One line in Markdown: command, date, commit, processor or GPU."""
-    commit = (record["commit"] or "no commit")[:7]
-    return f"`{record['command']}`, {record['date']}, commit {commit}, {record.get('gpu') or record['processor']}."
+@cache
+def _sha256(path: Path, size: int, changed: int) -> str:
+    return digest(path)
 
 
-def model_record(model: str) -> dict:
+def sha256(path: Path) -> str:
+    """Of a file's content, which is read once in a process unless it changes."""
+    state = path.stat()
+    return _sha256(path, state.st_size, state.st_mtime_ns)
+
+
+def model_record(eye: Eye) -> dict[str, Any]:
     """Name of a model and the SHA-256 of its weights and readout; a path is reduced to its last part."""
-    from walkcut.models import model_folder, weight_files
-
-    folder = model_folder(model)
-    files = {file.relative_to(folder).as_posix(): file for file in weight_files(folder)}
-    sums = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
-    return {"name": Path(model).name, "sha256": sums}
+    files = weight_files(eye.folder) if eye.weights else []
+    sums = {file.relative_to(eye.folder).as_posix(): sha256(file) for file in files}
+    return {"name": Path(eye.name).name, "sha256": sums}
 
 
 def as_text(result: dict) -> str:
@@ -103,24 +111,24 @@ def as_text(result: dict) -> str:
     return "{\n " + ",\n ".join(f"{json.dumps(key)}: {entry(value)}" for key, value in result.items()) + "\n}\n"
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file whole or not at all.
+def short_hash(parts: object) -> str:
+    """Twelve hexadecimal digits of what JSON can say."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
-    Raises
-    ------
-    InputError
-        If it cannot be written.
+
+def keep(path: Path, result: dict, by: str) -> dict:
+    """Write a result, and say where: a file whose entry `by` differs stays, and the new one gets a name of its own.
+
+    Returns
+    -------
+    dict
+        The result.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}): choose another --out.") from error
-    finally:
-        with suppress(OSError):  # what went wrong above is to be told, not this
-            part.unlink()
+    there = None
+    with suppress(OSError, ValueError, AttributeError):  # what cannot be read is another result
+        there = json.loads(path.read_text(encoding="utf-8")).get(by)
+    if path.exists() and there != result[by]:
+        path = path.with_name(f"{path.stem}-{short_hash(result[by])}.json")
+    write_whole({path: as_text(result).encode()})
+    print(f"walkcut: {path} is written.", file=sys.stderr)
+    return result

@@ -6,130 +6,145 @@ that have names, likewise.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
-from walkcut.bench import boundaries, matching
-from walkcut.bench.metrics import Aggregate, aggregate, bootstrap_difference
+from walkcut.bench import boundaries, matching, metrics
+from walkcut.bench.metrics import Aggregate, bootstrap
+from walkcut.errors import InputError
 
 Interval = dict[str, tuple[float, float]]
 Difference = dict[str, tuple[float, float, float]]
+SAMPLES = 2000  # of a bootstrap
 
 MEANS = {"covering": 1, "miou": 1, "pri": 1, "vi": -1}
 # Of whole trees; a scene may lack one (it has one instance per material), and is left out of its mean.
 TREES = {"best-node covering": 1, "concordance": 1, "instances first": -1, "materials first": 1}
 CLASSES = ("miou", "miou, any numbering", "miou, no spare class", "accuracy")
 SIGNS = MEANS | TREES | {"boundary": 1} | dict.fromkeys(CLASSES, 1)
-TITLES = {name: name for name in SIGNS} | {
-    "miou": "mIoU",
-    "miou, any numbering": "mIoU, any numbering",
-    "miou, no spare class": "mIoU, no spare class",
-    "pri": "PRI",
-    "vi": "VI",
-    "boundary": "boundary F",
-}
-
+TITLES = {name: name.replace("miou", "mIoU") for name in SIGNS} | {"pri": "PRI", "vi": "VI", "boundary": "boundary F"}
 
 # By kind of truth, the measures that a result holds, the first the one to go by; those of whole trees come on top.
 COLUMNS = {
     "human": ("covering", "pri", "vi", "boundary"),
     "instances": ("covering", "miou"),
     "materials": ("covering", "miou"),
-    "classes": ("miou", "miou, any numbering", "miou, no spare class", "accuracy"),
+    "classes": CLASSES,
 }
 
 
-class Scores(Protocol):
-    """A measure over pictures and settings."""
+class Scores(ABC):
+    """A measure over pictures and settings.
 
-    def best(self) -> Aggregate:
-        """The best setting for the data set, and the best for each picture."""
+    Attributes
+    ----------
+    choices : tuple of str
+        Numbers that `drawn` gives: with the one setting that is best for the data set ("ods"), and with the best
+        one for each picture ("ois") where that has a meaning.
+    """
 
+    choices: tuple[str, ...] = ("ods", "ois")
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of pictures."""
+
+    @abstractmethod
     def along(self) -> np.ndarray:
         """Value for the data set at each setting."""
 
-    def interval(self) -> Interval:
-        """95% bootstrap intervals over pictures: "ods" and, where it has a meaning, "ois"."""
+    @abstractmethod
+    def drawn(self, draws: np.ndarray) -> np.ndarray:
+        """The numbers of `choices` (m, k), where draws (m, pictures) say how often each picture is taken."""
 
-    def difference(self, other: Scores) -> Difference:
+    def best(self) -> Aggregate:
+        """The best setting for the data set, and the best for each picture; more is better."""
+        along = self.along()
+        each = self.drawn(np.ones((1, len(self))))[0, 1:]
+        return Aggregate(float(along.max()), int(along.argmax()), *map(float, each))
+
+    def interval(self) -> Interval:
+        """95% bootstrap intervals over pictures, for each choice."""
+        return {choice: (low, high) for choice, (_, low, high) in self._bootstrap(self.drawn).items()}
+
+    def difference(self, other: Scores, samples: int = SAMPLES) -> Difference:
         """Self minus other, with 95% paired bootstrap intervals over the same pictures."""
+        if len(self) != len(other):
+            raise InputError(
+                f"The methods were scored on {len(self)} and {len(other)} pictures: pairs need the same pictures."
+            )
+        return self._bootstrap(lambda draws: self.drawn(draws) - other.drawn(draws), samples)
+
+    def _bootstrap(self, measure: Callable[[np.ndarray], np.ndarray], samples: int = SAMPLES) -> Difference:
+        found = bootstrap(len(self), measure, samples).tolist() if self.choices else []
+        return {choice: tuple(numbers) for choice, numbers in zip(self.choices, found, strict=True)}
 
     def more(self, setting: int) -> dict:
         """What else the result records of a setting."""
+        return {}
 
 
 @dataclass(frozen=True)
-class Mean:
+class Mean(Scores):
     """A mean over pictures; `values` (pictures, settings), `weights` (pictures,), `sign` -1 where less is better."""
 
     values: np.ndarray
     weights: np.ndarray
     sign: int = 1
 
-    def best(self) -> Aggregate:
-        return aggregate(self.values, self.weights, self.sign)
+    def __len__(self) -> int:
+        return len(self.values)
 
     def along(self) -> np.ndarray:
         return self.weights @ self.values / self.weights.sum()
 
-    def interval(self) -> Interval:
-        nothing = np.zeros((len(self.values), 1))
-        found = bootstrap_difference(self.values, nothing, self.weights, self.sign)
-        return {choice: (low, high) for choice, (_, low, high) in found.items()}
+    def drawn(self, draws: np.ndarray) -> np.ndarray:
+        return metrics.drawn(self.values, self.weights, draws, self.sign)
 
-    def difference(self, other: Mean) -> Difference:
-        return bootstrap_difference(self.values, other.values, self.weights, self.sign)
-
-    def more(self, setting: int) -> dict:
-        return {}
+    def best(self) -> Aggregate:
+        return metrics.aggregate(self.values, self.weights, self.sign)
 
 
 @dataclass(frozen=True)
-class Boundary:
+class Boundary(Scores):
     """Boundary F; `counts` (pictures, settings, 4) of `walkcut.bench.boundaries`."""
 
     counts: np.ndarray
 
-    def best(self) -> Aggregate:
-        return boundaries.aggregate_f(self.counts)
+    def __post_init__(self) -> None:
+        if self.counts.ndim != 3 or self.counts.shape[2] != 4 or 0 in self.counts.shape:
+            raise InputError(f"Counts of boundary pixels must be (pictures, settings, 4), not {self.counts.shape}.")
+
+    def __len__(self) -> int:
+        return len(self.counts)
 
     def along(self) -> np.ndarray:
         return boundaries.f_measure(self.counts.sum(0))
 
-    def interval(self) -> Interval:
-        return boundaries.bootstrap_f(self.counts)
-
-    def difference(self, other: Boundary) -> Difference:
-        return boundaries.bootstrap_f_difference(self.counts, other.counts)
-
-    def more(self, setting: int) -> dict:
-        return {}
+    def drawn(self, draws: np.ndarray) -> np.ndarray:
+        return boundaries.drawn(self.counts, draws)
 
 
 @dataclass(frozen=True)
-class Classes:
+class Classes(Scores):
     """IoU or accuracy of named classes; one `Counts` per setting. No best per picture: sums come first."""
 
     counts: tuple[matching.Counts, ...]
     measure: str
+    choices = ("ods",)
+
+    def __len__(self) -> int:
+        return len(self.counts[0].hits)
 
     def along(self) -> np.ndarray:
         return np.array([getattr(matching.scores(counts), self.measure) for counts in self.counts])
 
-    def best(self) -> Aggregate:
-        along = self.along()
-        return Aggregate(float(along.max()), int(along.argmax()), float("nan"))
-
-    def interval(self) -> Interval:
-        _, low, high = matching.bootstrap(self.counts[self.best().setting])[self.measure]
-        return {"ods": (low, high)}
-
-    def difference(self, other: Classes) -> Difference:
-        ours, theirs = self.counts[self.best().setting], other.counts[other.best().setting]
-        return {"ods": matching.bootstrap(ours, theirs)[self.measure]}
+    def drawn(self, draws: np.ndarray) -> np.ndarray:
+        column = ("miou", "accuracy").index(self.measure)
+        return matching.drawn(self.counts[int(self.along().argmax())], draws)[:, [column]]
 
     def more(self, setting: int) -> dict:
         if self.measure != "miou":
@@ -140,24 +155,29 @@ class Classes:
 
 
 @dataclass(frozen=True)
-class Numbered:
-    """The field's mIoU, mean over random numberings of the clusters, at the setting that is best by the field's."""
+class Numbered(Scores):
+    """The field's mIoU, mean over random numberings of the clusters, at the setting that is best by the field's.
+
+    Pictures are not drawn again: each draw would have to be numbered anew.
+    """
 
     value: float
     spread: float
     setting: int
+    pictures: int
+    choices = ()
+
+    def __len__(self) -> int:
+        return self.pictures
 
     def along(self) -> np.ndarray:
         return np.array([self.value])
 
+    def drawn(self, draws: np.ndarray) -> np.ndarray:
+        return np.zeros((len(draws), 0))
+
     def best(self) -> Aggregate:
-        return Aggregate(self.value, self.setting, float("nan"))
-
-    def interval(self) -> Interval:
-        return {}
-
-    def difference(self, other: Numbered) -> Difference:
-        return {}
+        return Aggregate(self.value, self.setting)
 
     def more(self, setting: int) -> dict:
         return {"spread": round(self.spread, 4)}
@@ -171,7 +191,7 @@ def class_scores(grid: Sequence[Sequence[dict]]) -> dict[str, Scores]:
     best = Classes(field, "miou").best().setting
     return {
         "miou": Classes(field, "miou"),
-        "miou, any numbering": Numbered(*matching.numberings(columns[best]), best),
+        "miou, any numbering": Numbered(*matching.numberings(columns[best]), best, len(grid)),
         "miou, no spare class": Classes(fair, "miou"),
         "accuracy": Classes(field, "accuracy"),
     }

@@ -19,6 +19,7 @@ import zlib
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -30,6 +31,7 @@ from walkcut.pixels import nearest
 
 # Side of the picture, side of the truth. Those of the walk's own paper were not at hand: DiffSeg's are taken.
 PROTOCOLS = {"diffseg": (512, 512), "diffcut": (1024, 128), "walkcut": (512, 512)}
+SEMANTIC = ("coco-stuff-27", "cityscapes-27", "ade20k-150")
 LABELS = Path(__file__).parent / "labels"
 NOT_LABELLED, UNKNOWN = -1, -2
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
@@ -72,51 +74,18 @@ class Layout:
     nested: bool = False
 
 
-_LAYOUTS = {
-    "coco-stuff-27": {
-        "title": "COCO-Stuff-27",
-        "pictures": 2175,
-        "images": ("val2017", "images/val2017"),
-        "truths": ("annotation_val2017", "annotations/val2017"),
-        "endings": (".jpg", ".png"),
-        "where": "Name the folder that holds val2017/*.jpg and annotation_val2017/*.png, or images/val2017 and "
-        "annotations/val2017; the pictures (val2017.zip) come from https://cocodataset.org/#download, the labels "
-        "(val2017 in stuffthingmaps_trainval2017.zip) from https://github.com/nightrome/cocostuff.",
-    },
-    "cityscapes-27": {
-        "title": "Cityscapes-27",
-        "pictures": 500,
-        "images": ("leftImg8bit/val",),
-        "truths": ("gtFine/val",),
-        "endings": ("_leftImg8bit.png", "_gtFine_labelIds.png"),
-        "where": "Name the folder that holds leftImg8bit/val/CITY/*_leftImg8bit.png and "
-        "gtFine/val/CITY/*_gtFine_labelIds.png (leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip from "
-        "https://www.cityscapes-dataset.com/downloads/).",
-        "nested": True,
-    },
-    "ade20k-150": {
-        "title": "ADE20K-150",
-        "pictures": 2000,
-        "images": ("images/validation", "ADEChallengeData2016/images/validation"),
-        "truths": ("annotations/validation", "ADEChallengeData2016/annotations/validation"),
-        "endings": (".jpg", ".png"),
-        "where": "Name the folder ADEChallengeData2016, which holds images/validation/*.jpg and "
-        "annotations/validation/*.png (ADEChallengeData2016.zip from http://sceneparsing.csail.mit.edu).",
-    },
-}
-SEMANTIC = tuple(_LAYOUTS)
-
-
 @cache
 def layout(name: str) -> Layout:
     """Files, classes and label values of one of `SEMANTIC`, read from `walkcut/bench/labels`."""
-    facts = json.loads((LABELS / f"{name}.json").read_text(encoding="utf-8"))
-    table = np.full(256, UNKNOWN, np.int32)
-    table[: len(facts["values"])] = facts["values"]
-    table[facts["ignored"]] = NOT_LABELLED
+    told = json.loads((LABELS / f"{name}.json").read_text(encoding="utf-8"))
+    table, values = np.full(256, UNKNOWN, np.int32), told.pop("values")
+    table[: len(values)] = values
+    table[told.pop("ignored")] = NOT_LABELLED
     names = LABELS / f"{name}.txt"
     listed = tuple(names.read_text(encoding="utf-8").split()) if names.is_file() else ()
-    return Layout(name, classes=tuple(facts["classes"]), table=table, listed=listed, **_LAYOUTS[name])
+    told.pop("about")
+    facts: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
+    return Layout(name, table=table, listed=listed, **facts)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

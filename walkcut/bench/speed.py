@@ -10,22 +10,23 @@ import multiprocessing
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from scipy.linalg import eigh
-from sklearn.cluster import SpectralClustering
-from sklearn.metrics import adjusted_rand_score
 
-from walkcut.bench.record import commit, peak_memory, processor, write_atomically
+from walkcut.bench.method import library
+from walkcut.bench.record import commit, keep, peak_memory, provenance
+from walkcut.bench.table import Table
 from walkcut.errors import InputError
 from walkcut.graph import Graph
 from walkcut.ncut import best_cut, best_split, second_eigenvector
-from walkcut.tree import partition
+from walkcut.tree import TOLERANCE, partition
 
 THRESHOLD = 0.5  # for the peers that are not given K
 CANDIDATES = 100
@@ -83,13 +84,11 @@ def planted(n: int, noise: float = 0.35, seed: int = 0) -> Case:
 
 def attention(n: int, model: str = "dead-leaves") -> Case:
     """The reversible form of a sample photograph's walk, sqrt(n) x sqrt(n) patches."""
-    from walkcut.attention import attend
-    from walkcut.backbone import load_backbone
-    from walkcut.images import sample
-    from walkcut.presets import walk_for
+    from walkcut.bench.look import Looker
+    from walkcut.eyes.loading import load_backbone
+    from walkcut.samples import sample
 
-    backbone = load_backbone(model)
-    walk = walk_for("walkcut", backbone, attend(backbone, sample("astronaut"), round(n**0.5)))
+    walk = Looker(load_backbone(model), grid=round(n**0.5))(sample("astronaut")).walk
     if walk.grid[0] * walk.grid[1] != n:
         raise InputError(f"Attention of {n} patches needs a square grid whose side the model can take.")
     return Case("attention", walk.reversible().W.cpu(), None)
@@ -99,19 +98,14 @@ def attention(n: int, model: str = "dead-leaves") -> Case:
 # Peers
 
 
-def square(n: int) -> tuple[int, int]:
-    """A grid of n patches; its shape plays no role for a cut."""
-    return 1, n
-
-
 def whole_tree(W: torch.Tensor, k: int) -> np.ndarray:
     """Ours: every threshold's answer; the labels are those of k segments, read off the tree."""
-    return partition(Graph._trusted(W), square(len(W))).labels(k=k).ravel()
+    return partition(Graph._trusted(W), (1, len(W))).labels(k=k).ravel()  # no cut asks for the grid's shape
 
 
 def up_to_threshold(W: torch.Tensor, k: int) -> np.ndarray:
     """Ours, for one threshold."""
-    return partition(Graph._trusted(W), square(len(W)), ceiling=THRESHOLD).labels(THRESHOLD).ravel()
+    return partition(Graph._trusted(W), (1, len(W)), max_ncut=THRESHOLD).labels(THRESHOLD).ravel()
 
 
 def dense_root(W: torch.Tensor, k: int) -> np.ndarray:
@@ -157,6 +151,8 @@ def grid_recursion(W: torch.Tensor, k: int) -> np.ndarray:
 
 def scikit_learn(W: torch.Tensor, k: int) -> np.ndarray:
     """k eigenvectors by ARPACK, and a clustering of their rows by pivoted QR."""
+    from sklearn.cluster import SpectralClustering
+
     model = SpectralClustering(k, affinity="precomputed", assign_labels="cluster_qr", random_state=0)
     return model.fit_predict(W.numpy())
 
@@ -165,14 +161,11 @@ def scikit_image(W: torch.Tensor, k: int) -> np.ndarray:
     """`cut_normalized` on a graph with one node per patch."""
     from skimage.graph import RAG, cut_normalized
 
-    graph = RAG()
-    n = len(W)
+    graph, n = RAG(), len(W)
     graph.add_nodes_from((i, {"labels": [i]}) for i in range(n))
     rows, columns = np.nonzero(np.triu(W.numpy(), 1))
-    weights = W.numpy()[rows, columns].tolist()
-    graph.add_edges_from(
-        (i, j, {"weight": w}) for i, j, w in zip(rows.tolist(), columns.tolist(), weights, strict=True)
-    )
+    edges = zip(rows.tolist(), columns.tolist(), W.numpy()[rows, columns].tolist(), strict=True)
+    graph.add_weighted_edges_from(edges)
     return cut_normalized(np.arange(n).reshape(1, n), graph, thresh=THRESHOLD, rng=0).ravel()
 
 
@@ -215,9 +208,9 @@ def escape(W: torch.Tensor, labels: np.ndarray) -> float:
     return float(np.mean(found))
 
 
-def timed(run: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
-    """Least seconds of up to five runs; a run of over two seconds stands alone."""
-    seconds = []
+def timed(run: Callable[[], Any]) -> tuple[float, Any]:
+    """Least seconds of up to five runs, and what the last gave; a run of over two seconds stands alone."""
+    seconds: list[float] = []
     while len(seconds) < REPEATS and (not seconds or max(seconds) < PATIENCE):
         start = time.perf_counter()
         labels = run()
@@ -227,6 +220,8 @@ def timed(run: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
 
 def compare(case: Case, peers: tuple[Peer, ...] = PEERS) -> list[dict]:
     """One row per peer: seconds, segments, mean escape, agreement with what was planted; or why it did not run."""
+    from sklearn.metrics import adjusted_rand_score
+
     rows = []
     for peer in peers:
         row = {"affinity": case.name, "n": len(case.W), "peer": peer.name, "given_k": peer.given_k}
@@ -238,7 +233,7 @@ def compare(case: Case, peers: tuple[Peer, ...] = PEERS) -> list[dict]:
         if len(case.W) > peer.largest:
             rows.append(row | {"not_run": f"out of reach beyond {peer.largest} nodes"})
             continue
-        seconds, labels = timed(lambda peer=peer: peer.run(case.W, REGIONS))
+        seconds, labels = timed(partial(peer.run, case.W, REGIONS))
         row |= {"seconds": round(seconds, 4), "segments": len(np.unique(labels))}
         row["escape"] = round(escape(case.W, labels), 4)
         if case.truth is not None:
@@ -252,29 +247,15 @@ def root(case: Case) -> dict:
 
     The floor is the time to read W once for each product, at the speed at which W can be summed.
     """
-    W = case.W
-    pair = second_eigenvector(Graph._trusted(W), 1e-3)
-    eigen = timed(lambda: second_eigenvector(_with_degrees(W), 1e-3))[0]
-    reading = timed(lambda: W.sum())[0]
+    W, graph = case.W, Graph._trusted(case.W)
+    pair = second_eigenvector(graph, TOLERANCE)  # its degrees are known from here on: they cost one more product
+    eigen, reading = timed(lambda: second_eigenvector(graph, TOLERANCE))[0], timed(lambda: W.sum())[0]
     dense = best_split(Graph(W.double()), torch.from_numpy(_dense_vector(W.double().numpy())))
-    return {
-        "affinity": case.name,
-        "n": len(W),
-        "ncut": best_cut(Graph._trusted(W), 1e-3).ncut,
-        "ncut_dense": dense.ncut,
-        "gap": pair.gap,
-        "residual": pair.residual,
-        "products": pair.products,
-        "eigen_seconds": round(eigen, 4),
-        "floor_seconds": round(pair.products * reading, 4),
-        "gigabytes_per_second": round(W.nbytes / reading / 1e9, 2),
-    }
-
-
-def _with_degrees(W: torch.Tensor) -> Graph:
-    graph = Graph._trusted(W)
-    graph.degrees  # noqa: B018 -- computed once, before the clock that matters: reading W for it is one more product
-    return graph
+    costs = {"ncut": best_cut(graph, TOLERANCE).ncut, "ncut_dense": dense.ncut}
+    told = {name: getattr(pair, name) for name in ("gap", "residual", "products")}
+    times = {"eigen_seconds": round(eigen, 4), "floor_seconds": round(pair.products * reading, 4)}
+    times["gigabytes_per_second"] = round(W.nbytes / reading / 1e9, 2)
+    return {"affinity": case.name, "n": len(W)} | costs | told | times
 
 
 def _point(file: str) -> dict:
@@ -284,8 +265,7 @@ def _point(file: str) -> dict:
     before = peak_memory()
     start = time.perf_counter()
     whole_tree(W, REGIONS)
-    seconds = time.perf_counter() - start
-    peak = peak_memory()
+    seconds, peak = time.perf_counter() - start, peak_memory()
     sizes = {"megabytes": round((peak - before) / 2**20, 1), "affinity_megabytes": round(W.nbytes / 2**20, 1)}
     return {"n": len(W), "seconds": round(seconds, 4)} | sizes
 
@@ -310,38 +290,31 @@ def curve_record() -> dict:
 
 def measure_curve(path: Path) -> dict:
     """Measure time and memory against n again, in a summary that is there."""
-    summary = json.loads(path.read_text()) | curve_record()
-    write_atomically(path, json.dumps(summary, indent=1) + "\n")
-    return summary
+    if not path.is_file():
+        raise InputError(f"{path} does not exist: run walkcut bench speed first.")
+    return keep(path, json.loads(path.read_text()) | curve_record(), "command")
 
 
 def speed(sizes: tuple[int, ...], path: Path, command: str, model: str = "dead-leaves") -> dict:
     """Measure everything and write the summary to `path`."""
+    library("The table of peers", "scikit-learn")
     cases = [make(n) for n in sizes for make in (planted, lambda n: attention(n, model))]
-    summary = {
-        "title": "Speed of the cut",
-        "command": command,
-        "commit": commit(),
-        "date": time.strftime("%Y-%m-%d"),
-        "processor": processor(),
-        "threads": torch.get_num_threads(),
+    measured = {
         "peers": [row for case in cases for row in compare(case)],
         "root": [root(case) for case in cases],
-        **curve_record(),
+        "threads": torch.get_num_threads(),
     }
-    write_atomically(path, json.dumps(summary, indent=1) + "\n")
-    return summary
+    return keep(path, {"title": "Speed of the cut"} | provenance(command) | measured | curve_record(), "command")
 
 
 def markdown(summary: dict) -> str:
     """The table of peers."""
-    text = [f"{summary['processor']}, {summary['threads']} threads.", ""]
-    text += ["| affinity | peer | K given | seconds | segments | mean escape | adjusted Rand |", "|---" * 7 + "|"]
+    head = ["affinity", "peer", "K given", "seconds", "segments", "mean escape", "adjusted Rand"]
+    rows = []
     for row in summary["peers"]:
-        head = f"| {row['affinity']}, {row['n']:,} | {row['peer']} | {'yes' if row['given_k'] else 'no'} | "
-        if "not_run" in row:
-            text.append(head + f"{row['not_run']} | | | |")
-        else:
+        told = [row.get("not_run", ""), "", "", ""]
+        if "seconds" in row:
             ari = f"{row['ari']:.3f}" if "ari" in row else ""
-            text.append(head + f"{row['seconds']:.3f} | {row['segments']} | {row['escape']:.3f} | {ari} |")
-    return "\n".join(text) + "\n"
+            told = [f"{row['seconds']:.3f}", str(row["segments"]), f"{row['escape']:.3f}", ari]
+        rows.append([f"{row['affinity']}, {row['n']:,}", row["peer"], "yes" if row["given_k"] else "no", *told])
+    return f"{summary['processor']}, {summary['threads']} threads.\n\n{Table(head, rows).markdown()}"

@@ -6,18 +6,20 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from walkcut.bench.config import RunConfig
 from walkcut.bench.datasets import Dataset
 from walkcut.bench.method import Method
 from walkcut.bench.ours import OURS
-from walkcut.bench.record import as_text, provenance, write_atomically
-from walkcut.bench.run import run
+from walkcut.bench.record import keep, model_record, provenance, short_hash
+from walkcut.bench.run import conditions, fingerprint, run
 from walkcut.bench.scores import Scores, scores_of
-from walkcut.engine import Stage
 from walkcut.errors import InputError
 
+Pairs = Callable[[Sequence["Line"]], list[tuple["Line", "Line"]]]
 COMPLEXITY = (0, 5, 10, 20, 40)  # true regions: a bin begins at each
 
 
@@ -48,6 +50,7 @@ def lines_of(rows: Sequence[dict], pictures: Sequence[str], methods: Sequence[Me
     index = {(row["picture"], row["method"], row["setting"]): row["scores"] for row in rows}
     lines = []
     for method in methods:
+        groups: list[tuple[str, tuple[str, ...], bool]]
         groups = [(f"{method.name}, {setting}", (setting,), True) for setting in method.alone]
         groups += [(method.name, method.curve, False)] if method.curve else []
         for label, settings, alone in groups:
@@ -103,10 +106,8 @@ def differences(pairs: Sequence[tuple[Line, Line]]) -> list[dict]:
                 continue
             for choice, numbers in scores.difference(other.scores[kind, measure]).items():
                 difference, low, high = (round(x, 4) for x in numbers)
-                found.append(
-                    {"method": line.label, "baseline": other.label, "truth": kind, "measure": measure}
-                    | {"choice": choice, "difference": difference, "low": low, "high": high}
-                )
+                row = {"method": line.label, "baseline": other.label, "truth": kind, "measure": measure}
+                found.append(row | {"choice": choice, "difference": difference, "low": low, "high": high})
     return found
 
 
@@ -121,14 +122,9 @@ def against_first(lines: Sequence[Line]) -> list[tuple[Line, Line]]:
 
 
 def summarise(
-    dataset: Dataset,
-    methods: Sequence[Method],
-    rows: Sequence[dict],
-    failed: dict[str, str],
-    command: str,
-    pairs: Callable[[Sequence[Line]], list[tuple[Line, Line]]] = pairs_of,
+    dataset: Dataset, methods: Sequence[Method], rows: Sequence[dict], failed: dict[str, str], pairs: Pairs
 ) -> dict:
-    """The committed result: how it was made, and the table; `pairs` says whom to compare.
+    """The committed result, but for how it was made; `pairs` says whom to compare.
 
     Raises
     ------
@@ -147,9 +143,9 @@ def summarise(
         "title": dataset.title,
         "pictures": len(pictures),
         "failed": sorted(failed),
-        **provenance(command),
         "data": dataset.config,
-        "methods": {method.name: describe(method) for method in methods},
+        "methods": {method.name: describe(dataset, method) for method in methods},
+        "conditions": short_hash([pictures, *(conditions(dataset, method) for method in methods)]),
         "bootstrap": {"samples": 2000, "seed": 0, "interval": 0.95, "over": "pictures, paired"},
         "segments": segment_counts(lines, own),
         "seconds": seconds(own),
@@ -160,10 +156,12 @@ def summarise(
     }
 
 
-def describe(method: Method) -> dict:
-    """What the result records of a method."""
-    marks = {"alone": list(method.alone)} | ({"trained_on": method.trained_on} if method.trained_on else {})
-    return {"settings": list(method.settings)} | marks | method.config
+def describe(dataset: Dataset, method: Method) -> dict:
+    """What the result records of a method: also the fingerprint of its rows, which no other code shares."""
+    marks: dict = {"alone": list(method.alone)} | ({"trained_on": method.trained_on} if method.trained_on else {})
+    model = {"model": model_record(method.looker.backbone.eye)} if method.looker else {}
+    marks |= model | {"fingerprint": fingerprint(dataset, method)}
+    return {"settings": list(method.settings)} | marks | method.conditions
 
 
 def segment_counts(lines: Sequence[Line], own: dict[str, list[dict]]) -> dict[str, dict]:
@@ -206,14 +204,14 @@ def worst(lines: Sequence[Line], own: dict[str, list[dict]], most: int = 12) -> 
     """By truth, the pictures that the first line covers least: where to look for what goes wrong."""
     first = lines[0]
     rows = [row for row in own[first.method] if row["setting"] == first.settings[0]]
+
+    def told(row: dict, kind: str) -> dict:
+        scores = {name: row["scores"][kind][name] for name in ("covering", "regions")}
+        return {"picture": row["picture"], "segments": row["segments"]} | scores
+
+    kinds = [kind for kind, measure in first.scores if measure == "covering"]
     return {
-        kind: [
-            {"picture": row["picture"], "segments": row["segments"]}
-            | {name: row["scores"][kind][name] for name in ("covering", "regions")}
-            for row in sorted(rows, key=lambda row: row["scores"][kind]["covering"])[:most]
-        ]
-        for kind, measure in first.scores
-        if measure == "covering"
+        kind: sorted((told(row, kind) for row in rows), key=lambda row: row["covering"])[:most] for kind in kinds
     }
 
 
@@ -221,17 +219,15 @@ def bench(
     dataset: Dataset,
     methods: Sequence[Method],
     folder: Path,
-    command: str,
-    fresh: bool = False,
-    pairs: Callable[[Sequence[Line]], list[tuple[Line, Line]]] = pairs_of,
-    stage: Stage | None = None,
-    engine: str = "local",
+    config: RunConfig,
+    pairs: Pairs = pairs_of,
+    more: Callable[[], dict] = dict,
+    **crew: Any,
 ) -> dict:
-    """Run, summarise, and write `DATASET.rows.jsonl` and `DATASET.json` into `folder`."""
-    rows, failed = run(dataset, methods, folder / f"{dataset.name}.rows.jsonl", fresh, stage, engine)
-    summary = summarise(dataset, methods, rows, failed, command, pairs)
-    write_atomically(folder / f"{dataset.name}.json", as_text(summary))
-    return summary
+    """Run, and write a summary into `folder`, with `more` entries; `crew` says how, see `walkcut.bench.run.run`."""
+    rows, failed = run(dataset, methods, folder, **crew)
+    summary = summarise(dataset, methods, rows, failed, pairs) | provenance(config.command) | more()
+    return keep(folder / f"{config.name}.json", summary, "conditions")
 
 
 def read_summary(path: Path) -> dict:
@@ -245,9 +241,7 @@ def read_summary(path: Path) -> dict:
     try:
         summary = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path} is not a result of walkcut bench ({error}): name its summary, DATASET.json."
-        ) from error
+        raise InputError(f"{path} is no result of walkcut bench ({error}): name its summary, DATASET.json.") from error
     if not isinstance(summary, dict) or not {"title", "table", "differences"} <= summary.keys():
-        raise InputError(f"{path} is not a result of walkcut bench: name its summary, DATASET.json.")
+        raise InputError(f"{path} is no result of walkcut bench: name its summary, DATASET.json.")
     return summary

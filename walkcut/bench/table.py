@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from walkcut.bench.config import RunConfig
 from walkcut.bench.ours import OURS
 from walkcut.bench.scores import COLUMNS, SIGNS, TITLES
 
@@ -78,32 +80,26 @@ def mark(summary: dict, label: str) -> str:
     return f"{label} †" if trained else label
 
 
-def difference_table(summary: dict, own: str, baselines: Sequence[str] | None = None) -> Table:
+def difference_table(summary: dict, own: str) -> Table:
     """Paired differences in covering (mIoU for classes) of one of our methods from others, with 95% intervals.
 
     The column "at" says which of ours: the default criterion, or our best constant threshold.
     """
-    first = {
-        (kind, COLUMNS[kind][0]): title for kind, measure, title in columns(summary) if measure == COLUMNS[kind][0]
-    }
+    first = {(kind, name): title for kind, name, title in columns(summary) if name == COLUMNS[kind][0]}
     ends = [(key, choice) for key in first for choice in ("ods", "ois")]
     head = ["minus", "at", *(f"{first[key]}, {'data set' if choice == 'ods' else 'picture'}" for key, choice in ends)]
     found: dict[tuple[str, str], dict] = {}
+    alone = summary["methods"].get(own, {}).get("alone", [])
     for row in summary["differences"]:
-        if row["method"] in (own, *_alone(summary, own)) and not row["baseline"].startswith(OURS):
+        if row["method"] in (own, *(f"{own}, {name}" for name in alone)) and not row["baseline"].startswith(OURS):
             pair = found.setdefault((row["baseline"], row["method"]), {})
             pair[(row["truth"], row["measure"]), row["choice"]] = row
     rows = [
         [baseline, method.removeprefix(own).removeprefix(", ") or "best constant"]
         + [gap(cells[end]) if end in cells else "" for end in ends]
         for (baseline, method), cells in found.items()
-        if baselines is None or baseline in baselines
     ]
     return Table(head, rows)
-
-
-def _alone(summary: dict, own: str) -> list[str]:
-    return [f"{own}, {name}" for name in summary["methods"].get(own, {}).get("alone", [])]
 
 
 def gap(row: dict) -> str:
@@ -120,11 +116,6 @@ def criteria_table(summary: dict, own: str) -> Table:
     for row in rows:
         lines.setdefault(row["method"], [row["method"]]).append(gap(row))
     return Table(head, list(lines.values()))
-
-
-def markdown(summary: dict) -> str:
-    """`written` in Markdown."""
-    return written(summary, "markdown")
 
 
 def changes(summary: dict) -> Table:
@@ -155,7 +146,7 @@ def changes(summary: dict) -> Table:
     return Table(head, rows)
 
 
-def written(summary: dict, form: str) -> str:
+def written(summary: dict, form: str = "markdown") -> str:
     """The tables of a summary in "markdown" or "latex": every line, then differences from ours, then criteria."""
     title = f"**{summary['title']}**, {summary['pictures']} pictures"
     text = [f"{title}; best setting for the data set / per picture.", "", getattr(main_table(summary), form)()]
@@ -173,8 +164,8 @@ def written(summary: dict, form: str) -> str:
             text += [f"Covering minus that of the best constant threshold ({own}):", "", getattr(table, form)()]
     if any(" †" in row[0] for row in main_table(summary).rows):
         text += ["† The denoiser was trained on pictures of this kind, not on these.", ""]
-    text = "\n".join(text)
-    return text.replace("**", "") if form == "latex" else text
+    whole = "\n".join(text)
+    return whole.replace("**", "") if form == "latex" else whole
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -207,7 +198,7 @@ def beside_published(name: str, summaries: Sequence[dict]) -> Table:
 
 def _repeated(row: dict, name: str, summaries: Sequence[dict]) -> dict[str, dict] | None:
     """Our rows by measure, of the line that repeats a published one; None if it was not run."""
-    wanted = row.get("run")
+    wanted = row.get("run", {})
     for summary in summaries if wanted else ():
         models = {config.get("model", {}).get("name", "") for config in summary["methods"].values()}
         alike = not wanted.get("protocol") or f"--protocol {wanted['protocol']}" in summary["command"]
@@ -251,11 +242,9 @@ def _status(row: dict, name: str, ours: dict | None) -> str:
 
 def command(name: str, wanted: dict) -> str:
     """The command that fills a cell."""
-    words = ["walkcut", "bench", "run", name]
-    words += [] if name.startswith("scenes") else ["--data", "DIR"]
-    words += ["--model", wanted["model"]] if wanted["model"] else []
-    words += ["--protocol", wanted["protocol"]] if "protocol" in wanted else []
-    return " ".join([*words, "--methods", wanted["methods"]])
+    data = None if name.startswith("scenes") else Path("DIR")
+    config = RunConfig(dataset=name, data=data, protocol=wanted.get("protocol"), methods=(wanted["methods"],))
+    return replace(config, model=wanted["model"] or config.model).command
 
 
 def sources() -> str:

@@ -2,69 +2,59 @@
 
 from __future__ import annotations
 
+import argparse
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
 
-from walkcut.attention import _Means, listening, self_attention_layers
+from walkcut.app.batch import segment_files
+from walkcut.app.outputs import Job
 from walkcut.backbone import Backbone
-from walkcut.bench.record import peak_memory, provenance
+from walkcut.bench import architectures
+from walkcut.bench.record import keep, peak_memory, provenance
+from walkcut.capture import MeanAttention, capture
 from walkcut.errors import InputError
-from walkcut.files import Job
-from walkcut.images import sample_names, sample_path
-from walkcut.many import Settings, segment_files
-from walkcut.noise import views
-from walkcut.presets import find_preset, walk_for
-from walkcut.segmentation import cut_walk
+from walkcut.eyes.loading import find_device, load_backbone
+from walkcut.eyes.networks import compile_layers
+from walkcut.recipe import resolve
+from walkcut.samples import sample_names, sample_path
+from walkcut.segmentation import Segmentation, cut, extract_walks
 
 STAGES = ("VAE", "denoiser", "capture", "walk", "cut", "pixels")
 
 
-class _Clock:
-    """Seconds by stage; a GPU is waited for."""
+class Deaf(MeanAttention):
+    """Asks for the same layers, and records nothing."""
 
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.seconds = dict.fromkeys(STAGES, 0.0)
+    def record(self, *_: Any) -> None:
+        pass
 
-    def now(self) -> float:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter()
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        start = self.now()
-        yield
-        self.seconds[name] += self.now() - start
+    def results(self) -> list[None]:
+        return [None]
 
 
-def one_picture(backbone: Backbone, image: np.ndarray, grid: int, clock: _Clock) -> int:
-    """Segment a picture stage by stage; the pass of the denoiser is taken twice, bare and listened to.
+def one_picture(backbone: Backbone, image: np.ndarray, grid: int) -> tuple[Segmentation, dict[str, float]]:
+    """Segment a picture; seconds of each stage. The pass of the denoiser is taken twice, bare and listened to."""
 
-    Returns the number of segments.
-    """
-    with clock.stage("VAE"):
-        latent = backbone.encode(image, grid)
-    ((noisy, timestep),) = views(backbone, latent, backbone.timesteps[:1])
-    with clock.stage("denoiser"):
-        backbone.denoise(noisy, timestep)
-    layers = self_attention_layers(backbone)
-    heads = backbone.heads or {name: (1.0,) * layer.heads for name, layer in layers.items()}
-    means = _Means(backbone.grids(latent))
-    with clock.stage("capture"), listening(backbone, [means], heads):
-        backbone.denoise(noisy, timestep)
-    with clock.stage("walk"), torch.inference_mode():
-        walk = walk_for(find_preset("walkcut"), backbone, means.maps())
-    found = cut_walk(image, backbone, walk)
-    for stage in ("cut", "pixels"):
-        clock.seconds[stage] += found.timings[stage]
-    return found.count
+    def seconds(act: Callable[[], Any]) -> tuple[Any, float]:
+        start = time.perf_counter()
+        found = act()
+        if backbone.device.type == "cuda":
+            torch.cuda.synchronize(backbone.device)
+        return found, time.perf_counter() - start
+
+    recipe = resolve("walkcut", backbone.eye, {"grid": grid})
+    _, encoded = seconds(lambda: backbone.encode(image, grid))
+    _, bare = seconds(lambda: capture(backbone, [image], recipe, Deaf()))
+    found = cut(extract_walks([image], backbone, recipe)[0])
+    told = found.timings
+    times = (encoded, bare - encoded, told["attention"] - encoded, told["walk"], told["cut"], told["pixels"])
+    return found, dict(zip(STAGES, times, strict=True))
 
 
 def throughput(backbone: Backbone, command: str, pictures: int = 10, grid: int = 64) -> dict:
@@ -90,16 +80,14 @@ def throughput(backbone: Backbone, command: str, pictures: int = 10, grid: int =
     side = backbone.patch * grid
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (pictures + 1, side, side, 3), dtype=np.uint8)
-    one_picture(backbone, images[0], grid, _Clock(backbone.device))
+    one_picture(backbone, images[0], grid)
     on_gpu = backbone.device.type == "cuda"
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(backbone.device)
-    clock = _Clock(backbone.device)
     wall, busy = time.perf_counter(), time.process_time()
-    for image in images[1:]:
-        one_picture(backbone, image, grid, clock)
+    times = [one_picture(backbone, image, grid)[1] for image in images[1:]]
     share = (time.process_time() - busy) / (time.perf_counter() - wall)
-    seconds = {name: total / pictures for name, total in clock.seconds.items()}
+    seconds = {name: sum(one[name] for one in times) / pictures for name in STAGES}
     peak = torch.cuda.max_memory_allocated(backbone.device) if on_gpu else peak_memory()
     return provenance(command) | {
         "model": backbone.name,
@@ -112,6 +100,7 @@ def throughput(backbone: Backbone, command: str, pictures: int = 10, grid: int =
         "pictures_per_second": round(1 / (sum(seconds.values()) - seconds["denoiser"]), 3),
         "processor_share": round(share, 2),
         "peak_gb": round(peak / 1e9, 2),
+        "threads": torch.get_num_threads(),
     }
 
 
@@ -124,7 +113,7 @@ def chain(backbone: Backbone, pictures: int, grid: int, cutters: int, batch: int
     pictures : int
         At least eight for each cutter are taken: in the first half, which is not counted, processes start.
     grid, cutters, batch : int
-        As for `walkcut.many.segment_files`.
+        As for `walkcut.app.batch.segment_files`.
 
     Returns
     -------
@@ -132,11 +121,11 @@ def chain(backbone: Backbone, pictures: int, grid: int, cutters: int, batch: int
         What was run, and "pictures_per_second" of its second half.
     """
     pictures, names, ends = max(pictures, 8 * max(cutters, 1)), sample_names(), []
-    settings = Settings(find_preset("walkcut"), backbone.name, grid=grid)
+    recipe = resolve("walkcut", backbone.eye, {"grid": grid})
     with TemporaryDirectory() as folder:
         shown = [names[i * len(names) // pictures] for i in range(pictures)]  # those of one size in a row, for batches
         jobs = [Job(sample_path(name), Path(folder) / f"{i}") for i, name in enumerate(shown)]
-        for report in segment_files(jobs, settings, workers=cutters, batch=batch, backbone=backbone):
+        for report in segment_files(jobs, recipe, workers=cutters, batch=batch, backbone=backbone):
             if report.failure:
                 raise InputError(report.failure)
             ends.append(time.perf_counter())
@@ -161,3 +150,32 @@ def text(record: dict) -> str:
     if told := record.get("chain"):
         lines.append(f"With {told['cutters']} cutters beside it: {told['pictures_per_second']:.2f} pictures a second.")
     return "\n".join(lines)
+
+
+def backbone_of(arguments: argparse.Namespace) -> Backbone:
+    """The model that a command asks for, or its architecture without weights."""
+    device = find_device(arguments.device)
+    if not arguments.random_weights:
+        options = {"offload": arguments.offload, "compiled": arguments.compiled}
+        return load_backbone(arguments.model, str(device), arguments.dtype, **options)
+    usual = "float16" if device.type == "cuda" else "float32"
+    dtype = getattr(torch, usual if arguments.dtype == "auto" else arguments.dtype)
+    backbone = architectures.random_backbone(arguments.model, str(device), dtype, offload=arguments.offload)
+    if arguments.compiled:
+        compile_layers(backbone.denoiser)
+    return backbone
+
+
+def measured(arguments: argparse.Namespace) -> dict:
+    """Carry out `walkcut bench speed --whole` or `--random-weights`; the record, which is written."""
+    model, backbone = Path(arguments.model).name, backbone_of(arguments)
+    words = ["--random-weights" if arguments.random_weights else "--whole"]
+    words += ["--compile"] * arguments.compiled + ["--offload"] * arguments.offload
+    words += ["--dtype", arguments.dtype] * (arguments.dtype != "auto") + ["--grid", str(arguments.grid)]
+    if arguments.cutters is not None:
+        words += ["--cutters", str(arguments.cutters)] + ["--batch", str(arguments.batch)] * (arguments.batch > 1)
+    command = " ".join(["walkcut bench speed --model", model, *words])
+    record = throughput(backbone, command, arguments.pictures, arguments.grid)
+    if arguments.cutters is not None:
+        record["chain"] = chain(backbone, arguments.pictures, arguments.grid, arguments.cutters, arguments.batch)
+    return keep(arguments.out / f"speed-{model}.json", record, "command")

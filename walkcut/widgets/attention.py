@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from walkcut.attention import AttentionMaps, Grid
+from walkcut.capture import AttentionMaps, Grid
 from walkcut.walk import Walk
 from walkcut.widgets.encode import LEVELS, photo, stretched, viridis, words
 from walkcut.widgets.inline import Figure, inline_module

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from walkcut.criteria import Pruning
 from walkcut.errors import InputError
-from walkcut.threshold import Pruning, codebooks
+from walkcut.lab.criteria import codebooks
 from walkcut.tree import PartitionTree
 from walkcut.widgets.encode import photo, words
 from walkcut.widgets.inline import Figure, inline_module
@@ -59,7 +60,7 @@ def criteria_explorer(
 
 def levels(tree: PartitionTree, highest: float) -> np.ndarray:
     """The thresholds up to `highest` at which the segments change, ascending."""
-    values = np.unique(tree.needed())
+    values = np.unique(tree.split_height())
     return values[values <= highest]
 
 
@@ -67,11 +68,12 @@ def scores_along(tree: PartitionTree, highest: float) -> dict[str, list[float]]:
     """What three criteria look at, for every pruning of `levels` by a threshold: curves for `criteria_explorer`."""
     steps = (0.0, *levels(tree, highest))
     kept = [tree.leaves(step) for step in steps]
-    bits, index = codebooks(tree, np.maximum(tree.volume - tree.inside, 0))  # of segments, of splits
-    saved = [-bits[leaves].sum() - index[tree.needed() <= step].sum() for step, leaves in zip(steps, kept, strict=True)]
+    bits, index = codebooks(tree, np.maximum(tree.volume - tree.association, 0))  # of segments, of splits
+    heights, pairs = tree.split_height(), zip(steps, kept, strict=True)
+    saved = [-bits[leaves].sum() - index[heights <= step].sum() for step, leaves in pairs]
     return {
         "width of the gap above": [0.0, *np.diff(steps[1:], append=highest)],
-        "stability": [(tree.inside - tree.volume**2)[leaves].sum() for leaves in kept],
+        "stability": [(tree.association - tree.volume**2)[leaves].sum() for leaves in kept],
         "map equation: bits saved": saved,
     }
 
@@ -82,7 +84,7 @@ def _nodes(tree: PartitionTree, highest: float, wanted: Sequence[int]) -> dict[s
     Of the nodes that some threshold up to `highest` shows, or that are wanted. The larger part of a split keeps its
     parent's colour, the other takes the next one.
     """
-    needed, since, colour = tree.needed(), np.zeros(len(tree)), np.zeros(len(tree), int)
+    needed, since, colour = tree.split_height(), np.zeros(len(tree)), np.zeros(len(tree), int)
     split = np.flatnonzero(tree.left >= 0)
     for used, node in enumerate(split[np.argsort(needed[split], kind="stable")], 1):
         sides = sorted((tree.left[node], tree.right[node]), key=lambda side: tree.start[side] - tree.stop[side])

@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from scipy.linalg import eigh
 
-from walkcut.attention import Grid
+from walkcut.capture import Grid
 from walkcut.errors import InputError
 from walkcut.graph import Affinity
-from walkcut.ncut import one_thread
+from walkcut.ncut import crossing
+from walkcut.threads import single_threaded
 from walkcut.widgets.encode import LEVELS, photo, words
 from walkcut.widgets.inline import Figure, inline_module
 
@@ -68,14 +69,14 @@ def sweeps(graph: Affinity, count: int = 4) -> tuple[np.ndarray, np.ndarray, np.
     if not degrees.min() > 0:
         raise InputError("A node without an edge cannot be placed along an eigenvector: leave it out.")
     W = graph.matvec(torch.eye(len(graph))).double().cpu().numpy()
-    with one_thread():
+    with single_threaded():
         _, vectors = eigh(np.diag(degrees) - W, np.diag(degrees), subset_by_index=[1, count])
     y = vectors.T * np.sign(vectors[abs(vectors).argmax(0), range(count)])[:, None]
     leaving, entering = np.empty((2, count, len(graph) - 1))
     for row, order in enumerate(np.argsort(y, axis=1, kind="stable")):
         volume = degrees[order].cumsum()
-        inside = graph.inside(torch.from_numpy(order).to(graph.degrees.device)).double().cpu().numpy()
-        cut = np.maximum(volume - inside, 0)[:-1]
+        gains = graph.association_gains(torch.from_numpy(order).to(graph.degrees.device)).double().cpu().numpy()
+        cut = crossing(degrees[order], gains)
         # in float32 a patch may seem to sever a little more than it has
         sides = volume[:-1], volume[-1] - volume[:-1]
         leaving[row], entering[row] = (np.minimum(cut / side, 1) for side in sides)

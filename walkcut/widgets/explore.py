@@ -6,11 +6,12 @@ import html
 
 import numpy as np
 
-from walkcut.attention import attend
-from walkcut.backbone import Backbone, load_backbone
+from walkcut.backbone import Backbone
+from walkcut.capture import MeanAttention, capture
+from walkcut.eyes.loading import load_backbone
 from walkcut.images import check_image
-from walkcut.presets import PRESETS, graph_for, noise_for, walk_for
-from walkcut.segmentation import cut_walk
+from walkcut.recipe import resolve
+from walkcut.segmentation import WalkRecord, cut
 from walkcut.widgets.attention import attention_explorer
 from walkcut.widgets.cut import cut_explorer, sweeps
 from walkcut.widgets.inline import Figure
@@ -74,17 +75,18 @@ def explore(
     InputError
         For a picture that is none, and as `walkcut.segment`.
     """
-    image, preset = check_image(image), PRESETS["walkcut"]
+    image = check_image(image)
     backbone = load_backbone(model) if isinstance(model, str) else model
-    attention = attend(backbone, image, grid, seed=seed, noise=noise_for(preset, backbone))
-    walk = walk_for(preset, backbone, attention)
-    found = cut_walk(image, backbone, walk, preset)
-    threshold = min(HIGHEST, _threshold_for(found.tree.needed(), len(np.unique(found.patch_labels))))
-    h, w = walk.grid
-    vectors = sweeps(graph_for(preset, walk), min(4, h * w - 1))
+    recipe = resolve("walkcut", backbone.eye, {"grid": grid, "seed": seed})
+    ((attention,),) = capture(backbone, [image], recipe, MeanAttention())
+    record = WalkRecord.prepared(image, attention, recipe)
+    found = cut(record)
+    threshold = min(HIGHEST, _threshold_for(found.tree.split_height(), len(np.unique(found.patch_labels))))
+    h, w = record.walk.grid
+    vectors = sweeps(record.graph(), min(4, h * w - 1))
     figures = {
         "Attention: where a walker goes": attention_explorer(image, attention),
-        "Cut: where the walk rarely crosses": cut_explorer(image, walk.grid, *vectors),
+        "Cut: where the walk rarely crosses": cut_explorer(image, (h, w), *vectors),
         "Tree: each part cut again": tree_explorer(image, found.tree, threshold, HIGHEST),
     }
     shown = {"name": name, "model": backbone.name, "criterion": found.criterion}
@@ -92,10 +94,10 @@ def explore(
     return PAGE.format(h=h, w=w, count=found.count, parts=_parts(figures), **safe)
 
 
-def _threshold_for(needed: np.ndarray, count: int) -> float:
+def _threshold_for(heights: np.ndarray, count: int) -> float:
     """A threshold that splits a tree into at least `count` segments, or into all that it has: the lowest level that
     does, and half-way to the next, so that the slider's rounding decides nothing."""
-    levels = np.sort(needed[np.isfinite(needed)])
+    levels = np.sort(heights[np.isfinite(heights)])
     if not len(levels):
         return HIGHEST
     level = levels[min(count, len(levels) + 1) - 2] if count > 1 else 0.0

@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping
 import numpy as np
 import torch
 
-from walkcut.affinity import from_rows
-from walkcut.attention import Grid
+from walkcut.capture import Grid
 from walkcut.errors import InputError
 from walkcut.graph import Affinity
+from walkcut.lab.graphs import from_rows
 from walkcut.walk import Walk
 from walkcut.widgets.encode import octets, photo, viridis
 from walkcut.widgets.inline import Figure, inline_module

@@ -203,8 +203,8 @@ function render({ model, el }) {
       tell(`${name} \u2014 ${width} by ${height} pixels, seen as ${seen.grid[1]} by ${seen.grid[0]} patches, in ${seconds}\u00a0s.`);
     }
     paintView();
-    const { grid, ceiling, size } = seen;
-    report(model, { state: "done", name, grid, size, segments, count, threshold, ceiling, view });
+    const { grid, maxNcut, size } = seen;
+    report(model, { state: "done", name, grid, size, segments, count, threshold, maxNcut, view });
   }
 
   function paintView() {

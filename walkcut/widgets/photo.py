@@ -17,8 +17,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from walkcut.backbone import Backbone, load_backbone
-from walkcut.images import sample, sample_credits, sample_names, sample_path
+from walkcut.backbone import Backbone
+from walkcut.eyes.loading import load_backbone
+from walkcut.recipe import Recipe, resolve
+from walkcut.samples import sample, sample_credits, sample_names, sample_path
 from walkcut.widgets.encode import photo
 from walkcut.widgets.inline import Figure, inline_module
 
@@ -71,34 +73,35 @@ def worker_source() -> str:
 def encoder(backbone: Backbone) -> dict[str, object]:
     """The encoder up to the last layer that is read, its weights in base64, and what the walk needs of the model."""
     tensors, data = [], bytearray()
-    for name, array in _weights(backbone).items():
+    recipe = resolve("walkcut", backbone.eye, {"grid": GRID, "seed": SEED})
+    for name, array in _weights(backbone, recipe).items():
         kind = "f2" if array.dtype == np.float16 else "f4"
         data += bytes(-len(data) % 4)
         tensors.append([name, kind, len(data), array.size])
         data += array.astype(f"<{kind}").tobytes()
-    (timestep,) = backbone.timesteps
-    keep = float(backbone.scheduler.alphas_cumprod[timestep])
+    (timestep,) = recipe.timesteps
+    keep = float(backbone.alphas[timestep])
     return {
-        "levels": _levels(backbone),
+        "levels": _levels(backbone, recipe),
         "groups": backbone.denoiser.config.norm_num_groups,
         "noise": [keep**0.5, (1 - keep) ** 0.5],
         "seed": SEED,
-        "locality": backbone.locality,
-        "walkers": backbone.inflation,
-        "ceiling": backbone.ceiling,
+        "spatialPrior": recipe.spatial_prior,
+        "inflation": recipe.inflation,
+        "noiseShare": recipe.noise_share,
         "tensors": tensors,
         "base64": base64.b64encode(data).decode(),
     }
 
 
-def _levels(backbone: Backbone) -> list[dict[str, object]]:
+def _levels(backbone: Backbone, recipe: Recipe) -> list[dict[str, object]]:
     """For each level: its channels, those that enter it, its heads, and the weights of each layer's heads."""
     found, enters = [], backbone.denoiser.config.block_out_channels[0]
     for place, block in enumerate(backbone.denoiser.down_blocks):
         layers = block.attentions[0].transformer_blocks
         names = [f"down_blocks.{place}.attentions.0.transformer_blocks.{i}.attn1" for i in range(len(layers))]
         heads = layers[0].attn1.heads
-        read = [list(backbone.heads.get(name, [0.0] * heads)) for name in names]
+        read = [list(recipe.heads.get(name, [0.0] * heads)) for name in names]
         channels = block.resnets[0].out_channels
         found.append({"channels": channels, "enters": enters, "heads": heads, "read": read})
         enters = channels
@@ -108,7 +111,7 @@ def _levels(backbone: Backbone) -> list[dict[str, object]]:
 
 
 @torch.inference_mode()
-def _weights(backbone: Backbone) -> dict[str, np.ndarray]:
+def _weights(backbone: Backbone, recipe: Recipe) -> dict[str, np.ndarray]:
     """Weights by diffusers' names: float16 as they are kept, float32 where something was folded in.
 
     The timestep's part of a residual block goes into the bias of its first convolution. The empty prompt is one token
@@ -116,11 +119,11 @@ def _weights(backbone: Backbone) -> dict[str, np.ndarray]:
     that of self-attention before it. Convolutions have their channels last.
     """
     unet, found = backbone.denoiser, {}
-    steps = torch.tensor(backbone.timesteps)
+    steps = torch.tensor(recipe.timesteps)
     time = torch.nn.functional.silu(unet.time_embedding(unet.time_proj(steps).to(unet.dtype)))[0]
     state = {name: tensor.float() for name, tensor in unet.state_dict().items()}
     for name, tensor in state.items():
-        if not name.startswith(("conv_in.", "down_blocks.")) or not _needed(name, backbone):
+        if not name.startswith(("conv_in.", "down_blocks.")) or not _needed(name, recipe):
             continue
         if name.endswith(".conv1.bias"):
             block = unet.get_submodule(name.removesuffix(".conv1.bias"))
@@ -133,9 +136,9 @@ def _weights(backbone: Backbone) -> dict[str, np.ndarray]:
     return found
 
 
-def _needed(name: str, backbone: Backbone) -> bool:
+def _needed(name: str, recipe: Recipe) -> bool:
     """Whether a weight has a part in attention that is read: of the last layer that is, only how it looks."""
-    last = list(backbone.heads)[-1].removesuffix(".attn1")  # named in the order of the forward pass
+    last = list(recipe.heads)[-1].removesuffix(".attn1")  # named in the order of the forward pass
     transformer, _, layer = last.rpartition(".")
     if ".attn2." in name or ".time_emb_proj." in name or (".norm2." in name and ".transformer_blocks." in name):
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib import colormaps
 
-from walkcut.attention import Grid
+from walkcut.capture import Grid
 from walkcut.errors import InputError
 from walkcut.tree import PartitionTree
 from walkcut.walk import Walk
@@ -81,7 +81,7 @@ def _state(image: np.ndarray, tree: PartitionTree, threshold: float, highest: fl
     check_tree(tree, highest)
     if not 0 <= threshold <= highest:
         raise InputError(f"The first threshold must lie between 0 and the highest, {highest}, not {threshold}.")
-    needed = tree.needed()
+    needed = tree.split_height()
     kept = np.flatnonzero(_reached(tree, needed, highest))
     place = np.full(len(tree) + 1, LEVELS)  # LEVELS: no child
     place[kept] = np.arange(len(kept))

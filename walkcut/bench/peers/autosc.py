@@ -8,19 +8,16 @@ import numpy as np
 import torch
 
 from walkcut.bench.datasets import Item
-from walkcut.bench.inputs import in_range
 from walkcut.bench.look import Looker
-from walkcut.bench.method import Method, Result
+from walkcut.bench.method import Method, Result, in_range
 from walkcut.bench.peers.common import (
-    LOOK,
     TOLERANCE,
     cluster_qr,
-    needed,
     rescaled_cosines,
     smallest_eigenvectors,
     unit,
 )
-from walkcut.bench.peers.diffcut import assigned
+from walkcut.bench.peers.diffcut import CLOSEST, assigned
 from walkcut.errors import InputError
 from walkcut.pixels import without_gaps
 
@@ -66,7 +63,7 @@ def automatic_clusters(likeness: torch.Tensor, powers: tuple[float, ...], most: 
     return found
 
 
-def autosc_method(looker: Looker | None, seed: int = 0, powers: tuple[float, ...] = POWERS, most: int = MOST) -> Method:
+def autosc_method(looker: Looker, powers: tuple[float, ...] = POWERS, most: int = MOST) -> Method:
     """AutoSC (Fan, Tu, Zhang, Zhao & Zhang, NeurIPS 2022) on features, as work on diffusion features compares with it.
 
     The paper searches over ways to make a graph, and keeps the affinity matrix with the largest relative eigengap for
@@ -79,13 +76,10 @@ def autosc_method(looker: Looker | None, seed: int = 0, powers: tuple[float, ...
     Parameters
     ----------
     looker : Looker
-    seed : int
-        Not used: nothing is drawn but the look's noise.
     powers : tuple of float
     most : int
         Segments that the gap can choose.
     """
-    looker = needed(looker, "AutoSC")
     powers = in_range("The powers of AutoSC", powers, 0, 1000)
     if most < 2:
         raise InputError(f"AutoSC must be allowed at least 2 segments, not {most}.")
@@ -99,13 +93,5 @@ def autosc_method(looker: Looker | None, seed: int = 0, powers: tuple[float, ...
             yield Result(f"gap {which}", assigned(features, labels, item.image.shape[:2]))
 
     settings = tuple(f"gap {which}" for which in GAPS)
-    config = {"look": looker.config, "powers": powers, "most": most, "tolerance": TOLERANCE}
-    return Method(
-        "AutoSC",
-        settings,
-        config | {"pixels": "closest mean feature, bilinear"},
-        ("bench/peers/autosc.py", "bench/peers/diffcut.py", *LOOK),
-        run,
-        alone=settings,
-        looker=looker,
-    )
+    config = {"powers": powers, "most": most, "tolerance": TOLERANCE, "pixels": CLOSEST}
+    return Method("AutoSC", settings, config, run, alone=settings, looker=looker)

@@ -8,10 +8,9 @@ from functools import partial
 import numpy as np
 
 from walkcut.bench.datasets import Item
-from walkcut.bench.inputs import TRUE_K, library, true_counts
 from walkcut.bench.look import Look, Looker
-from walkcut.bench.method import Method, Result
-from walkcut.bench.peers.common import LOOK, PIXELS, cluster_qr, from_patches, needed, unit
+from walkcut.bench.method import TRUE_K, Method, Result, library, true_counts
+from walkcut.bench.peers.common import PIXELS, cluster_qr, from_patches, unit
 from walkcut.errors import InputError
 
 CONSTANT = 6  # clusters, where the number is not the true one
@@ -52,7 +51,6 @@ def counted(
     looker: Looker,
     start: Callable[[Look], tuple[Callable[[int], np.ndarray], tuple[int, int]]],
     config: dict,
-    sources: tuple[str, ...],
     constant: int,
 ) -> Method:
     """A method with two settings: K the same for all pictures, and K true, an oracle.
@@ -64,7 +62,6 @@ def counted(
     start : callable
         From a look to a function that clusters into K, and the grid (h, w) of what it returns, int (h*w,).
     config : dict
-    sources : tuple of str
     constant : int
     """
     if constant < 1:
@@ -81,38 +78,34 @@ def counted(
             yield Result(TRUE_K, known[count], (kind,))
 
     settings = (f"K={constant}", TRUE_K)
-    config = {"look": looker.config, "given": {TRUE_K: "K"}, "pixels": PIXELS} | config
-    sources = ("bench/peers/clusters.py", *LOOK, *sources)
-    return Method(name, settings, config, sources, run, alone=settings, looker=looker)
+    config = {"given": {TRUE_K: "K"}, "pixels": PIXELS} | config
+    return Method(name, settings, config, run, alone=settings, looker=looker)
 
 
-def kmeans_features_method(looker: Looker | None, seed: int = 0, constant: int = CONSTANT) -> Method:
+def kmeans_features_method(looker: Looker, seed: int = 0, constant: int = CONSTANT) -> Method:
     """k-means on the features of patches, at length 1 so that distance is a matter of angle; K = 6, and K true.
 
     Both numbers are those of the k-means rows in DiffSeg's table (Tian et al. 2024), which clusters attention maps.
     """
-    looker = needed(looker, "k-means on features")
 
     def start(look: Look) -> tuple[Callable[[int], np.ndarray], tuple[int, int]]:
         return partial(kmeans, unit(look.features).numpy(), seed=seed), look.features.grid
 
-    config = {"seed": seed, "starts": STARTS, "features": "unit length"} | library("scikit-learn")
-    return counted("k-means, features", looker, start, config, (), constant)
+    config = {"seed": seed, "starts": STARTS, "features": "unit length"} | library("k-means", "scikit-learn")
+    return counted("k-means, features", looker, start, config, constant)
 
 
-def sklearn_spectral_method(looker: Looker | None, seed: int = 0, constant: int = CONSTANT) -> Method:
+def sklearn_spectral_method(looker: Looker, seed: int = 0, constant: int = CONSTANT) -> Method:
     """scikit-learn's `SpectralClustering` on the reversible form of our walk; K = 6, and K true.
 
     What a user of that library gets from the same graph as ours: one embedding by the K smallest eigenvectors of the
     normalised Laplacian, clusters by pivoted QR (`assign_labels="cluster_qr"`), no recursion and no threshold.
     """
-    looker = needed(looker, "Spectral clustering")
 
     def start(look: Look) -> tuple[Callable[[int], np.ndarray], tuple[int, int]]:
-        walk = look.walk()
+        walk = look.walk
         W = walk.reversible().W.double().cpu().numpy()
         return spectral_clusters((W + W.T) / 2, seed), walk.grid
 
-    config = {"seed": seed, "assign_labels": "cluster_qr"} | library("scikit-learn")
-    sources = ("graph.py", "presets.py")
-    return counted("spectral clustering, scikit-learn", looker, start, config, sources, constant)
+    config = {"seed": seed, "assign_labels": "cluster_qr"} | library("Spectral clustering", "scikit-learn")
+    return counted("spectral clustering, scikit-learn", looker, start, config, constant)

@@ -8,25 +8,11 @@ from scipy.linalg import eigh, qr, svd
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 from torch.nn import functional
 
-from walkcut.attention import Features
-from walkcut.bench.look import Looker
-from walkcut.errors import InputError
+from walkcut.lab.recorders import Features
 from walkcut.pixels import pixel_labels, without_gaps
 
-# files that a method which starts from a look depends on, beside its own
-LOOK = (
-    *("images.py", "backbone.py", "attention.py", "walk.py", "pixels.py"),
-    *("bench/look.py", "bench/inputs.py", "bench/peers/common.py"),
-)
 PIXELS = "bilinear membership of patches, the largest wins"  # what `from_patches` does, for a config
 TOLERANCE = 1e-4  # of eigenvalues, relative
-
-
-def needed(looker: Looker | None, name: str) -> Looker:
-    """The looker, or an InputError that says who asks for one."""
-    if looker is None:
-        raise InputError(f"{name} starts from what a denoiser sees: give it a Looker.")
-    return looker
 
 
 def unit(features: Features) -> torch.Tensor:

@@ -11,23 +11,23 @@ from torch.nn import functional
 
 from walkcut import refine
 from walkcut.bench.datasets import Item
-from walkcut.bench.inputs import in_range
 from walkcut.bench.look import Looker
-from walkcut.bench.method import Method, Result
-from walkcut.bench.peers.common import LOOK, from_patches, needed, rescaled_cosines, unit
+from walkcut.bench.method import Method, Result, in_range
+from walkcut.bench.peers.common import from_patches, rescaled_cosines, unit
 from walkcut.errors import InputError
 from walkcut.graph import Graph
 from walkcut.images import resize_image
 from walkcut.pixels import pixel_labels, without_gaps
 from walkcut.tree import PartitionTree, partition
 
+CLOSEST = "closest mean feature, bilinear"  # what `assigned` does, for a config
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # 0.5 for SSD-1B, 0.2 for SD 1.4
 
 
 def feature_tree(
-    unit_features: torch.Tensor, grid: tuple[int, int], alpha: float, ceiling: float, rescale: bool = True
+    unit_features: torch.Tensor, grid: tuple[int, int], alpha: float, max_ncut: float, rescale: bool = True
 ) -> PartitionTree:
-    """The recursion, run once for all thresholds up to `ceiling`, down to single patches.
+    """The recursion, run once for all thresholds up to `max_ncut`, down to single patches.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def feature_tree(
     grid : (h, w)
     alpha : float
         Power of the cosine.
-    ceiling : float in (0, 2]
+    max_ncut : float in (0, 2]
     rescale : bool
         Whether cosines are made to run from 0 to 1 first; else negative ones count as 0.
     """
@@ -45,7 +45,7 @@ def feature_tree(
     else:
         W = (unit_features @ unit_features.T).clamp(0, 1)
         W = (W + W.T) / 2
-    return partition(Graph(W.pow(alpha).fill_diagonal_(1.0)), grid, smallest=1, ceiling=ceiling)
+    return partition(Graph(W.pow(alpha).fill_diagonal_(1.0)), grid, smallest=1, max_ncut=max_ncut)
 
 
 def concepts(unit_features: torch.Tensor, labels: np.ndarray) -> torch.Tensor:
@@ -77,8 +77,7 @@ def polished(
 
 
 def diffcut_method(
-    looker: Looker | None,
-    seed: int = 0,
+    looker: Looker,
     thresholds: tuple[float, ...] = THRESHOLDS,
     published: tuple[float, ...] = (0.5, 0.2),
     alpha: float = 10.0,
@@ -98,8 +97,6 @@ def diffcut_method(
     Parameters
     ----------
     looker : Looker
-    seed : int
-        Not used: nothing is drawn but the look's noise.
     thresholds : tuple of float in (0, 2]
     published : tuple of float
         Settings that stand for the paper's: 0.5 with SSD-1B, 0.2 with SD 1.4.
@@ -111,7 +108,6 @@ def diffcut_method(
     side : int
         Pixels along the longer side on which PAMR works; the published evaluation has 128.
     """
-    looker = needed(looker, "DiffCut")
     thresholds = in_range("The thresholds of DiffCut", thresholds, 0, 2)
     if not 0 < alpha < np.inf or side < 1:
         raise InputError(f"DiffCut needs a positive power and at least one pixel, not {alpha} and {side}.")
@@ -127,19 +123,13 @@ def diffcut_method(
         yield from swept(tree, thresholds, lambda labels: pixels(features, labels, item.image))
 
     settings = tuple(f"tau={threshold:g}" for threshold in thresholds)
-    config = {"look": looker.config, "alpha": alpha, "rescale": rescale, "ceiling": max(thresholds)}
-    refinement = {"side": side, "iterations": refine.ITERATIONS, "dilations": refine.DILATIONS, "median": 3}
-    refinement["sharpness"] = refine.SHARPNESS
-    return Method(
-        "DiffCut" + ", PAMR" * pamr,
-        settings,
-        config | {"pixels": "closest mean feature, bilinear"} | ({"pamr": refinement} if pamr else {}),
-        ("bench/peers/diffcut.py", "refine.py", "graph.py", "ncut.py", "tree.py", *LOOK),
-        run,
-        alone=tuple(f"tau={tau:g}" for tau in published if tau in thresholds),
-        swept=settings,
-        looker=looker,
-    )
+    usual = tuple(f"tau={tau:g}" for tau in published if tau in thresholds)
+    config: dict = {"alpha": alpha, "rescale": rescale, "max_ncut": max(thresholds), "pixels": CLOSEST}
+    if pamr:
+        config["pamr"] = {"side": side, "iterations": refine.ITERATIONS, "dilations": refine.DILATIONS, "median": 3}
+        config["pamr"]["sharpness"] = refine.SHARPNESS
+    name = "DiffCut" + ", PAMR" * pamr
+    return Method(name, settings, config, run, alone=usual, swept=settings, looker=looker)
 
 
 def swept(

@@ -8,12 +8,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from walkcut.attention import AttentionMaps, Grid
 from walkcut.bench.datasets import Item
-from walkcut.bench.inputs import in_range
 from walkcut.bench.look import Looker
-from walkcut.bench.method import Method, Result
-from walkcut.bench.peers.common import LOOK, needed
+from walkcut.bench.method import Method, Result, in_range
+from walkcut.capture import AttentionMaps, Grid
 from walkcut.errors import InputError
 from walkcut.pixels import pixel_labels, without_gaps
 
@@ -82,8 +80,7 @@ def proposals(near: torch.Tensor, maps: torch.Tensor, threshold: float, passes: 
 
 
 def diffseg_method(
-    looker: Looker | None,
-    seed: int = 0,
+    looker: Looker,
     thresholds: tuple[float, ...] = THRESHOLDS,
     published: tuple[float, ...] = (1.1, 0.9),
     side: int = 16,
@@ -101,8 +98,6 @@ def diffseg_method(
     Parameters
     ----------
     looker : Looker
-    seed : int
-        Not used: nothing is drawn but the look's noise.
     thresholds : tuple of float
         On the divergence; one setting each.
     published : tuple of float
@@ -112,7 +107,6 @@ def diffseg_method(
     passes : int
         Of merging, the anchors' own included.
     """
-    looker = needed(looker, "DiffSeg")
     thresholds = in_range("The thresholds of DiffSeg", thresholds, 0, np.inf)
     if side < 1 or passes < 1:
         raise InputError(f"DiffSeg needs at least one anchor and one pass, not {side} and {passes}.")
@@ -126,13 +120,6 @@ def diffseg_method(
             yield Result(f"tau={threshold:g}", without_gaps(labels))
 
     settings = tuple(f"tau={threshold:g}" for threshold in thresholds)
-    return Method(
-        "DiffSeg",
-        settings,
-        {"look": looker.config, "anchors": side, "passes": passes, "least": LEAST, "pixels": "largest map, bilinear"},
-        ("bench/peers/diffseg.py", *LOOK),
-        run,
-        alone=tuple(f"tau={tau:g}" for tau in published if tau in thresholds),
-        swept=settings,
-        looker=looker,
-    )
+    usual = tuple(f"tau={tau:g}" for tau in published if tau in thresholds)
+    config = {"anchors": side, "passes": passes, "least": LEAST, "pixels": "largest map, bilinear"}
+    return Method("DiffSeg", settings, config, run, alone=usual, swept=settings, looker=looker)

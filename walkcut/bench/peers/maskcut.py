@@ -9,10 +9,9 @@ import torch
 from scipy.ndimage import label as connected_components
 
 from walkcut.bench.datasets import Item
-from walkcut.bench.inputs import in_range
 from walkcut.bench.look import Looker
-from walkcut.bench.method import Method, Result
-from walkcut.bench.peers.common import LOOK, PIXELS, from_patches, needed, unit
+from walkcut.bench.method import Method, Result, in_range
+from walkcut.bench.peers.common import PIXELS, from_patches, unit
 from walkcut.errors import InputError
 from walkcut.graph import Graph
 from walkcut.ncut import second_eigenvector
@@ -41,7 +40,8 @@ def foreground(values: np.ndarray) -> np.ndarray:
 
 def masks(unit_features: torch.Tensor, grid: tuple[int, int], threshold: float, count: int) -> list[np.ndarray]:
     """At most `count` masks that do not overlap, bool (h, w), in the order in which they are found."""
-    features, painted, found = unit_features.clone(), np.zeros(grid, bool), []
+    features, painted = unit_features.clone(), np.zeros(grid, bool)
+    found: list[np.ndarray] = []
     if len(features) < 2:
         return found
     while len(found) < count:
@@ -57,8 +57,7 @@ def masks(unit_features: torch.Tensor, grid: tuple[int, int], threshold: float, 
 
 
 def maskcut_method(
-    looker: Looker | None,
-    seed: int = 0,
+    looker: Looker,
     thresholds: tuple[float, ...] = THRESHOLDS,
     counts: tuple[int, ...] = COUNTS,
     published: tuple[float, int] = (0.15, 3),
@@ -74,15 +73,12 @@ def maskcut_method(
     Parameters
     ----------
     looker : Looker
-    seed : int
-        Not used: nothing is drawn but the look's noise.
     thresholds : tuple of float in (0, 1]
     counts : tuple of int
         Masks at most; a setting for each, and each threshold.
     published : (float, int)
         Threshold and count that stand for the paper's.
     """
-    looker = needed(looker, "MaskCut")
     thresholds = in_range("The thresholds of MaskCut", thresholds, 0, 1)
     if not counts or min(counts) < 1 or len(set(counts)) < len(counts):
         raise InputError(f"MaskCut needs distinct numbers of masks of at least 1, not {list(counts)}.")
@@ -102,13 +98,6 @@ def maskcut_method(
                 yield Result(name(threshold, count), from_patches(labels, item.image.shape[:2]))
 
     settings = tuple(name(threshold, count) for threshold in thresholds for count in counts)
-    return Method(
-        "MaskCut",
-        settings,
-        {"look": looker.config, "weak": WEAK, "smallest": SMALLEST, "pixels": PIXELS},
-        ("bench/peers/maskcut.py", "graph.py", "ncut.py", *LOOK),
-        run,
-        alone=tuple(setting for setting in settings if setting == name(*published)),
-        swept=settings,
-        looker=looker,
-    )
+    usual = tuple(setting for setting in settings if setting == name(*published))
+    config = {"weak": WEAK, "smallest": SMALLEST, "pixels": PIXELS}
+    return Method("MaskCut", settings, config, run, alone=usual, swept=settings, looker=looker)

@@ -85,11 +85,11 @@ const leavesAt = (tree, threshold) => below(tree, needed(tree).map((value) => va
 
 // The criterion that chooses where to stop, equation `eq-stop-stability`: walkers are found in the segment where they were
 // more often than chance has it. The best of all prunings, from the leaves to the root: equation `eq-stop-best`.
-function stability(tree, ceiling) {
+function stability(tree, maxNcut) {
   const best = tree.inside.map((stays, node) => stays - tree.volume[node] ** 2);
   const taken = best.map(() => false);
   for (let node = best.length - 1; node >= 0; node -= 1) {
-    if (!(tree.ncut[node] < ceiling)) continue;
+    if (!(tree.ncut[node] < maxNcut)) continue;
     const value = best[tree.left[node]] + best[tree.right[node]];
     if (value > best[node] + TIE) [best[node], taken[node]] = [value, true];
   }

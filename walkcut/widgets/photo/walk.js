@@ -59,7 +59,7 @@ const nearness = (side, longest, sigma) => Array.from({ length: side }, (_, i) =
   Array.from({ length: side }, (_, j) => Math.exp(-0.5 * ((i - j) / (sigma * longest)) ** 2)));
 
 // The walk that is cut: no rests, so many walkers agree (equation `eq-model-agree`), near patches come first.
-function prepared(P, [h, w], walkers, sigma) {
+function prepared(P, [h, w], inflation, sigma) {
   const n = h * w;
   const [nearY, nearX] = [h, w].map((side) => nearness(side, Math.max(h, w), sigma));
   const found = new Float32Array(n * n);
@@ -71,7 +71,7 @@ function prepared(P, [h, w], walkers, sigma) {
     for (let j = 0; j < n; j += 1) {
       const step = top > 0 ? (j === i ? 0 : row[j] / top) : Number(j === i); // who is never left keeps the rest
       const near = nearY[Math.floor(i / w)][Math.floor(j / w)] * nearX[i % w][j % w];
-      total += found[i * n + j] = step ** walkers * near;
+      total += found[i * n + j] = step ** inflation * near;
     }
     for (let j = 0; j < n; j += 1) found[i * n + j] /= total;
   }

@@ -73,10 +73,10 @@ async function look({ file, longest, show }) {
   const found = segmented(picture, longest, encoder, progress);
   const shown = atMost(picture, show);
   seen = { ...found, shown };
-  const { grid, tree, ceiling } = found;
+  const { grid, tree, maxNcut } = found;
   const pixels = opaque(shown);
   const { height, width } = shown;
-  self.postMessage({ seen: { grid, ceiling, levels: levelsOf(tree), size: [picture.height, picture.width], height, width, pixels } }, [pixels.buffer]);
+  self.postMessage({ seen: { grid, maxNcut, levels: levelsOf(tree), size: [picture.height, picture.width], height, width, pixels } }, [pixels.buffer]);
 }
 
 function opaque({ pixels, width, height }) {
@@ -86,18 +86,18 @@ function opaque({ pixels, width, height }) {
 }
 
 // Attention, walk, cut, tree, and where the criterion stops: `walkcut.segment` up to the pixels.
-function segmented(picture, longest, { noise, seed, locality, walkers, ceiling: share, ...rest }, tell = () => {}) {
+function segmented(picture, longest, { noise, seed, spatialPrior, inflation, noiseShare, ...rest }, tell = () => {}) {
   const grid = gridOf(picture.height, picture.width, longest);
   const [h, w] = grid;
   const latent = noisy(resize(picture, [2 * h, 2 * w]), noise, seed);
   const means = attend(latent, grid, rest, (done) => tell("the denoiser looks", 0.02 + 0.7 * done));
   tell("walking", 0.74);
-  const P = prepared(aggregate(means), grid, walkers, locality);
+  const P = prepared(aggregate(means), grid, inflation, spatialPrior);
   const W = reversible(P, h * w);
   tell("cutting", 0.82);
   const tree = partition({ W, n: h * w }, (done) => tell("cutting", 0.82 + 0.16 * done));
-  const ceiling = blankNcut(grid, locality) * share;
-  return { grid, P, tree, kept: stability(tree, ceiling), ceiling, listens: listener(picture, grid) };
+  const maxNcut = blankNcut(grid, spatialPrior) * noiseShare;
+  return { grid, P, tree, kept: stability(tree, maxNcut), maxNcut, listens: listener(picture, grid) };
 }
 
 function answer({ threshold, parts, asked }) {

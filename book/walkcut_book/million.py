@@ -1,0 +1,144 @@
+"""What a million pictures take: a page of arithmetic, from measured numbers and a price that the reader has."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from walkcut.app.outputs import Job, read, save
+from walkcut.backbone import Backbone
+from walkcut.bench.table import NOT_RUN, Table, published
+from walkcut.errors import InputError
+from walkcut.recipe import resolve
+from walkcut.segmentation import cut, extract_walks
+from walkcut.threads import single_threaded
+
+MILLION = 10**6
+LOOKS = ("VAE", "capture", "walk")  # stages of `walkcut.bench.throughput` that are over before the cut
+PARTS = ("VAE", "denoiser", "listening", "walk")  # the same, as `speed-gpu.json` has them
+
+
+def measure(
+    paths: Sequence[Path], out: Path, backbone: Backbone, grid: int = 64
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Take each picture from its file to the three files of its results, one after another.
+
+    Returns
+    -------
+    seconds : float64 (pictures, 3)
+        To read; to look, which ends with the walk; to cut and write, on one thread.
+    sizes : dict of str to float
+        Mean bytes of each kind of result, by the ending of its name.
+    """
+    seconds, sizes = [], {}
+    recipe = resolve("walkcut", backbone.eye, {"grid": grid})
+    for path in paths:
+        ticks, job = [time.perf_counter()], Job(path, out / path.stem)
+        picture = read(job)
+        ticks.append(time.perf_counter())
+        (record,) = extract_walks([picture.image], backbone, recipe)
+        ticks.append(time.perf_counter())
+        with single_threaded():
+            save(replace(picture, record=record), cut(record))
+        ticks.append(time.perf_counter())
+        seconds.append(np.diff(ticks))
+        for output in job.outputs:
+            sizes.setdefault(output.name.removeprefix(path.stem + "."), []).append(output.stat().st_size)
+    return np.array(seconds), {ending: float(np.mean(found)) for ending, found in sizes.items()}
+
+
+def on_gpu(folder: Path, model: str) -> dict | None:
+    """What `speed-gpu.json` in a folder of results tells of a model; None if nothing, or not all stages of a look.
+
+    Returns
+    -------
+    dict
+        "gpu" and "command"; "look" and "cut", seconds of a picture, the latter with its pixels; "alone", pictures a
+        second, one after another; "chain", what was measured with cutters beside the GPU, None if nothing was.
+    """
+    path = folder / "speed-gpu.json"
+    record = json.loads(path.read_text()) if path.is_file() else {"measurements": []}
+    for row in record["measurements"]:
+        seconds = row["seconds"]
+        if row["model"] == model and None not in seconds.values():
+            found = {"gpu": record["gpu"], "command": record["command"].replace("MODEL", model)}
+            found |= {"look": sum(seconds[part] for part in PARTS), "cut": seconds["cut"] + seconds["pixels"]}
+            chain = record["chain"] if record["chain"]["model"] == model else None
+            return found | {"alone": row["pictures_per_second"], "chain": chain}
+    return None
+
+
+def rates(folder: Path, models: Sequence[str]) -> dict[str, float | None]:
+    """Pictures a second that denoisers look at, by what tells so.
+
+    From `speed-MODEL.json` in a folder of results, written by `walkcut bench speed`, else from its `speed-gpu.json`,
+    where a whole chain has a row of its own: None where neither tells, with the command that does. Then whole methods
+    as their authors report them.
+    """
+    found: dict[str, float | None] = {}
+    for model in models:
+        path = folder / f"speed-{model}.json"
+        if path.is_file():
+            record = json.loads(path.read_text())
+            made = f"`{record['command']}`, {record['gpu'] or record['processor']}"
+            found[made] = 1 / sum(record["seconds"][stage] for stage in LOOKS)
+            if "chain" in record:
+                found[f"{made}, the whole chain"] = record["chain"]["pictures_per_second"]
+        elif told := on_gpu(folder, model):
+            found[f"`{told['command']}`, {told['gpu']}"] = 1 / told["look"]
+            if chain := told["chain"]:
+                name = f"{model} with {chain['cutters']} cutters beside it, the whole chain, {told['gpu']}"
+                found[name] = chain["pictures_per_second"]
+        else:
+            command = f"walkcut bench speed --model {model} --random-weights --device cuda"
+            found[f"{NOT_RUN}: `{command}`"] = None
+    return found | {f"{row['method']}, as reported": row["pictures_per_second"] for row in published()["speeds"]}
+
+
+def remarks(folder: Path) -> list[str]:
+    """What the committed speeds of two models were measured on, a line each; two for the one that ran on a GPU."""
+    own = json.loads((folder / "speed-dead-leaves.json").read_text())
+    told = on_gpu(folder, "sd-1.4")
+    chain = told["chain"]
+    return [
+        f"dead-leaves: pictures of noise; {own['processor_share']:.2f} processors worked for {own['threads']} threads",
+        f"sd-1.4 on one {told['gpu']}: a look takes {1000 * told['look']:.0f} ms, the cut and its pixels "
+        f"{1000 * told['cut']:.0f} ms; one after another {told['alone']:.2f} pictures a second",
+        f"with {chain['cutters']} cutters beside it {chain['pictures_per_second']:.1f} a second: photographs, most of "
+        f"them of fewer patches, {chain['batch']} a pass",
+    ]
+
+
+def page(given: Mapping[str, float | None], seconds: float, days: float, price: float | None = None) -> Table:
+    """Hours, cost, machines and cores for a million pictures.
+
+    Equation `eq-scale-hours` of the book.
+
+    Parameters
+    ----------
+    given : mapping of name to pictures a second, or None where that is not known
+    seconds : float
+        In which a core cuts a picture and writes what it found.
+    days : float
+        That there are.
+    price : float, optional
+        Of a machine for an hour; without one, the cost stays a formula.
+    """
+    if not days > 0 or (price is not None and not price >= 0):
+        raise InputError(f"A page needs days above 0 and a price of at least 0, not {days} and {price}.")
+    rows = []
+    for name, rate in given.items():
+        if rate is None:
+            rows.append([name, *5 * ["-"]])
+            continue
+        hours = MILLION / rate / 3600
+        cost = f"{hours:,.0f} x your price" if price is None else f"{hours * price:,.0f}"
+        machines, cores = (f"{math.ceil(need):,}" for need in (hours / 24 / days, rate * seconds))
+        rows.append([name, f"{rate:.2f}", f"{hours:,.0f}", cost, machines, cores])
+    return Table(["", "pictures a second", "hours", "cost", f"machines for {days:g} days", "cores that cut"], rows)

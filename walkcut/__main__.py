@@ -1,0 +1,7 @@
+"""`python -m walkcut` is the `walkcut` command."""
+
+import sys
+
+from walkcut.app.cli import main
+
+sys.exit(main())

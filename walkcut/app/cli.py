@@ -1,0 +1,270 @@
+"""The `walkcut` command.
+
+Exit codes: 0 all went well; 1 some pictures of several failed (they are listed at the end); 2 bad input, told in one
+sentence; 130 interrupted; 141 nobody reads what it prints; 143 asked to end. Torch is imported inside the commands that
+need it, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import signal
+import sys
+from contextlib import suppress
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from walkcut import __version__
+from walkcut.errors import InputError
+from walkcut.eyes.models import DTYPES
+from walkcut.recipe import PRESETS, Check, Recipe, positive, whole
+
+if TYPE_CHECKING:
+    from walkcut.app.outputs import Job
+
+ENGINES = ("local", "ray")  # as in walkcut.app.stages and walkcut.widgets.explore, which take longer to import
+EXPLORED = 32
+SETTINGS = {setting.name: setting for setting in fields(Recipe) if setting.metadata.get("help")}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells what is wrong in one line, without repeating the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"walkcut: {message.removesuffix('.')} (see {self.prog} --help).\n")
+
+
+def _read(name: str, check: Check, text: str) -> Any:
+    """What a setting makes of a word, or of what it stands for in JSON: a number, a list of numbers, true, null."""
+    value: Any = text
+    with suppress(ValueError):
+        value = json.loads(text)
+    try:
+        return check(name, value)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _checked(parser: Any, name: str, check: Check, default: Any, help: str, metavar: str = "N") -> None:
+    given = {"default": default, "metavar": metavar, "help": help}
+    parser.add_argument(f"--{name.replace('_', '-')}", type=partial(_read, name, check), **given)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """An option for each setting of a recipe that is a user's to choose."""
+    about = "Where one is not given, the preset's counts, then what suits the model, then the one in brackets."
+    group = parser.add_argument_group("settings of the method", about)
+    group.add_argument("--preset", choices=PRESETS, default="walkcut", metavar="NAME", help=f"{', '.join(PRESETS)}")
+    for name, setting in SETTINGS.items():
+        about = ": ".join(filter(None, (setting.metadata["help"], ", ".join(setting.metadata["names"]))))
+        metavar = "NAME" if setting.metadata["names"] else "N"
+        wanted = f"{about} ({setting.default})"
+        _checked(group, name, setting.metadata["check"], argparse.SUPPRESS, wanted, metavar)
+
+
+def _add_eye(parser: argparse.ArgumentParser) -> None:
+    wanted = "one of `walkcut models` (default: dead-leaves), a hub path, or a folder in diffusers format"
+    parser.add_argument("--model", default="dead-leaves", metavar="NAME", help=wanted)
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
+
+
+def _add_segment(subparsers: argparse._SubParsersAction) -> None:
+    about = "Cut pictures into segments. For photo.jpg, writes photo.labels.png (one number per segment; 8 bits with a "
+    about += "palette, or 16-bit grey beyond 256 segments), photo.overlay.png and photo.tree.json."
+    parser = subparsers.add_parser("segment", help="cut pictures into segments", description=about)
+    option = parser.add_argument
+    option("paths", nargs="*", metavar="PATH", help="a picture, or a folder whose pictures are taken")
+    option("--sample", action="append", default=[], metavar="NAME", help="one of `walkcut samples`")
+    option("--out", type=Path, metavar="DIR", help="where to write; default: beside each picture")
+    option("--fresh", action="store_true", help="of several pictures, do those again that are finished")
+    _add_eye(parser)
+    option("--prompt", default="", metavar="WORDS", help="what the denoiser is told to see")
+    option("--dtype", choices=("auto", *DTYPES), default="auto", help="of the denoiser; default: auto")
+    option("--offload", action="store_true", help="keep the weights in main memory, for a small GPU; slower")
+    option("--compile", action="store_true", dest="compiled", help="compile the denoiser first, for many pictures")
+    _checked(parser, "batch", whole(1), 1, "pictures for one pass of the denoiser, if they are of one size; default: 1")
+    wanted = "processes that cut while the denoiser looks; default: half the cores beside a GPU, else none"
+    _checked(parser, "workers", whole(0), None, wanted)
+    option("--engine", choices=ENGINES, default="local", help="default: local; ray spreads over a cluster")
+    wanted = "denoisers that look side by side, each on a GPU of its own; needs --engine ray; default: 1"
+    _checked(parser, "lookers", whole(1), 1, wanted)
+    _add_settings(parser)
+    parser.set_defaults(run=run_segment)
+
+
+def _add_explore(subparsers: argparse._SubParsersAction) -> None:
+    about = "Write one HTML file that needs no network: where walkers go on a picture, its cuts and its tree."
+    parser = subparsers.add_parser("explore", help="make a page to explore one picture", description=about)
+    parser.add_argument("path", type=Path, metavar="PATH", help="a picture")
+    wanted = "the page; default: photo.explore.html beside photo.jpg"
+    parser.add_argument("--out", type=Path, metavar="FILE", help=wanted)
+    _add_eye(parser)
+    _checked(parser, "grid", whole(2, EXPLORED), EXPLORED, f"patches along the longer side; default: {EXPLORED}")
+    _checked(parser, "seed", whole(0), 0, "default: 0")
+    parser.set_defaults(run=run_explore)
+
+
+def _add_train(subparsers: argparse._SubParsersAction) -> None:
+    about = "Train the embedded denoiser, or go on where an interrupted training stopped."
+    parser = subparsers.add_parser("train", help="train the embedded denoiser on dead leaves", description=about)
+    wanted = "checkpoint, and at the end model/"
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=wanted)
+    _checked(parser, "steps", whole(1), None, "default: as in walkcut.train")
+    _checked(parser, "patches", whole(1), None, "per batch")
+    _checked(parser, "learning_rate", positive, None, "default: as in walkcut.train")
+    _checked(parser, "snapshots", whole(1), 0, "keep one every N steps")
+    _checked(parser, "workers", whole(0), 1, "processes that draw")
+    _checked(parser, "seed", whole(0, 2**32 - 1), 0, "default: 0")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
+    parser.set_defaults(run=run_train)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command; each subcommand sets `run`."""
+    from walkcut.bench.cli import add_bench
+
+    about = "Segmentation by diffusing, walking and cutting: no label, no training."
+    parser = _Parser(prog="walkcut", description=about)
+    parser.add_argument("--version", action="version", version=f"walkcut {__version__}")
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_segment(subparsers)
+    _add_explore(subparsers)
+    _add_train(subparsers)
+    add_bench(subparsers)
+    models = subparsers.add_parser("models", help="list the models that have a short name, or fetch one")
+    models.add_argument("--get", metavar="NAME", help="download this one's weights from the hub into its cache")
+    models.set_defaults(run=run_models)
+    samples = subparsers.add_parser("samples", help="list the sample photographs and their credits")
+    samples.set_defaults(run=run_samples)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit code (on wrong arguments, argparse leaves by SystemExit(2))."""
+    if argv is None:  # the process is the command's own: asked to end, it puts away what is half done
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a notebook has others
+            stream.reconfigure(errors="backslashreplace")  # a file's name may hold what cannot be printed
+    try:
+        arguments = make_parser().parse_args(argv)
+        code = arguments.run(arguments) or 0
+        sys.stdout.flush()  # here, where a closed pipe can still be told
+        return code
+    except InputError as error:
+        print(f"walkcut: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("walkcut: interrupted.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # as of `walkcut segment photos | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more as it ends
+        return 141
+
+
+def run_models(arguments: argparse.Namespace) -> None:
+    """`walkcut models`"""
+    from walkcut.app.fetch import fetch, table
+
+    print(fetch(arguments.get) if arguments.get else table())
+
+
+def run_samples(arguments: argparse.Namespace) -> None:
+    """`walkcut samples`"""
+    from walkcut.samples import sample_credits
+
+    for name, credit in sample_credits().items():
+        print(f"{name}: {credit['title']}. {credit['author']}, {credit['licence']}. {credit['source']}")
+
+
+def run_train(arguments: argparse.Namespace) -> None:
+    """`walkcut train`"""
+    from walkcut.app.outputs import check_writable
+
+    check_writable(arguments.out)
+    from walkcut.eyes.loading import find_device
+    from walkcut.train import TrainConfig, train
+
+    chosen = {name: getattr(arguments, name) for name in ("steps", "seed", "patches", "learning_rate")}
+    config = TrainConfig(**{name: value for name, value in chosen.items() if value is not None})
+    device = str(find_device(arguments.device))
+    model = train(arguments.out, config, device, arguments.workers, snapshots=arguments.snapshots)
+    print(f"trained: {model}")
+
+
+def run_segment(arguments: argparse.Namespace) -> int:
+    """`walkcut segment`"""
+    from walkcut.app.outputs import plan
+    from walkcut.samples import sample_path
+
+    if not arguments.paths and not arguments.sample:
+        raise InputError("There is nothing to segment: name a picture, a folder or --sample NAME.")
+    samples = [sample_path(name) for name in arguments.sample]
+    failures: list[str] = []
+    jobs = plan(arguments.paths, samples, arguments.out, failures)
+    total = len(jobs) + len(failures)
+    if jobs:
+        failures += _segment_all(jobs, arguments, progress=total > 1)
+    if failures and total == 1:
+        raise InputError(failures[0])
+    if failures:
+        print(f"walkcut: {len(failures)} of {total} inputs failed:", *failures, sep="\n  ", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _segment_all(jobs: list[Job], arguments: argparse.Namespace, progress: bool) -> list[str]:
+    """Segment each picture that is not finished; a sentence for each that could not be."""
+    from tqdm import tqdm
+
+    from walkcut.app.batch import segment_files
+    from walkcut.app.outputs import finished
+    from walkcut.eyes.loading import find_device
+    from walkcut.eyes.models import find_eye
+    from walkcut.recipe import resolve
+
+    given = vars(arguments)
+    eye = find_eye(arguments.model, str(find_device(arguments.device)), arguments.dtype, arguments.prompt)
+    recipe = resolve(arguments.preset, eye, {name: given[name] for name in SETTINGS if name in given})
+    if progress and not arguments.fresh:
+        waiting = [job for job in jobs if not finished(job, recipe)]
+        if len(waiting) < len(jobs):
+            done = len(jobs) - len(waiting)
+            print(f"{done} of {len(jobs)} were finished earlier with these settings (--fresh does them anew).")
+        jobs = waiting
+    failures = []
+    means = ("engine", "workers", "batch", "lookers", "device", "offload", "compiled")
+    with tqdm(total=len(jobs), desc="segmenting", unit="picture", disable=not (progress and jobs)) as bar:
+        for report in segment_files(jobs, recipe, **{name: given[name] for name in means}):
+            if report.failure:
+                failures.append(report.failure)
+            else:
+                plural = "s" * (report.count > 1)
+                bar.write(f"{report.job.path}: {report.count} segment{plural} -> {report.job.outputs[0]}")
+            bar.update()
+    return failures
+
+
+def run_explore(arguments: argparse.Namespace) -> None:
+    """`walkcut explore`"""
+    from walkcut.app.outputs import claim, write_whole
+    from walkcut.reading import read_image
+
+    path = arguments.path
+    out = arguments.out or path.with_name(f"{path.stem}.explore.html")
+    image = read_image(path)
+    claim(path, [out], {path.resolve(): None})
+    from walkcut.eyes.loading import load_backbone
+    from walkcut.widgets.explore import explore
+
+    backbone = load_backbone(arguments.model, arguments.device)
+    write_whole({out: explore(image, path.name, backbone, arguments.grid, arguments.seed).encode()})
+    print(f"{path} -> {out}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

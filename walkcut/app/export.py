@@ -1,0 +1,76 @@
+"""A tree for others: as a SciPy linkage, and as JSON."""
+
+from __future__ import annotations
+
+import operator
+
+import numpy as np
+
+from walkcut.errors import InputError
+from walkcut.tree import PartitionTree
+
+
+def to_linkage(tree: PartitionTree) -> np.ndarray:
+    """The tree as a SciPy linkage, float64 (h*w - 1, 4), over the patches as its leaves.
+
+    Equation `eq-tree-height` of the book.
+
+    A split becomes a merge at height 2 - (the largest NCut on its path from the root), which never falls towards
+    the root; patches that were never parted merge at height 0. So `fcluster(linkage, height, "distance")` at a
+    height just below 2 - threshold gives the segments of `labels(threshold)`, and, where no two splits are equal,
+    `fcluster(linkage, k, "maxclust")` those of `labels(k=k)`.
+    """
+    n = len(tree.order)
+    rows: list[tuple[int, int, float, int]] = []
+    cluster = np.empty(len(tree), np.int64)  # that stands for a node; n + i is made by row i
+
+    def merge(a: int, b: int, height: float, size: int) -> int:
+        rows.append((min(a, b), max(a, b), height, size))
+        return n + len(rows) - 1
+
+    for node in np.flatnonzero(tree.left < 0):
+        patches = tree.order[tree.start[node] : tree.stop[node]]
+        cluster[node] = patches[0]
+        for size, patch in enumerate(patches[1:], 2):
+            cluster[node] = merge(cluster[node], patch, 0.0, size)
+    height = tree.split_height()
+    last_first = np.argsort(height, kind="stable")[::-1]  # children before their parents
+    for node in last_first[tree.left[last_first] >= 0]:
+        size = tree.stop[node] - tree.start[node]
+        cluster[node] = merge(cluster[tree.left[node]], cluster[tree.right[node]], 2 - height[node], size)
+    return np.array(rows, np.float64).reshape(-1, 4)
+
+
+def tree_to_dict(tree: PartitionTree) -> dict:
+    """Plain numbers and lists, for JSON; a leaf's NCut is None."""
+    arrays = {name: getattr(tree, name).tolist() for name in ("order", "start", "stop", "left", "right")}
+    return {
+        "grid": list(tree.grid),
+        **arrays,
+        "ncut": [None if np.isinf(value) else float(value) for value in tree.ncut],
+        "volume": tree.volume.tolist(),
+        "association": tree.association.tolist(),
+    }
+
+
+def tree_from_dict(record: dict) -> PartitionTree:
+    """The inverse of `tree_to_dict`.
+
+    Raises
+    ------
+    InputError
+        If the record is not a whole tree.
+    """
+    try:
+        h, w = (operator.index(side) for side in record["grid"])
+        integers = {
+            name: np.array([operator.index(value) for value in record[name]], np.int64)
+            for name in ("order", "start", "stop", "left", "right")
+        }
+        ncut = np.array([np.inf if value is None else value for value in record["ncut"]], np.float64)
+        shares = {name: np.array(record[name], np.float64) for name in ("volume", "association")}
+        return PartitionTree((h, w), ncut=ncut, **integers, **shares)
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+        raise InputError(f"This is no record of a tree ({error}): write it anew with tree_to_dict().") from error

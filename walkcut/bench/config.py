@@ -1,0 +1,120 @@
+"""What a run measures, on which pictures: told by the command line, recorded, and what files are named by.
+
+Nothing here takes long to import: names are those of `walkcut.bench.tasks`, `catalogue` and `ablate`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+METHODS = (
+    *("walkcut", "paper-v1", "paper-v2", "diffseg", "diffcut", "diffcut-pamr", "autosc", "kmeans-features", "maskcut"),
+    *("sklearn-spectral", "slic-ncut", "mean-shift", "felzenszwalb", "kmeans"),
+)
+DATASETS = (
+    *("scenes-seeds", "scenes-families", "bsds500-train", "bsds500-val", "bsds500-test"),
+    *("coco-stuff-27", "cityscapes-27", "ade20k-150"),
+)
+ABLATIONS = ("graph", "steps", "resolutions", "layers", "heads", "timesteps", "prior", "inflation", "pixels")
+# How each paper shows a picture to its model, beside the sides that walkcut.bench.semantic knows
+PROTOCOLS: dict[str, dict[str, Any]] = {
+    "diffseg": {"noise": "none", "timesteps": (300,)},
+    "diffcut": {"noise": "forward", "timesteps": (50,)},
+    "walkcut": {"noise": "inversion"},
+}
+RESULTS = Path("walkcut-results")  # of whoever measures; those of the book lie in walkcut.bench.RESULTS
+COARSE = ("ablate", "ladder", "models")  # tasks on 32 patches along the longer side
+LONGEST = 24  # letters that a list takes in a file's name
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One task on one data set, for any number of methods that share how a picture is looked at.
+
+    Attributes
+    ----------
+    task : tuple of str
+        Words of the command: ("run",), ("ablate", "steps"), ("ladder",), ("models",) or ("criteria",).
+    dataset : str
+        Its name.
+    data : Path, optional
+        The folder of its files, which is recorded nowhere.
+    model, models
+        Names or folders. The task "models" takes the latter; its first is compared with.
+    protocol : str, optional
+        One of `PROTOCOLS`: whose way to show pictures, and to score classes.
+    methods : tuple of str
+        Of `METHODS`.
+    partial : bool
+        Let through a folder that lacks pictures.
+    every : int
+        One picture of so many.
+    only : str, optional
+        Which pictures of "criteria".
+    noise, timesteps, dtype, device, seed, grid
+        How a picture is looked at; None and "auto": as the preset and the model have it.
+    thresholds : tuple of float, optional
+        Constant ones.
+    """
+
+    task: tuple[str, ...] = ("run",)
+    dataset: str = ""
+    data: Path | None = None
+    model: str = "dead-leaves"
+    models: tuple[str, ...] = ()
+    protocol: str | None = None
+    methods: tuple[str, ...] = METHODS
+    partial: bool = False
+    every: int = 1
+    only: str | None = None
+    noise: str | None = None
+    timesteps: tuple[int, ...] | None = None
+    dtype: str = "auto"
+    device: str = "auto"
+    seed: int = 0
+    thresholds: tuple[float, ...] | None = None
+    grid: int = 64
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """Settings of a look that were asked for, by the protocol or one by one."""
+        asked = {"noise": self.noise, "timesteps": self.timesteps}
+        told = PROTOCOLS.get(self.protocol or "", {}) | {name: value for name, value in asked.items() if value}
+        return told | {"grid": self.grid, "seed": self.seed}
+
+    def told(self) -> dict[str, str]:
+        """What is not as usual, as text and without a path of this machine."""
+        found = {}
+        for one in fields(self)[3:]:
+            value = getattr(self, one.name)
+            if value != (32 if one.name == "grid" and self.task[0] in COARSE else one.default):
+                values = value if isinstance(value, tuple) else (value,)
+                short = [Path(part).name if one.name in ("model", "models") else part for part in values]
+                found[one.name] = ",".join(map(str, short))
+        return found
+
+    @property
+    def command(self) -> str:
+        """The command that repeats the run."""
+        words = ["walkcut", "bench", *self.task]
+        words += [self.dataset] if self.task != ("criteria",) else []
+        words += ["--data", "DIR"] if self.data else []
+        for name, text in self.told().items():
+            words += [f"--{name}"] if text == "True" else [f"--{name}", text]
+        return " ".join(words)
+
+    @property
+    def name(self) -> str:
+        """What its files are called: the data set, then whatever is not as usual; a long list by a digest."""
+        words = [*(word for word in self.task if word not in ("run", "criteria")), self.dataset]
+        for name, text in self.told().items():
+            text = text.replace(",", "+")
+            short = text if len(text) <= LONGEST else hashlib.sha256(text.encode()).hexdigest()[:6]
+            if name in ("model", "protocol", "noise", "dtype", "methods", "models") and short == text:
+                words.append(short)
+            elif name not in ("device", "only"):  # a data set of "criteria" tells the latter
+                words.append(name if text == "True" else f"{name}{short}")
+        return "-".join(words)

@@ -1,0 +1,66 @@
+"""One picture under one method: its rows, as they are written."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+
+import numpy as np
+
+from walkcut.bench.boundaries import HumanBoundaries
+from walkcut.bench.datasets import Dataset, Item
+from walkcut.bench.matching import class_table
+from walkcut.bench.method import Method
+from walkcut.bench.metrics import score
+
+
+class Scorer:
+    """Scores of label maps of one picture; neighbouring settings often give one and the same map."""
+
+    def __init__(self, dataset: Dataset, item: Item) -> None:
+        self.item, self.classes = item, len(dataset.classes)
+        self.humans = HumanBoundaries(item.truths["human"]) if dataset.borders and "human" in item.truths else None
+        self.known: dict[tuple[str, bytes], dict] = {}
+
+    def __call__(self, kind: str, labels: np.ndarray) -> dict:
+        """What a row stores of one kind of truth: measures, or the table class x segment where classes have names."""
+        key = kind, hashlib.sha256(labels.tobytes()).digest()
+        if key not in self.known:
+            self.known[key] = self._score(kind, labels)
+        return dict(self.known[key])
+
+    def _score(self, kind: str, labels: np.ndarray) -> dict:
+        truths = self.item.truths[kind]
+        if self.classes:
+            table = class_table(truths[0], labels, self.classes)
+            present = np.flatnonzero(table.any(1))
+            shape = {"classes": table.shape[0], "clusters": table.shape[1]}
+            return shape | {"present": present.tolist(), "counts": table[present].tolist()}
+        found: dict = {name: round(x, 6) for name, x in score(truths, labels).items()}
+        if kind == "human" and self.humans is not None:
+            found["boundary"] = [int(count) for count in self.humans.counts(labels)]
+        return found
+
+
+def score_picture(item: Item, method: Method, mark: str, scorer: Scorer) -> list[dict]:
+    """One row per setting of `method` on one picture, each with the method's fingerprint.
+
+    `seconds` is the time to the first setting's labels, once the denoiser has looked; `look` the time of that look.
+    """
+    look = round(method.looker(item.image).taken(), 3) if method.looker else None
+    scores: dict[str, dict] = {setting: {} for setting in method.settings}
+    segments: dict[str, int] = {}
+    seconds, start = 0.0, time.perf_counter()
+    for setting, labels, kinds, notes in method.run(item):
+        seconds = seconds or time.perf_counter() - start
+        for kind in kinds or item.truths:
+            scores[setting][kind] = scorer(kind, labels)
+        for (kind, name), value in (notes or {}).items():
+            scores[setting][kind][name] = round(float(value), 6)
+        segments[setting] = len(np.unique(labels))
+    common = {"picture": item.name, "method": method.name, "fingerprint": mark, "seconds": round(seconds, 3)}
+    common |= {} if look is None else {"look": look}
+    return [
+        common | {"setting": setting, "segments": segments[setting], "scores": scores[setting]}
+        for setting in method.settings
+    ]

@@ -1,0 +1,192 @@
+"""What `walkcut bench` measures: from a `RunConfig` to a data set and methods, and from these to a committed result."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from walkcut.app.stages import Function, Stage
+from walkcut.bench import baselines, table
+from walkcut.bench.ablate import THRESHOLDS, ablation, changed, compared
+from walkcut.bench.catalogue import open_dataset
+from walkcut.bench.config import RunConfig
+from walkcut.bench.criteria import VARIANTS, blank_pictures, choosing_scenes
+from walkcut.bench.datasets import Dataset, bsds500
+from walkcut.bench.ladder import ladder, one_truth
+from walkcut.bench.look import Looker
+from walkcut.bench.method import Method
+from walkcut.bench.models import lookers, spectra
+from walkcut.bench.ours import preset_methods
+from walkcut.bench.peers import autosc, clusters, diffcut, diffseg, maskcut
+from walkcut.bench.run import scorer
+from walkcut.bench.summary import against_first, bench, pairs_of
+from walkcut.errors import InputError
+from walkcut.eyes.loading import find_device, load_backbone
+from walkcut.recipe import PRESETS
+
+Measured = tuple[Dataset, list[Method]]
+# From a `Looker` and a seed, for methods that start from what a denoiser sees, and for those that see the picture only.
+LOOKING: dict[str, Callable[[Looker, int], Method]] = {
+    "diffseg": lambda looker, seed: diffseg.diffseg_method(looker),
+    "diffcut": lambda looker, seed: diffcut.diffcut_method(looker),
+    "diffcut-pamr": lambda looker, seed: diffcut.diffcut_method(looker, pamr=True),
+    "autosc": lambda looker, seed: autosc.autosc_method(looker),
+    "kmeans-features": clusters.kmeans_features_method,
+    "maskcut": lambda looker, seed: maskcut.maskcut_method(looker),
+    "sklearn-spectral": clusters.sklearn_spectral_method,
+}
+PICTURE_ONLY: dict[str, Callable[[int], list[Method]]] = {
+    "slic-ncut": lambda seed: [baselines.slic_ncut_method()],
+    "mean-shift": lambda seed: [baselines.mean_shift_method()],
+    "felzenszwalb": lambda seed: [baselines.felzenszwalb_method()],
+    "kmeans": lambda seed: [
+        baselines.kmeans_method(position, baselines.KMEANS_COUNTS, seed, oracle=True) for position in (0.0, 20.0)
+    ],
+}
+ROSTER = (*PRESETS, *LOOKING, *PICTURE_ONLY)
+
+
+def needs_model(names: Sequence[str]) -> bool:
+    """Whether any of the methods starts from what a denoiser sees."""
+    return any(name not in PICTURE_ONLY for name in names)
+
+
+def roster(
+    names: Sequence[str],
+    dataset: Dataset,
+    looker: Looker | None,
+    thresholds: Sequence[float] | None = None,
+    seed: int = 0,
+) -> list[Method]:
+    """The methods by name, for a data set.
+
+    Two things depend on the data set: pictures of 128 pixels take Felzenszwalb's sigma and smallest region that were
+    best of eight pairs on 24 other scenes; and scenes are what the embedded denoiser was trained on.
+    """
+    methods: list[Method] = []
+    scenes = dataset.name.startswith("scenes")
+    for name in names:
+        if name == "felzenszwalb" and scenes:
+            methods.append(baselines.felzenszwalb_method(sigma=0.5, min_size=20))
+        elif name in PICTURE_ONLY:
+            methods += PICTURE_ONLY[name](seed)
+        elif looker is None:
+            raise InputError(f"{name} starts from what a denoiser sees: give it a Looker.")
+        elif name in PRESETS:
+            methods += preset_methods(looker.under(name), thresholds)
+        else:
+            methods.append(LOOKING[name](looker, seed))
+    if scenes and looker is not None and looker.backbone.name.startswith("dead-leaves"):
+        methods = [replace(m, trained_on="dead leaves") if m.looker is not None else m for m in methods]
+    return methods
+
+
+def opened(config: RunConfig) -> Dataset:
+    """The data set of a configuration."""
+    options = {"protocol": config.protocol, "partial": config.partial or None}
+    return open_dataset(config.dataset, config.data, config.every, **options)
+
+
+def looker_of(config: RunConfig) -> Looker:
+    """The model of a configuration, and how it is shown pictures."""
+    return Looker(load_backbone(config.model, config.device, config.dtype), **config.overrides)
+
+
+def run_task(config: RunConfig) -> Measured:
+    """Methods beside one another."""
+    dataset = opened(config)
+    looker = looker_of(config) if needs_model(config.methods) else None
+    return dataset, roster(config.methods, dataset, looker, config.thresholds, config.seed)
+
+
+def ablate_task(config: RunConfig) -> Measured:
+    """One thing changed at a time."""
+    dataset, what = opened(config), config.task[1]
+    methods = ablation(what, looker_of(config), by_parts(dataset), config.thresholds or THRESHOLDS)
+    return retold(dataset, f"Ablation: {what}", "ablate", what), methods
+
+
+def ladder_task(config: RunConfig) -> Measured:
+    """One stage after another told the truth."""
+    dataset = opened(config)
+    if dataset.classes:
+        raise InputError(f"{dataset.name} has no ladder: its truth leaves pixels out; choose scenes or BSDS500.")
+    methods = ladder(looker_of(config), by_parts(dataset))
+    return retold(one_truth(dataset), "Oracle ladder", "ladder"), methods
+
+
+def models_task(config: RunConfig) -> Measured:
+    """Models side by side."""
+    dataset = opened(config)
+    beside = lookers(config.models, config.device, config.dtype, **config.overrides)
+    changes = {name: changed(looker) for name, looker in beside.items()}
+    methods = compared(changes, by_parts(dataset), config.thresholds or THRESHOLDS)
+    return retold(dataset, "Models", "models"), methods
+
+
+def criteria_task(config: RunConfig) -> Measured:
+    """Where to stop, on one of the sets of pictures that were set aside for choosing."""
+    methods = preset_methods(looker_of(config), config.thresholds, VARIANTS)
+    if config.dataset == "criteria-scenes":
+        return choosing_scenes(config.every), methods
+    if config.dataset == "criteria-blank":
+        return blank_pictures(max(1, 100 // config.every)), methods[:1]  # one segment has one part
+    photographs = bsds500(config.data or "", "train", 5 * config.every)  # 40 of 200
+    title = "Criteria on BSDS500 train, to choose by"
+    return replace(photographs, name="criteria-bsds500-train", title=title), methods
+
+
+TASKS: dict[str, Callable[[RunConfig], Measured]] = {"run": run_task, "ablate": ablate_task, "ladder": ladder_task}
+TASKS |= {"models": models_task, "criteria": criteria_task}
+
+
+def by_parts(dataset: Dataset) -> bool:
+    """Whether connected parts are scored: humans part things that look alike."""
+    return dataset.name.startswith("bsds")
+
+
+def retold(dataset: Dataset, title: str, *words: str) -> Dataset:
+    """A data set under the name of what is done with it, scored without borders, which take long."""
+    name = "-".join((*words, dataset.name))
+    return replace(dataset, name=name, title=f"{title}, {dataset.title}", borders=False)
+
+
+def measure(
+    config: RunConfig, folder: Path, fresh: bool = False, workers: int = 0, engine: str = "local"
+) -> tuple[dict, str]:
+    """Carry a configuration out; the summary, which is written into a folder, and its tables as text.
+
+    Parameters
+    ----------
+    config : RunConfig
+    folder : Path
+    fresh : bool
+        See `walkcut.bench.run.run`.
+    workers : int
+        Processes that share the pictures; 0 is this one.
+    engine : str
+        See `walkcut.app.stages.stream`.
+    """
+    dataset, methods = TASKS[config.task[0]](config)
+    plain = config.task[0] in ("run", "criteria")
+    stage = None
+    if workers or engine != "local":
+        gpus = float(find_device(config.device).type == "cuda")
+        stage = Stage(partial(_worker, config, max(workers, 1)), max(workers, 1), gpus=gpus)
+    crew = {"fresh": fresh, "stage": stage, "engine": engine}
+    beside = {method.name: method.looker for method in methods if config.task[0] == "models" and method.looker}
+    more = partial(spectra, dataset, beside) if beside else dict
+    summary = bench(dataset, methods, folder, config, pairs_of if plain else against_first, more, **crew)
+    return summary, table.written(summary) if plain else table.changes(summary).markdown()
+
+
+def _worker(config: RunConfig, workers: int) -> Function:
+    """In a worker: what it does with a picture, its rows all at once."""
+    torch.set_num_threads(max((os.cpu_count() or 1) // workers, 1))
+    score = scorer(*TASKS[config.task[0]](config))
+    return lambda item: list(score(item))

@@ -1,0 +1,61 @@
+"""The door: from a picture, a model's name and settings to one recipe, and with it through the core."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from walkcut.backbone import Backbone
+from walkcut.eyes.loading import load_backbone
+from walkcut.images import check_image
+from walkcut.recipe import Preset, resolve
+from walkcut.segmentation import Segmentation, cut, extract_walks, timed
+
+
+def segment(
+    image: np.ndarray,
+    model: str | Backbone = "dead-leaves",
+    *,
+    preset: str | Preset = "walkcut",
+    device: str = "auto",
+    keep_walk: bool = False,
+    **settings: Any,
+) -> Segmentation:
+    """Segment a picture by cutting the random walk that a denoiser's attention takes over it.
+
+    Parameters
+    ----------
+    image : uint8 (H, W, 3)
+        Other arrays are converted, see `walkcut.images.check_image`.
+    model : str or Backbone
+        A short name, a local folder in diffusers format, or a backbone that is already loaded.
+    preset : str or Preset
+        "walkcut", or a reconstruction of the paper's, see `walkcut.recipe.PRESETS`.
+    device : str
+        For a model given by name.
+    keep_walk : bool
+        Keep the walk and the graph that were cut: 64 MB each for 64 x 64 patches. `Segmentation.at("eigengap")` needs
+        them.
+    **settings
+        Fields of `walkcut.recipe.Recipe` that are to differ from the preset's and the model's: threshold, grid, steps,
+        timesteps, noise, seed, spatial_prior, pixels and others.
+
+    Returns
+    -------
+    Segmentation
+
+    Raises
+    ------
+    InputError
+        For a picture or a setting out of range, told in one sentence.
+    """
+    image = check_image(image).copy()  # ours: the caller may fill the array anew
+    timings: dict[str, float] = {}
+    with timed(timings, "model"):
+        backbone = load_backbone(model, device) if isinstance(model, str) else model
+    recipe = resolve(preset, backbone.eye, settings)
+    recipe.check_stop()
+    (record,) = extract_walks([image], backbone, recipe)
+    return cut(replace(record, timings=timings | record.timings), keep_walk)

@@ -1,0 +1,10 @@
+"""One file for each family of eyes: how its weights are read into a `walkcut.backbone.Backbone`.
+
+The core asks for a family by its name, and imports none of them itself.
+"""
+
+from walkcut.registry import EYES, NOISES
+
+EYES.register("embedded", "walkcut.eyes.embedded:read")
+EYES.register("stable-diffusion", "walkcut.eyes.stable:read")
+NOISES.register("inversion", "walkcut.eyes.inversion:views")

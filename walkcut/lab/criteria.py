@@ -1,0 +1,181 @@
+"""More criteria for where to stop: each prunes the same tree, see `walkcut.criteria`.
+
+    half-life      keep a split that is remembered for a step, and twice as long as one of the blank walk
+    eigengap       as many segments as the relative eigengap says (Fan et al. 2022)
+    map-equation   the shortest description of the walk with nested codebooks (Rosvall & Bergstrom 2011)
+    region-map     a split shortens the description of the walk inside its region
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.linalg import eigvals, eigvalsh
+from scipy.sparse.linalg import LinearOperator, eigs, eigsh
+
+from walkcut.criteria import TIE, Pruning, best_pruning
+from walkcut.errors import InputError
+from walkcut.graph import Affinity
+from walkcut.lab.directed import Directed
+from walkcut.ncut import DENSE
+from walkcut.pixels import leaf_of
+from walkcut.tree import MEMORYLESS, PartitionTree
+from walkcut.walk import Walk
+
+HALF = 0.5
+EIGENVALUES = 30  # that the eigengap looks at
+
+
+def half_life(tree: PartitionTree, max_ncut: float = MEMORYLESS, graph: Affinity | None = None) -> Pruning:
+    """Keep a split whose memory lives for a step, and twice as long as memory lives where there is nothing to see.
+
+    Equation `eq-stop-half-life` of the book.
+
+    Look at the two sides of a split as a chain of two states, escape probabilities a and b. Its second eigenvalue is
+    1 - a - b = 1 - NCut: what a walker's side now tells about its side after n steps decays as (1 - NCut)^n. Half of it
+    is left after log(1/2) / log(1 - NCut) steps, its half-life.
+
+    - A step or more: NCut <= 1/2. A walk without memory has NCut = 1.
+    - Twice that at the largest NCut c, which stands for the cheapest split of pictures in which there is nothing to
+      see; their memory is due to the prior on distance and to accidents: (1 - NCut) >= (1 - c)^(1/2), or
+      NCut <= 1 - sqrt(1 - c).
+
+    So the threshold is the smaller of the two; it depends on the model and its prior, not on the picture.
+    """
+    threshold = min(HALF, 1 - float(np.sqrt(1 - max_ncut)))
+    return Pruning("half-life", tree.leaves(threshold), threshold)
+
+
+def eigengap(tree: PartitionTree, max_ncut: float = MEMORYLESS, graph: Affinity | None = None) -> Pruning:
+    """As many segments k >= 2 as make the relative eigengap largest:
+
+    Equation `eq-stop-eigengap` of the book.
+
+        (lambda_{k+1} - m_k) / (m_k + 1e-6),    m_k = mean of lambda_1 .. lambda_k
+
+    with the smallest eigenvalues of the graph's normalised Laplacian (Fan, Tu, Zhang, Zhao & Zhang, "A simple approach
+    to automated spectral clustering", NeurIPS 2022). At k = 1 it is infinite. The first k segments of the tree are
+    taken, fewer where `max_ncut` forbids a split.
+    """
+    if graph is None:
+        raise InputError("The eigengap needs the graph that was cut: give it to prune, or segment with keep_walk=True.")
+    if len(graph) < 3:
+        return Pruning("eigengap", np.array([0]))
+    values = smallest_eigenvalues(graph, EIGENVALUES)
+    means = np.cumsum(values)[:-1] / np.arange(1, len(values))
+    gaps = ((values[1:] - means) / (means + 1e-6))[1:]  # k = 2, 3, ...
+    k = 2 + int(np.argmax(gaps > gaps.max() - TIE))
+    most = 1 + int((tree.split_height() < max_ncut).sum())
+    return Pruning("eigengap", tree.k_segments(min(k, most)), score=float(gaps[k - 2]))
+
+
+def smallest_eigenvalues(graph: Affinity, count: int) -> np.ndarray:
+    """The smallest eigenvalues of the normalised Laplacian 1 - D^-1/2 W D^-1/2: float64 (at most count,), ascending.
+
+    Those of 1 - D^-1 W are the same, and those a graph with directions has too: as in its relaxed cut
+    (`second_eigenvector`) their real parts count, and a complex pair counts twice. They lie in [0, 2] as well.
+    """
+    n, directed = len(graph), isinstance(graph, Directed)
+    left = graph.degrees.clamp_min(1e-300) if directed else graph.degrees.clamp_min(1e-300).sqrt()
+    right = torch.ones_like(left) if directed else left
+
+    def product(x: np.ndarray) -> np.ndarray:
+        columns = torch.from_numpy(np.ascontiguousarray(x)).to(left).view(n, -1)
+        return (graph.matvec(columns / right[:, None]).double() / left[:, None]).cpu().numpy()
+
+    if n <= max(DENSE, 2 * count):
+        values = (eigvals if directed else eigvalsh)(product(np.eye(n)))
+    else:
+        operator = LinearOperator((n, n), matvec=lambda x: product(x).ravel(), matmat=product, dtype=np.float64)
+        solve, largest = (eigs, "LR") if directed else (eigsh, "LA")
+        start = np.random.default_rng(0).normal(size=n)
+        values = solve(operator, count, which=largest, v0=start, tol=1e-4, return_eigenvectors=False)
+    return np.maximum(1 - np.sort(values.real)[::-1][:count], 0)
+
+
+def stability_at(tree: PartitionTree, walk: Walk, time: int, max_ncut: float = MEMORYLESS) -> Pruning:
+    """Markov stability after `time` steps of a walk: `walkcut.criteria.stability` with a slower clock."""
+    stays = persistence(tree, walk, time)
+    leaves, score = best_pruning(tree, stays - tree.volume**2, np.zeros(len(tree)), max_ncut)
+    return Pruning("stability", leaves, score=score)
+
+
+def persistence(tree: PartitionTree, walk: Walk, time: int) -> np.ndarray:
+    """(nodes,) float64: probability that a stationary walker is in the node now and `time` steps later.
+
+    Flows between the leaves are F = H^T diag(pi) P^t H, H their indicators (n, leaves): products with vectors, never
+    P^t. A node's is the sum of a block of F. For t > 1 those of P, not of its reversible form: rev(P)^t is not
+    rev(P^t).
+    """
+    owner = leaf_of(tree)
+    H = torch.nn.functional.one_hot(torch.from_numpy(owner)).double()  # (n, leaves)
+    later = walk.expect(H, time).double()
+    law = walk.stationary().law.to(later)
+    flow = (H.to(later).T @ (law[:, None] * later)).cpu().numpy()  # (leaves, leaves)
+    sums = np.zeros((len(flow) + 1,) * 2)
+    sums[1:, 1:] = flow.cumsum(0).cumsum(1)
+    bounds = np.searchsorted(owner[tree.order], np.arange(len(flow) + 1))
+    low, high = np.searchsorted(bounds, tree.start), np.searchsorted(bounds, tree.stop)
+    return sums[high, high] - sums[low, high] - sums[high, low] + sums[low, low]
+
+
+def map_equation(tree: PartitionTree, max_ncut: float = MEMORYLESS, graph: Affinity | None = None) -> Pruning:
+    """The pruning whose nested codebooks describe a step of the walk in the fewest bits.
+
+    Equation `eq-stop-nested` of the book.
+
+        L = sum over kept splits of   plogp(q + sum_c q_c) - plogp(q) - sum_c plogp(q_c)
+          + sum over segments of      plogp(q + p) - plogp(q) - sum over patches of plogp(p_a)
+
+    with p the share of time in a node, q the rate at which it is left (and entered, at stationarity), q_c those of its
+    sides and plogp(x) = x log2 x: every kept split is an index codebook, every segment a codebook of its patches, each
+    with a word for "leave" (Rosvall & Bergstrom 2011). The last sum is the same for every pruning.
+
+    Score: bits a step saved against one codebook for the whole picture.
+    """
+    segment, split = codebooks(tree, np.maximum(tree.volume - tree.association, 0))
+    leaves, score = best_pruning(tree, -segment, -split, max_ncut)
+    return Pruning("map-equation", leaves, score=score)
+
+
+def codebooks(tree: PartitionTree, leave: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bits a step of each node's codebook, as a segment (but for the patches' sum) and as an index: float64 (nodes,).
+
+    `leave` (nodes,) are the rates at which nodes are left; nobody leaves the whole picture.
+    """
+    leave = np.r_[0.0, leave[1:]]
+    index = np.zeros(len(tree))
+    nodes = np.flatnonzero(tree.left >= 0)
+    q, a, b = leave[nodes], leave[tree.left[nodes]], leave[tree.right[nodes]]
+    index[nodes] = plogp(q + a + b) - plogp(q) - plogp(a) - plogp(b)
+    return plogp(leave + tree.volume) - plogp(leave), index
+
+
+def region_map(tree: PartitionTree, max_ncut: float = MEMORYLESS, graph: Affinity | None = None) -> Pruning:
+    """The map equation, region by region: does a split shorten the description of the walk inside its region?
+
+    Equation `eq-stop-map` of the book.
+
+    The region's own chain, the one that was cut, with sides of shares v and 1 - v and a flow f each way between them,
+    costs one codebook less than two, and an index, by
+
+        saved = -2 f - plogp(v + f) - plogp(1 - v + f) + 2 plogp(f)                      bits a step
+
+    (the two-level map equation of Rosvall & Bergstrom 2008, for two modules). Equal sides save bits below an
+    NCut of about 0.41. Unlike in `map_equation`, the levels above a region do not speak in it.
+
+    Score: the sum over kept splits of saved times the share of flow inside the region.
+    """
+    inside, saved = tree.association, np.zeros(len(tree))
+    nodes = np.flatnonzero(inside * (tree.left >= 0) > 0)
+    whole, a, b = inside[nodes], inside[tree.left[nodes]], inside[tree.right[nodes]]
+    flow = np.maximum(whole - a - b, 0) / 2 / whole
+    v = a / whole + flow
+    saved[nodes] = -2 * flow - plogp(v + flow) - plogp(1 - v + flow) + 2 * plogp(flow)
+    leaves, score = best_pruning(tree, np.zeros(len(tree)), saved * inside, max_ncut)
+    return Pruning("region-map", leaves, score=score)
+
+
+def plogp(x: np.ndarray) -> np.ndarray:
+    """x log2 x, and 0 at 0."""
+    return x * np.log2(np.where(x > 0, x, 1.0))

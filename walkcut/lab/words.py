@@ -1,0 +1,140 @@
+"""Names for segments: which word of the prompt does each patch look at?
+
+In cross-attention the queries of n patches meet the keys of the prompt's tokens. Row i of softmax(Q K^T) says how much
+patch i takes from each of them (Tang et al., "What the DAAM: interpreting Stable Diffusion using cross attention", ACL
+2023). From Stable Diffusion 3 on patches and words share one softmax; there the block of patches to words is taken, and
+renormalised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from walkcut.backbone import Backbone
+from walkcut.capture import Grid, Scene, attention_layers, by_head, capture
+from walkcut.errors import InputError
+from walkcut.recipe import resolve
+from walkcut.walk import shares
+
+
+@dataclass(frozen=True)
+class WordMaps:
+    """How much each patch takes from each word of the prompt.
+
+    Attributes
+    ----------
+    values : float32 Tensor (h*w, words)
+        Shares of a patch's cross-attention; a word of several tokens has their sum.
+    grid : (h, w)
+    words : tuple of str
+    """
+
+    values: torch.Tensor
+    grid: Grid
+    words: tuple[str, ...]
+
+
+class WordAttention:
+    """Which words patches look at, a recorder of `walkcut.capture.capture`: `WordMaps` for each picture.
+
+    The mean over heads and layers, on the finest grid; coarser ones are brought there bilinearly and weighed by their
+    number of patches.
+    """
+
+    output = False
+
+    def begin(self, scene: Scene) -> Sequence[str]:
+        if not scene.backbone.spans:
+            raise InputError("There are no words to look for: load the model with a prompt, or use Backbone.prompted.")
+        self.scene = scene
+        self.sums: dict[int, torch.Tensor] = {}  # number of patches -> (pictures, n, tokens)
+        return list(attention_layers(scene.backbone, words=True))
+
+    def record(self, name: str, layer: Any, hidden: torch.Tensor, options: Mapping[str, Any]) -> None:
+        found = _looks(layer, hidden, options["encoder_hidden_states"])
+        n = hidden.shape[1]
+        self.sums[n] = self.sums.get(n, 0) + found
+
+    def results(self) -> Sequence[WordMaps]:
+        spans, grids = self.scene.backbone.spans, self.scene.grids
+        found = []
+        for picture in range(self.scene.pictures):
+            sums = {grids[n]: total[picture] for n, total in self.sums.items()}
+            whole, fine = _gathered({grid: total / total.sum(1, keepdim=True) for grid, total in sums.items()})
+            values = torch.stack([whole[:, list(places)].sum(1) for places in spans.values()], 1)
+            found.append(WordMaps(values, fine, tuple(spans)))
+        return found
+
+
+def _looks(attn: Any, patches: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+    """Mean over heads of how patches (b, n, d) look at tokens (b, tokens, d'): float32 (b, n, tokens)."""
+    joint = getattr(attn, "add_k_proj", None) is not None
+    query = by_head(attn, attn.to_q(patches), attn.norm_q)
+    if joint:
+        key = by_head(attn, attn.add_k_proj(words), attn.norm_added_k)
+    else:
+        key = by_head(attn, attn.to_k(words), attn.norm_k)
+    return torch.softmax(query.float() @ key.float().mT * attn.scale, -1).mean(1)
+
+
+def _gathered(maps: dict[Grid, torch.Tensor]) -> tuple[torch.Tensor, Grid]:
+    """One table (n, tokens) on the finest grid, and that grid."""
+    fine = max(maps, key=lambda grid: grid[0] * grid[1])
+    tokens = next(iter(maps.values())).shape[1]
+    whole = torch.zeros(fine[0] * fine[1], tokens, device=maps[fine].device)
+    for grid, share in shares(maps, None).items():
+        picture = maps[grid].T.reshape(1, tokens, *grid)
+        lifted = functional.interpolate(picture, size=fine, mode="bilinear")[0]
+        whole.add_(lifted.flatten(1).T, alpha=share)
+    return whole, fine
+
+
+def attend_words(backbone: Backbone, image: np.ndarray, **settings: Any) -> WordMaps:
+    """Show the denoiser a picture and its prompt, and record which words each patch looks at.
+
+    Words become small at low noise, where the picture says it all.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Told some words: loaded with a prompt, or `Backbone.prompted`.
+    image : uint8 (H, W, 3)
+    **settings
+        Fields of `walkcut.recipe.Recipe`: grid, timesteps, seed, noise.
+    """
+    return capture(backbone, [image], resolve("walkcut", backbone.eye, settings), WordAttention())[0][0]
+
+
+def name_segments(patch_labels: np.ndarray, maps: WordMaps) -> list[list[tuple[str, float]]]:
+    """Words for each segment, the most telling first.
+
+    Equation `eq-pixels-lead` of the book.
+
+    A word tells of a segment what it says there more than elsewhere: the lead is its mean share inside, divided by its
+    mean share over the picture. So a word that every patch looks at names nothing.
+
+    Parameters
+    ----------
+    patch_labels : int (h', w')
+        Segments 0..n-1 on any grid, as `Segmentation.patch_labels`.
+    maps : WordMaps
+
+    Returns
+    -------
+    list of n lists of (word, lead)
+    """
+    values = maps.values.T.reshape(1, -1, *maps.grid)
+    resized = functional.interpolate(values, size=patch_labels.shape, mode="bilinear")[0].flatten(1).cpu().numpy()
+    everywhere = resized.mean(1)
+    named = []
+    for label in range(int(patch_labels.max()) + 1):
+        leads = resized[:, patch_labels.ravel() == label].mean(1) / np.maximum(everywhere, 1e-12)
+        order = np.argsort(-leads, kind="stable")
+        named.append([(maps.words[i], float(leads[i])) for i in order])
+    return named

@@ -1,0 +1,329 @@
+"""Settings, told once: from a preset, an eye and what the user asked for to one concrete recipe.
+
+`resolve` is called at the door. What it returns computes, is recorded beside results, is fingerprinted and names files;
+nothing below the door asks a preset or a model for a setting again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+from walkcut.errors import InputError
+from walkcut.registry import AUTO, CRITERIA, GRAPHS, NOISES, PIXELS
+
+FINEST = 128  # patches along a side: the matrix of the walk then fills 1 GB
+
+
+Check = Callable[[str, Any], Any]  # from a setting's name and value to the value as it is kept, or an InputError
+
+
+def _setting(default: Any, check: Check, help: str = "", names: Iterable[str] = ()) -> Any:
+    """A field of `Recipe`: what is let through; what the command line says of it, if it offers it."""
+    return field(default=default, metadata={"check": check, "help": help, "names": names})
+
+
+def _one_of(names: Collection[Any]) -> Check:
+    def check(name: str, value: Any) -> Any:
+        comparable = isinstance(value, str) or type(value).__name__ == "bool"  # of Python, or of NumPy
+        for one in names:
+            if comparable and value == one:
+                return one
+        raise InputError(f"There is no {name} {value!r}: choose from {', '.join(map(str, names))}.")
+
+    return check
+
+
+def _real(value: Any) -> float:
+    """A number as a float, infinite if it is huge; anything else, and a truth value, as NaN."""
+    try:
+        return float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        return math.inf
+
+
+def whole(low: int, high: int = 2**63 - 1) -> Check:
+    """A check that lets whole numbers through, the ends included."""
+
+    def check(name: str, value: Any) -> int:
+        number = int(value) if _real(value) % 1 == 0 else -1
+        if not low <= number <= high:
+            raise InputError(f"The setting {name} is a whole number from {low} to {high}, not {value!r}.")
+        return number
+
+    return check
+
+
+def positive(name: str, value: Any) -> float:
+    """Let through a finite number above 0."""
+    if not 0 < _real(value) < math.inf:
+        raise InputError(f"The setting {name} is a positive, finite number, not {value!r}.")
+    return float(value)
+
+
+def _positive_or_none(name: str, value: Any) -> float | None:
+    return None if value is None else positive(name, value)
+
+
+def _timesteps(name: str, value: Any) -> tuple[int, ...]:
+    try:
+        return tuple(whole(0, 999)(name, timestep) for timestep in value)
+    except (InputError, TypeError) as error:
+        raise InputError(f"Timesteps are whole numbers from 0 to 999, in a list, not {value!r}.") from error
+
+
+def _heads(name: str, value: Any) -> dict[str, tuple[float, ...]]:
+    try:
+        found = {str(layer): tuple(float(weight) for weight in weights) for layer, weights in dict(value).items()}
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"The heads are layers with a weight for each of their heads, not {value!r}.") from error
+    for layer, weights in found.items():
+        if not weights or not all(0 <= weight < math.inf for weight in weights):
+            raise InputError(f"Weights of heads are finite and at least 0, not {list(weights)} as for {layer}.")
+    return found
+
+
+def check_threshold(name: str, value: Any) -> float | str:
+    """Let through "auto", the name of a criterion, or a number in (0, 2]; refuse anything else."""
+    if isinstance(value, str) and (value == "auto" or value in CRITERIA):
+        return AUTO if value == "auto" else value
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not 0 < number <= 2:
+        wanted = f"'auto' or a number above 0 and at most 2, not {value!r}; or the name of a criterion"
+        raise InputError(f"A {name} on NCut must be {wanted}: {', '.join(CRITERIA)}.")
+    return number
+
+
+@dataclass(frozen=True)
+class Eye:
+    """A model before its weights are read: all that the settings of a segmentation depend on.
+
+    Attributes
+    ----------
+    name : str
+    weights : str
+        Digest of its weights and its readout, see `weights_digest`; empty for random weights.
+    dtype : str
+        In which the network computes, such as "float32".
+    prompt : str
+        What it is told to see.
+    latent : bool
+        Whether it sees the latent of a VAE; else the pixels themselves.
+    readout : mapping
+        Settings of `walkcut.recipe.Recipe` that suit this model, from `readout.json` beside its weights.
+    folder : Path
+        Of its weights.
+    """
+
+    name: str
+    weights: str = ""
+    dtype: str = "float32"
+    prompt: str = ""
+    latent: bool = True
+    readout: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+    folder: Path = field(default=Path(), repr=False)
+
+    @property
+    def family(self) -> str:
+        """Who reads its weights, a name of `walkcut.registry.EYES`."""
+        return "stable-diffusion" if self.latent else "embedded"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a segmentation depends on beside the picture, concrete: nothing in it waits to be looked up.
+
+    Attributes
+    ----------
+    model, weights, dtype, prompt : str
+        The eye, see `Eye`.
+    grid : int
+        Patches along the picture's longer side, 2 to 128.
+    noise : str
+        How a picture is shown: under "forward" noise, "none", or on the path of its "inversion", see
+        `walkcut.noise.views`.
+    timesteps : tuple of int
+        Noise levels at which attention is read, 0 to 999; one named twice sees two draws of noise. Empty, for an
+        inversion: every fifth of its fifty steps.
+    seed : int
+        Of the noise.
+    heads : dict of layer name to weights of its heads
+        A layer not named weighs nothing. Empty: every head of every layer, alike.
+    inverse_temperature : float
+        Scores are multiplied by it before the softmax when attention is read; above 1 a broad model looks less far
+        afield. What the model itself computes is left alone.
+    jump_chain : bool
+        The walk without its rests, see `walkcut.walk.Walk.jump_chain`.
+    inflation : float
+        Exponent of the walk's probabilities, see `walkcut.walk.Walk.inflated`; 1 leaves the walk as it is.
+    spatial_prior : float or None
+        Width of the prior on distance in units of the longer side, see `walkcut.walk.Walk.spatial_prior`.
+    steps : int
+        k >= 1: the walk takes k steps at once.
+    graph : str
+        What is cut, a name of `walkcut.registry.GRAPHS`.
+    threshold : float in (0, 2] or str
+        Splits of NCut up to a number are taken; a name of `walkcut.registry.CRITERIA` needs no number.
+    noise_share : float or None
+        The NCut of the cheapest cut that the eye finds in many pictures of white noise, as a share of the blank walk's
+        (`walkcut.criteria.blank_ncut`): criteria stay below it. 1 where nobody measured it; None where it was measured
+        under other settings than these, so that no criterion may be used.
+    pixels : str
+        How segments of patches become segments of pixels, a name of `walkcut.registry.PIXELS`.
+
+    Raises
+    ------
+    InputError
+        For a setting out of range, told in one sentence.
+    """
+
+    model: str = "dead-leaves"
+    weights: str = ""
+    dtype: str = "float32"
+    prompt: str = ""
+    grid: int = _setting(64, whole(2, FINEST), "patches along the longer side")
+    noise: str = _setting("forward", _one_of(NOISES), "how a picture is shown to the denoiser", NOISES)
+    timesteps: tuple[int, ...] = _setting((100,), _timesteps)
+    seed: int = _setting(0, whole(0), "of the noise")
+    heads: Mapping[str, Sequence[float]] = _setting((), _heads)
+    inverse_temperature: float = _setting(1.0, positive)
+    jump_chain: bool = _setting(False, _one_of((False, True)))
+    inflation: float = _setting(1.0, positive)
+    spatial_prior: float | None = _setting(None, _positive_or_none)
+    steps: int = _setting(1, whole(1), "steps of the walk that are taken at once")
+    graph: str = _setting("reversible", _one_of(GRAPHS), "what is cut", GRAPHS)
+    threshold: float | str = _setting(AUTO, check_threshold, "largest NCut of a cut that is kept, or a criterion")
+    noise_share: float | None = _setting(1.0, _positive_or_none)
+    pixels: str = _setting("bilinear", _one_of(PIXELS), "how patches become pixels", PIXELS)
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            if "check" in one.metadata:
+                object.__setattr__(self, one.name, one.metadata["check"](one.name, getattr(self, one.name)))
+        if not self.timesteps and self.noise != "inversion":
+            raise InputError("Timesteps are whole numbers from 0 to 999, at least one of them: name one.")
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, texts and lists, for JSON."""
+        lists = {"timesteps": list(self.timesteps), "heads": {name: list(w) for name, w in self.heads.items()}}
+        return {one.name: getattr(self, one.name) for one in fields(self)} | lists
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Recipe:
+        """The inverse of `to_dict`; unknown settings are refused."""
+        return cls(**known(record))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits that change with any setting."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:12]
+
+    def check_stop(self) -> None:
+        """Refuse a criterion whose limit was measured under other settings."""
+        if isinstance(self.threshold, str) and self.noise_share is None:
+            raise InputError(
+                f"Where {self.model} stops by itself was measured under other settings than these, so "
+                f"{self.threshold!r} may cut mere noise: give a threshold as a number, or the noise_share of these "
+                "settings (walkcut.train.calibrate measures it; 1 is that of a walk without memory)."
+            )
+
+
+def known(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as a dict; InputError for one that no recipe has."""
+    names = [one.name for one in fields(Recipe)]
+    for name in settings:
+        if name not in names:
+            raise InputError(f"There is no setting {name!r}: choose from {', '.join(names)}.")
+    return dict(settings)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings under one name; others are the eye's, or those of `Recipe`.
+
+    Attributes
+    ----------
+    name : str
+    settings : mapping
+        Of some fields of `Recipe`.
+    reconstruction : str
+        What of a published method is not public, and was filled in here.
+    """
+
+    name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    reconstruction: str = ""
+
+    def __post_init__(self) -> None:
+        known(self.settings)
+
+
+PRESETS = {"walkcut": Preset("walkcut", {"pixels": "pamr"})}  # others join from `walkcut.lab`
+
+
+def find_preset(preset: str | Preset) -> Preset:
+    """A preset by its name, or as it is."""
+    if isinstance(preset, Preset):
+        return preset
+    if preset not in PRESETS:
+        raise InputError(f"There is no preset {preset!r}: choose from {', '.join(PRESETS)}.")
+    return PRESETS[preset]
+
+
+# What the limit of a criterion (`Recipe.noise_share`) was measured under: another walk has another.
+CALIBRATED = (
+    *("prompt", "noise", "timesteps", "heads", "inverse_temperature", "jump_chain", "inflation", "spatial_prior"),
+    *("steps", "graph"),
+)
+
+
+def resolve(preset: str | Preset, eye: Eye, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """One recipe: what the user asks for counts first, then the preset, then what suits the eye.
+
+    Parameters
+    ----------
+    preset : str or Preset
+    eye : Eye
+        Of a model, loaded or not.
+    overrides : mapping, optional
+        Fields of `Recipe` by name.
+
+    Raises
+    ------
+    InputError
+        For a setting that does not exist, is out of range or is the eye's own, or a readout that is damaged.
+    """
+    about = {"model": eye.name, "weights": eye.weights, "dtype": eye.dtype, "prompt": eye.prompt}
+    suits = {name: value for name, value in eye.readout.items() if name != "calibrated_on"}
+    try:
+        usual = Recipe(**known(suits) | about | {"prompt": ""})
+    except InputError as error:
+        raise InputError(f"The readout of {eye.name} is damaged ({error}): mend it or remove it.") from error
+    named = dict(find_preset(preset).settings)
+    if not eye.latent:
+        named.pop("noise", None)  # an inversion would cost an eye of pixels minutes on a processor: only if asked for
+    asked = named | known(overrides or {})
+    if asked.get("noise") == "inversion":
+        asked = {"timesteps": ()} | asked
+    recipe = Recipe(**suits | about | asked)
+    for name, value in about.items():
+        if getattr(recipe, name) != value:
+            asks = getattr(recipe, name)
+            raise InputError(f"The {name} of the eye is {value!r}, not {asks!r}: say so where it is loaded.")
+    changed = [name for name in CALIBRATED if getattr(recipe, name) != getattr(usual, name)]
+    if "noise_share" in asked or "noise_share" not in suits or not changed:
+        return recipe
+    return Recipe(**recipe.to_dict() | {"noise_share": None})

@@ -1,0 +1,67 @@
+"""Names that a setting may take, and where what they name is found.
+
+The core offers the names that every chapter uses. Others, of single chapters and ablations, register themselves from
+`walkcut.lab`. Nothing is imported before it is asked for: a list of names costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from typing import Any
+
+from walkcut.errors import InputError
+
+
+class Registry(Mapping[str, Callable[..., Any]]):
+    """From a name to a function, which is imported when it is first asked for.
+
+    Parameters
+    ----------
+    what : str
+        Of which kind the functions are, in one word, for messages.
+    places : dict of str
+        Each name's "module:function".
+    """
+
+    def __init__(self, what: str, places: dict[str, str]) -> None:
+        self.what, self._places = what, dict(places)
+
+    def register(self, name: str, place: str) -> None:
+        """Add a name; one that is taken stays with its owner."""
+        if self._places.setdefault(name, place) != place:
+            raise ValueError(f"The {self.what} {name!r} is taken by {self._places[name]}.")
+
+    def check(self, name: str) -> str:
+        """Let through a name that is known; refuse any other."""
+        if name not in self._places:
+            raise InputError(f"There is no {self.what} {name!r}: choose from {', '.join(self)}.")
+        return name
+
+    def __getitem__(self, name: str) -> Callable[..., Any]:
+        module, _, function = self._places[self.check(name)].partition(":")
+        return getattr(import_module(module), function)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+# How weights are read: from an `Eye`, a device, and whether to offload and to compile, to a `Backbone`.
+EYES = Registry("family of eyes", {})
+# How a picture is shown: from a backbone, a latent and timesteps to noisy views (`walkcut.noise` knows the first two).
+NOISES = Registry("noise", {"forward": "walkcut.noise:views", "none": "walkcut.noise:views"})
+# What is cut: from a walk, and features for those that need them, to a graph.
+GRAPHS = Registry("graph", {"reversible": "walkcut.walk:reversible"})
+# What such a graph needs beside the walk: a recorder of `walkcut.capture`, by the graph's name.
+RECORDERS = Registry("recorder", {})
+# Where to stop: from a tree, the NCut that splits must stay below, and the graph that was cut, to a pruning.
+CRITERIA = Registry("criterion", {"stability": "walkcut.criteria:stability", "gap": "walkcut.criteria:largest_gap"})
+# How segments of patches become segments of pixels: from a picture and masks to masks.
+PIXELS = Registry("way to pixels", {"bilinear": "walkcut.refine:as_they_are", "pamr": "walkcut.refine:pamr"})
+AUTO = "stability"  # the criterion that "auto" stands for; what was tried is in book/results/criteria-*.json
