@@ -30,7 +30,8 @@ def test_a_directed_graph_need_not_be_symmetric_but_all_else() -> None:
 def test_weight_inside_every_prefix(n: int) -> None:
     A, order = random_weights(n, 3), torch.randperm(n, generator=torch.Generator().manual_seed(4))
     graph = Directed(A)
-    torch.testing.assert_close(graph.gains(order).cumsum(0), A[order][:, order].cumsum(0).cumsum(1).diagonal())
+    inside = A[order][:, order].cumsum(0).cumsum(1).diagonal()
+    torch.testing.assert_close(graph.association_gains(order).cumsum(0), inside)
     torch.testing.assert_close(graph.degrees, A.sum(1))
     torch.testing.assert_close(graph.indegrees, A.sum(0))
     v = torch.rand(n, 2, dtype=torch.float64)

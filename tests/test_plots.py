@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from walkcut import plots
+from walkcut.app.export import to_linkage
 from walkcut.graph import Graph
 from walkcut.tree import PartitionTree, partition
 
@@ -153,10 +154,10 @@ def test_the_ring_and_its_tree_share_colours() -> None:
 
 
 def test_a_dendrogram_has_as_many_leaves_as_parts(tree: PartitionTree) -> None:
-    (axis,) = plots.dendrogram(tree.to_linkage(), 4).axes
+    (axis,) = plots.dendrogram(to_linkage(tree), 4).axes
     assert [label.get_text() for label in axis.get_xticklabels()] == ["2"] * 4
     heights = {round(y, 6) for line in axis.collections for path in line.get_paths() for y in path.vertices[:, 1]}
-    assert set(np.round(tree.to_linkage()[-3:, 2], 6)) <= heights
+    assert set(np.round(to_linkage(tree)[-3:, 2], 6)) <= heights
 
 
 def test_segmentations_tint_what_has_labels_and_leave_the_rest_bare() -> None:
