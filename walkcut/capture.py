@@ -18,6 +18,7 @@ softmax. What is kept is the block of patches among themselves, renormalised: th
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -319,7 +320,6 @@ def _recording(network: Module, wanted: Sequence[tuple[Recorder, str]]) -> Itera
     def hook(number: int) -> Callable[..., None]:
         recorder, name = wanted[number]
 
-        @torch.compiler.disable  # what it notes is new for every picture, and would be compiled anew for each
         def call(layer: Module, inputs: tuple[Any, ...], options: Mapping[str, Any], output: Any = None) -> None:
             hidden = inputs[0] if inputs else options["hidden_states"]
             recorder.record(name, layer, output if recorder.output else hidden, options)
@@ -327,7 +327,9 @@ def _recording(network: Module, wanted: Sequence[tuple[Recorder, str]]) -> Itera
             if not missed:
                 raise _Enough
 
-        return call
+        # what it notes is new for every picture, and would be compiled anew for each; where nothing was compiled, the
+        # compiler is not even loaded, which takes two seconds
+        return torch.compiler.disable(call) if "torch._dynamo" in sys.modules else call
 
     with ExitStack() as hooks:
         for number, (recorder, name) in enumerate(wanted):
