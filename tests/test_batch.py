@@ -124,7 +124,7 @@ def test_a_law_that_was_found_travels_with_its_walk(folder: Path, recipe: Recipe
 def test_a_tree_that_another_process_began_to_cut_travels_with_its_walk(folder: Path, recipe: Recipe) -> None:
     record = looked(folder, recipe)
     expected = cut(record)
-    growth = Growth.start(record.graph(), record.walk.grid)
+    growth = Growth(record.graph(), record.walk.grid)
     growth.cut(above=60)
     assert len(growth.nodes) > 1
     assert growth.waiting

@@ -2,8 +2,11 @@
 
 import pickle
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from toy_graphs import random_weights
 
 from walkcut.errors import InputError
@@ -61,6 +64,24 @@ def test_a_table_that_lies_across_memory_is_taken_as_it_reads() -> None:
     graph = Graph(W)
     torch.testing.assert_close(graph.matvec(torch.arange(6.0)), W @ torch.arange(6, dtype=torch.float64))
     torch.testing.assert_close(graph.subgraph(torch.tensor([4, 1])).W, W[[4, 1]][:, [4, 1]])
+
+
+def test_what_is_no_plain_table_is_made_one() -> None:
+    """Half precision, which linear algebra does not have, and tensors that someone differentiates."""
+    W = torch.tensor(TRIANGLE)
+    for table in (W.half(), W.bfloat16(), W.clone().requires_grad_(), W.numpy()):
+        graph = Graph(table)
+        assert graph.matvec(torch.ones(3)).tolist() == graph.degrees.tolist() == [3.5, 1.0, 0.5]
+
+
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 40), block=st.sampled_from([1, 7, 64]))
+@settings(max_examples=30, deadline=None)
+def test_blocks_of_any_size_give_the_same(seed: int, n: int, block: int) -> None:
+    graph, order = symmetric(n, seed % 997), torch.from_numpy(np.random.default_rng(seed).permutation(n))
+    whole = graph.association_gains(order)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("walkcut.graph.BLOCK", block)
+        torch.testing.assert_close(graph.association_gains(order), whole, rtol=1e-14, atol=0)
 
 
 def test_subgraph_keeps_the_order_that_was_asked_for() -> None:

@@ -12,7 +12,7 @@ from toy_graphs import barbell, clique, path, random_graph, random_weights, ring
 
 from walkcut.errors import InputError
 from walkcut.graph import Graph
-from walkcut.ncut import DENSE, PRODUCTS, best_cut, best_split, ncut, second_eigenvector
+from walkcut.ncut import DENSE, PRODUCTS, Eigenpair, _lanczos, best_cut, best_split, ncut, second_eigenvector
 
 seeds = st.integers(0, 2**32 - 1)
 SMALL, LARGE = 40, DENSE + 60  # one on either side of the change of solver
@@ -200,6 +200,50 @@ def test_three_cliques_whose_second_eigenvalue_is_nearly_double(n: int, apart: f
     split = best_split(graph, pair.y)
     assert split.size % third == 0
     assert split.ncut <= 2 * np.sqrt(2 * pair.value)
+
+
+@given(seed=seeds, n=st.integers(2, 40), known=st.integers(1, 3), twins=st.booleans())
+@settings(max_examples=50, deadline=None)
+def test_lanczos_against_all_eigenvectors(seed: int, n: int, known: int, twins: bool) -> None:
+    """Any symmetric matrix; eigenvectors that are known are kept out, and a twofold eigenvalue does no harm."""
+    rng, known = np.random.default_rng(seed), min(known, n - 1)
+    basis = np.linalg.qr(rng.normal(size=(n, n)))[0]
+    exact = np.sort(rng.uniform(-1, 1, n))
+    exact[-1 - known :] = exact[-1 - known]  # what is known coincides with what is looked for
+    if twins and n > known + 1:
+        exact[-2 - known] = exact[-1 - known]
+    A = basis @ np.diag(exact) @ basis.T
+    values, x, products = _lanczos(lambda v: A @ v, list(basis.T[n - known :]), 1e-9, rng.normal(size=n))
+    assert values[-1] == pytest.approx(exact[-1 - known], abs=1e-9)
+    assert np.linalg.norm(A @ x - values[-1] * x) < 1e-8
+    assert np.linalg.norm(x) == pytest.approx(1)
+    assert np.abs(basis.T[n - known :] @ x).max(initial=0) < 1e-9
+    assert products <= n - known
+
+
+def test_lanczos_says_how_far_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = random_graph(LARGE, 3)
+    pair = second_eigenvector(graph, 1e-6)
+    monkeypatch.setattr("walkcut.ncut.PRODUCTS", 8)
+    short = second_eigenvector(graph, 1e-6, twins=False)
+    assert short.products == 8
+    assert short.residual > 1e-4
+    assert short.value >= pair.value - 1e-9  # a Ritz value is no larger than the eigenvalue that it stands for
+
+
+def test_a_graph_may_bring_its_own_eigenvector_and_indegrees() -> None:
+    class Other(Graph):
+        def second_eigenvector(self, tolerance: float, seed: int, twins: bool) -> Eigenpair:
+            return Eigenpair(0.5, torch.arange(len(self)).double(), tolerance, float(seed), int(twins))
+
+        @property
+        def indegrees(self) -> torch.Tensor:
+            return torch.tensor([1.5, 2.0, 2.5])
+
+    split = best_cut(Other(clique(3)), tolerance=0.25)
+    assert split.eigenpair[:1] + split.eigenpair[2:] == (0.5, 0.25, 0.0, 1)
+    assert split.order.tolist() == [0, 1, 2]
+    assert split.curve.tolist() == [2 / 2 + 1.5 / 4, 2 / 4 + 1.5 / 2]
 
 
 def test_nodes_that_are_alike_are_equal() -> None:

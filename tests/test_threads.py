@@ -10,9 +10,10 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from toy_graphs import random_graph
 
 from walkcut import threads
+from walkcut.graph import Graph
 from walkcut.ncut import best_cut
 from walkcut.threads import single_threaded
-from walkcut.tree import partition
+from walkcut.tree import Growth, partition
 
 COUNT = 3  # threads before; one is what every test must be able to tell from it
 WAIT = 10  # seconds, then a test fails instead of hanging
@@ -93,6 +94,45 @@ def test_it_can_be_had_again_and_again() -> None:
         with single_threaded():
             assert torch.get_num_threads() == 1
         assert torch.get_num_threads() == count
+
+
+def test_contexts_of_one_thread_that_overlap() -> None:
+    """The first to be entered may be the first to be left, as generators have it."""
+    one, other = single_threaded(), single_threaded()
+    one.__enter__()
+    other.__enter__()
+    one.__exit__(None, None, None)
+    assert now() == (1, {1})
+    other.__exit__(None, None, None)
+
+
+def test_a_thread_keeps_a_number_of_its_own() -> None:
+    def caller() -> list[int]:
+        torch.set_num_threads(2)
+        try:
+            with single_threaded():
+                during = torch.get_num_threads()
+            return [during, torch.get_num_threads()]
+        finally:
+            torch.set_num_threads(COUNT)  # for those that begin later, too
+
+    with ThreadPoolExecutor(1) as pool, single_threaded():
+        assert pool.submit(caller).result(WAIT) == [1, 2]
+        assert torch.get_num_threads() == 1
+
+
+def test_it_is_held_around_a_whole_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the root to the leaves, however large a region is."""
+    seen, split = [], Growth._split
+
+    def watched(growth: Growth, node: int, region: Graph) -> list:
+        seen.append(now())
+        return split(growth, node, region)
+
+    monkeypatch.setattr(Growth, "_split", watched)
+    partition(random_graph(1200, 0), (30, 40))
+    assert len(seen) > 10
+    assert set(map(str, seen)) == {str((1, {1}))}
 
 
 def test_a_thread_that_begins_meanwhile_finds_torch_as_it_was() -> None:

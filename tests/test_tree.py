@@ -2,6 +2,7 @@
 
 import itertools
 import pickle
+import weakref
 
 import numpy as np
 import pytest
@@ -268,7 +269,7 @@ def test_any_graph_gives_a_sound_tree(seed: int, h: int, w: int, data: st.DataOb
 def test_a_tree_that_grows_in_pieces_is_the_same(seed: int, above: list[int]) -> None:
     """Large regions first, or in any order: nodes have the same numbers."""
     graph = scattered((4, 8), seed)
-    growth = Growth.start(graph, (4, 8), smallest=1)
+    growth = Growth(graph, (4, 8), smallest=1)
     for size in above:
         growth.cut(size)
         assert all(len(region) <= size for _, region in growth.waiting)
@@ -286,7 +287,7 @@ def test_a_tree_grows_on_after_an_interruption(monkeypatch: pytest.MonkeyPatch) 
         return best_cut(*given, **named)
 
     monkeypatch.setattr("walkcut.tree.best_cut", interrupted)
-    growth = Growth.start(scattered(GRID, 0), GRID)
+    growth = Growth(scattered(GRID, 0), GRID)
     for above in (20, 0, 0):
         with pytest.raises(KeyboardInterrupt):
             growth.cut(above)
@@ -297,7 +298,7 @@ def test_a_tree_grows_on_after_an_interruption(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_growing_tree_travels_and_grows_on() -> None:
     """Large regions are cut beside a GPU, the rest in another process."""
-    growth = Growth.start(scattered(GRID, 0), GRID)
+    growth = Growth(scattered(GRID, 0), GRID)
     growth.cut(above=30)
     again = pickle.loads(pickle.dumps(growth))
     again.cut()
@@ -315,7 +316,7 @@ def test_other_graphs_make_trees_as_well(kind: str) -> None:
 
 
 def test_a_tree_can_be_looked_at_while_it_grows() -> None:
-    growth = Growth.start(scattered(GRID, 0), GRID)
+    growth = Growth(scattered(GRID, 0), GRID)
     same_tree(growth.tree(), partition(scattered(GRID, 0), GRID, max_ncut=1e-9))
     growth.cut(above=len(growth.degrees) // 2)
     assert 1 < len(growth.tree()) < len(partition(scattered(GRID, 0), GRID))
@@ -346,3 +347,35 @@ def test_many_isolated_nodes_fall_apart_by_halves() -> None:
         depth[[tree.left[node], tree.right[node]]] = depth[node] + 1
     assert depth.max() <= 10
     assert len(np.unique(tree.labels(0.0)[np.arange(324).reshape(18, 18) < 24])) == 1
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_regions_by_lanczos_are_cut_as_by_all_eigenvectors(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the tolerance of trees, single precision and all, no threshold tells the two apart."""
+    grid = (20, 30)
+    graph = Graph(scattered(grid, seed).W.float())
+    few = partition(graph, grid)
+    monkeypatch.setattr("walkcut.ncut.DENSE", 10**6)
+    whole = partition(graph, grid)
+    np.testing.assert_array_equal(few.ncut.round(5), whole.ncut.round(5))
+    for threshold in (*THRESHOLDS, *whole.ncut[np.isfinite(whole.ncut)] + 1e-6):
+        np.testing.assert_array_equal(few.labels(threshold), whole.labels(threshold))
+
+
+def test_memory_of_a_tree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the table that is cut there are parts of it, and no more of them than a table and a half at a time."""
+    grid, sizes, most = (24, 32), {}, 0
+    trusted = Graph._trusted.__func__
+
+    def counted(cls: type[Graph], W: torch.Tensor) -> Graph:
+        nonlocal most
+        graph = trusted(cls, W)
+        sizes[id(graph)] = len(W) ** 2
+        weakref.finalize(graph, sizes.pop, id(graph))
+        most = max(most, sum(sizes.values()))
+        return graph
+
+    graph = scattered(grid, 0)
+    monkeypatch.setattr(Graph, "_trusted", classmethod(counted))
+    partition(graph, grid)
+    assert most <= 1.5 * len(graph) ** 2

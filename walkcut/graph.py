@@ -16,7 +16,7 @@ from walkcut.errors import InputError
 CHUNK = 64  # so many float32 numbers are summed as such, the sums of chunks as float64
 BLOCK = 2**18  # numbers gathered together, so that they stay in the processor's cache
 WIDE = 2**24  # the same for a GPU, which is kept waiting by many small calls
-FEW = 256  # nodes of a graph whose weights NumPy gathers: its calls cost less than torch's
+FEW = 256  # nodes of a graph that NumPy gathers and sums: its calls cost less than torch's
 NEAR = 1024  # nodes of a part that leaves a GPU for main memory: too few to be worth a GPU's calls
 HALF = {"f": blas.ssymv, "d": blas.dsymv}  # products that read one half of a symmetric matrix
 
@@ -26,9 +26,9 @@ class Affinity(Protocol):
 
     Weights w_ij >= 0; the diagonal counts once in a degree. Nodes without edges and several components are legal.
 
-    A graph that is not symmetric brings two methods more, which `walkcut.ncut` then asks instead of its own:
-    `second_eigenvector(tolerance, seed, twins) -> Eigenpair`, and `crossing(order) -> (leaving, entering)`, the weights
-    that lead out of the first 1, 2, ..., n - 1 nodes of an order and into them. See `walkcut.lab.directed`.
+    A graph that is not symmetric brings two things more, which `walkcut.ncut` asks for where they are there:
+    `indegrees`, (n,) float64, sum_j w_ji, and its own `second_eigenvector(tolerance, seed, twins) -> Eigenpair`. See
+    `walkcut.lab.directed`.
     """
 
     def __len__(self) -> int: ...
@@ -133,7 +133,7 @@ class Graph:
         size, sums = self._rows(), []
         for start in range(0, len(self), size):
             rows = self._table(order[start : start + size], order[: start + size])
-            sums.append(rows.tril_(start).sum(1, dtype=torch.float64))
+            sums.append(exact_row_sums(rows.tril_(start)))
         return torch.cat(sums)
 
     def _rows(self) -> int:
@@ -148,15 +148,19 @@ class Graph:
 
 
 def row_sums(A: torch.Tensor) -> torch.Tensor:
-    """Row sums of A (m, n) as float64 (m,): float32 within chunks of 64 numbers, float64 between them.
+    """Row sums of A (m, n) as float64 (m,); of many float32 numbers, within chunks of 64 as such, between them float64.
 
     As exact as summing float64 copies where it matters, and as fast as reading A.
     """
+    if A.shape[1] <= FEW:
+        return exact_row_sums(A)
     whole = A.shape[1] // CHUNK * CHUNK
-    if not whole:
-        return A.sum(1, dtype=torch.float64)
-    sums = A[:, :whole].unflatten(1, (-1, CHUNK)).sum(2).sum(1, dtype=torch.float64)
-    return sums + A[:, whole:].sum(1, dtype=torch.float64)
+    return exact_row_sums(A[:, :whole].unflatten(1, (-1, CHUNK)).sum(2)) + exact_row_sums(A[:, whole:])
+
+
+def exact_row_sums(A: torch.Tensor) -> torch.Tensor:
+    """Row sums of A (m, n) as float64 (m,), every number taken as float64."""
+    return A.sum(1, dtype=torch.float64) if A.is_cuda else torch.from_numpy(A.numpy().sum(1, dtype=np.float64))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.linalg import eigh
+from scipy.linalg.lapack import dsyevr
 
 from walkcut.errors import InputError
 from walkcut.graph import Affinity
@@ -24,6 +24,7 @@ DENSE = 100  # up to this many nodes all eigenvectors are cheaper than a few
 PRODUCTS = 300  # then the vector is taken as it is; its sweep is still a valid cut
 TWINS = 1e-9  # eigenvalues this near are one and the same, up to rounding
 SAME = 1e-6  # entries of an eigenvector whose magnitudes are this near count as equal
+LITTLE = 1e-2  # share of its square that is little of a vector
 NOTHING = 1e-14  # what rounding leaves of a vector that should be none
 TINY = 1e-300  # in place of a zero that something is divided by
 
@@ -150,7 +151,7 @@ def second_eigenvector(graph: Affinity, tolerance: float = 1e-4, seed: int = 0, 
         raise InputError(f"A graph of {n} node cannot be cut: it takes at least 2.")
     if not tolerance > 0:
         raise InputError(f"The tolerance of an eigenvector must be positive, not {tolerance}.")
-    root = graph.degrees.cpu().sqrt().numpy()  # here: a GPU is asked for products alone
+    root = np.sqrt(graph.degrees.cpu().numpy())  # here: a GPU is asked for products alone
     if not root.min() > 0:
         raise InputError("A node has no edges: cut isolated nodes off first, as best_cut does.")
     with single_threaded():
@@ -161,15 +162,15 @@ def second_eigenvector(graph: Affinity, tolerance: float = 1e-4, seed: int = 0, 
 
 def _symmetric(graph: Affinity, root: np.ndarray, tolerance: float, seed: int, twins: bool) -> Eigenpair:
     """The largest eigenpair of M beside the known one, and the value of the next."""
-    n, first = len(root), root / np.sqrt(root @ root)
+    n, first, products = len(root), root / np.sqrt(root @ root), 0
 
     def product(x: np.ndarray) -> np.ndarray:
-        return graph.matvec(torch.from_numpy(x / root)).cpu().double().numpy() / root
+        return graph.matvec(torch.from_numpy(x / root)).cpu().numpy() / root
 
     if n <= DENSE:
-        W = graph.matvec(torch.eye(n, dtype=torch.float64)).cpu().double().numpy()
-        values, x = _top_two(W / (root * root[:, None]) - 3 * (first * first[:, None]))  # the known 1 becomes -2
-        products = 0
+        W = graph.matvec(torch.eye(n)).cpu().numpy()
+        M = W / (root * root[:, None]) - 3 * (first * first[:, None])  # what is known, 1, becomes -2
+        product, (values, x) = M.dot, _top_two(M)
     else:
         starts = np.random.default_rng(seed).normal(size=(2, n))
         values, x, products = _lanczos(product, [first], tolerance, starts[0])
@@ -179,18 +180,19 @@ def _symmetric(graph: Affinity, root: np.ndarray, tolerance: float, seed: int, t
                 beside, _, again = _lanczos(product, [first, x], tolerance**2, starts[1])
                 more += again
             values, products = np.r_[max(values[0], beside[-1]), values[-1]], products + more
-    residual = float(np.linalg.norm(product(x) - values[-1] * x))
+    wrong = product(x) - values[-1] * x
     gap = max(float(values[-1] - values[0]), 0.0) if n > 2 else float("inf")
-    return Eigenpair(float(max(1 - values[-1], 0.0)), signed(x / root), gap, residual, products)
+    return Eigenpair(max(float(1 - values[-1]), 0.0), signed(x / root), gap, float(np.sqrt(wrong @ wrong)), products)
 
 
-def _top_two(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _top_two(M: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The two largest eigenvalues, ascending, and the vector of the largest."""
-    n = len(matrix)
-    values, vectors = eigh(matrix, subset_by_index=[n - 2, n - 1], check_finite=False)
-    if len(values) < 2:  # LAPACK's selected eigenvalues get lost in a clique's, which all coincide
-        values, vectors = eigh(matrix, check_finite=False)
-    return values[-2:], vectors[:, -1]
+    n = len(M)
+    values, vectors, found, *_ = dsyevr(M, range="I", il=n - 1, iu=n, lwork=26 * n, liwork=10 * n)
+    if found < 2:  # LAPACK's selected eigenvalues get lost in a clique's, which all coincide
+        values, vectors = np.linalg.eigh(M)
+        return values[-2:], vectors[:, -1]
+    return values[:2], vectors[:, 1]
 
 
 def _lanczos(
@@ -205,22 +207,23 @@ def _lanczos(
     most = min(PRODUCTS, n - k)
     basis = np.empty((k + most, n))  # its pages are taken as it fills
     basis[:k] = known
-    T = np.zeros((most, most))  # the matrix in the basis, its lower half
+    T = np.zeros((most + 1, most + 1))  # the matrix in the basis, its lower half
     v = start
     for j in range(most + 1):
         before = basis[: k + j]
-        for _ in range(2):  # twice is enough for all digits
+        overlap = before @ v
+        v = v - overlap @ before
+        if v @ v < LITTLE * (overlap @ overlap):  # rounding left as much of the others: once more
             v = v - (before @ v) @ before
         length = np.sqrt(v @ v)
+        if j:
+            T[j - 1, j - 1], T[j, j - 1] = overlap[-1], length
         if j == most or (j and length < NOTHING) or (j > 4 and j % 2 == 0):
             values, vectors = np.linalg.eigh(T[:j, :j])
             if length * abs(vectors[-1, -1]) <= tolerance or j == most or length < NOTHING:
                 break
         basis[k + j] = v / length
         v = product(basis[k + j])
-        T[j, j] = basis[k + j] @ v
-        if j:
-            T[j, j - 1] = length
     return values[-2:], vectors[:, -1] @ basis[k : k + j], j
 
 
@@ -229,9 +232,9 @@ def signed(y: np.ndarray) -> torch.Tensor:
 
     To nine digits, so that nodes that are alike are equal, and keep their order on every machine.
     """
-    largest = np.abs(y).max()
-    y = largest * np.round(y / largest, 9)
-    return torch.from_numpy(y * np.sign(y[np.argmax(np.abs(y) >= (1 - SAME) * largest)]))
+    size = np.abs(y)
+    largest = y[(size >= (1 - SAME) * size.max()).argmax()]
+    return torch.from_numpy((y / largest).round(9) * abs(largest))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -246,15 +249,15 @@ def best_split(graph: Affinity, values: torch.Tensor) -> Split:
     One pass over the weights gives what each node adds inside the prefix S that it ends, and the rest is arithmetic.
     """
     ranks = np.argsort(torch.as_tensor(values).cpu().numpy(), kind="stable")
-    degrees, order = graph.degrees.cpu().numpy()[ranks], torch.from_numpy(ranks)
-    if hasattr(graph, "crossing"):
-        leaving, entering = graph.crossing(order)
-    else:
-        leaving = entering = crossing(degrees, graph.association_gains(order).cpu().numpy())
+    order, degrees = torch.from_numpy(ranks), graph.degrees.cpu().numpy()[ranks]
+    gains = graph.association_gains(order).cpu().numpy()
+    leaving = entering = crossing(degrees, gains)
+    if hasattr(graph, "indegrees"):
+        entering = crossing(graph.indegrees.cpu().numpy()[ranks], gains)
     volume, rest = _both_ways(degrees)
     # a cut is no larger than the volume of its side: from a side of none nobody comes, whatever rounding says
     curve = np.minimum(leaving, volume) / np.maximum(volume, TINY) + np.minimum(entering, rest) / np.maximum(rest, TINY)
-    best = int(np.argmin(curve))
+    best = int(curve.argmin())
     return Split(order, best + 1, float(curve[best]), torch.from_numpy(curve))
 
 
@@ -267,7 +270,8 @@ def crossing(degrees: np.ndarray, gains: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     degrees, gains : float64 (n,)
-        Of the nodes, in their order; see `walkcut.graph.Affinity.association_gains`.
+        Of the nodes, in their order; see `walkcut.graph.Affinity.association_gains`. With the indegrees of a graph with
+        directions, cut(S', S).
     """
     (volume, rest), (front, back) = _both_ways(degrees), _both_ways(degrees - gains)
     return np.maximum(np.where(volume <= rest, front, -back), 0.0)
@@ -275,7 +279,7 @@ def crossing(degrees: np.ndarray, gains: np.ndarray) -> np.ndarray:
 
 def _both_ways(terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sums of the first 1, 2, ..., n - 1 of n terms, and of the others, each from its own end."""
-    return np.cumsum(terms[:-1]), np.cumsum(terms[:0:-1])[::-1]
+    return terms[:-1].cumsum(), terms[:0:-1].cumsum()[::-1]
 
 
 def best_cut(graph: Affinity, tolerance: float = 1e-4, twins: bool = True) -> Split:

@@ -165,7 +165,7 @@ def _begun(record: WalkRecord) -> WalkRecord:
     """On a GPU, the tree with its large regions cut there: the rest may be left to a process without one."""
     if not record.walk.P.is_cuda or record.recipe.graph != "reversible":
         return record
-    growth = Growth.start(record.graph(), record.walk.grid)
+    growth = Growth(record.graph(), record.walk.grid)
     with single_threaded():
         growth.cut(above=NEAR)
     return replace(record, growth=growth)
@@ -178,7 +178,7 @@ def cut(record: WalkRecord, keep_walk: bool = False) -> Segmentation:
         growth, graph = record.growth, None
         if growth is None or keep_walk or recipe.threshold == "eigengap":
             graph = record.graph()
-            growth = growth or Growth.start(graph, walk.grid)
+            growth = growth or Growth(graph, walk.grid)
         growth.cut()
         tree = growth.tree()
         share = 1.0 if recipe.noise_share is None else recipe.noise_share  # None: a constant threshold asks for none

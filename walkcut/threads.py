@@ -1,14 +1,14 @@
 """One policy for threads: a cut is made by one thread, from the root to the leaves.
 
 A cut is a chain of short calls, most of them on regions of a few hundred patches. Torch and the linear algebra of NumPy
-and SciPy keep threads of their own: on small regions they wait for each other, and beside other work for a processor. A
-whole tree of 4,096 patches, on two cores:
+and SciPy keep threads of their own: they wait for each other, and beside other work for a processor, all of them each
+time. A whole tree of 4,096 patches, the best of five, on two cores:
 
                           one thread    all threads
-    a quiet machine           0.55 s         0.60 s
-    one core busy             0.60 s         1.10 s
+    a quiet machine           0.8 s         2.5 s
+    one core busy             0.8 s         2.7 to 5 s
 
-So one thread is near the better of the two always, sums are taken in one order whoever takes them, and many pictures
+So one thread is the better of the two in both cases, sums are taken in one order whoever takes them, and many pictures
 are cut side by side without getting in each other's way.
 """
 

@@ -17,7 +17,7 @@ from walkcut.threads import single_threaded
 # NCut of every cut of a walk that forgets where it was: no reason to split. Exact for a walk; for a region's graph,
 # whose own walk forgets the rest of the picture, a rule of thumb.
 MEMORYLESS = 1.0
-TOLERANCE = 1e-5  # of eigenvectors: trees are then those of exact ones, on all samples and at every threshold
+TOLERANCE = 1e-5  # of eigenvectors: trees are then those of exact ones, on all samples, at eleven thresholds
 ROUNDING = 1e-6  # an NCut below it is what float32 sums leave of zero: a cut between components
 ARRAYS = ("start", "stop", "left", "right", "ncut", "volume", "association")  # one entry for each node of a tree
 
@@ -156,11 +156,7 @@ class PartitionTree:
 
 
 def partition(
-    graph: Affinity,
-    grid: Grid,
-    smallest: int | None = None,
-    tolerance: float = TOLERANCE,
-    max_ncut: float = MEMORYLESS,
+    graph: Affinity, grid: Grid, smallest: int | None = None, tolerance: float = TOLERANCE, max_ncut: float = MEMORYLESS
 ) -> PartitionTree:
     """Cut recursively until regions are small or no cut is better than a memoryless walk's.
 
@@ -186,68 +182,41 @@ def partition(
     PartitionTree
         Its prunings at thresholds below `max_ncut` are those of a recursion run for that threshold alone.
     """
-    growth = Growth.start(graph, grid, smallest, tolerance, max_ncut)
+    growth = Growth(graph, grid, smallest, tolerance, max_ncut)
     growth.cut()
     return growth.tree()
 
 
-@dataclass
 class Growth:
     """A tree while it grows: a process beside a GPU may cut the large regions, and another one the rest.
 
+    Parameters and errors are those of `partition`.
+
     Attributes
     ----------
-    grid : (h, w)
-    smallest, tolerance, max_ncut
-        As for `partition`.
-    total : float
-        Weight of the whole graph.
-    degrees : float64 (h*w,)
-        Of the patches, as shares of the whole.
-    order : int64 (h*w,)
-        The patches; each node holds a slice.
-    nodes : list of [start, stop, left, right, ncut, volume, association]
-        As in a `PartitionTree`, in the order in which they came up.
     waiting : list of (int, Affinity)
-        Nodes that were not tried yet, and their graphs.
+        Nodes that were not tried yet, and their graphs. At first the root.
     """
 
-    grid: Grid
-    smallest: int
-    tolerance: float
-    max_ncut: float
-    total: float
-    degrees: np.ndarray
-    order: np.ndarray
-    nodes: list[list[float]]
-    waiting: list[tuple[int, Affinity]]
-
-    @classmethod
-    def start(
-        cls,
+    def __init__(
+        self,
         graph: Affinity,
         grid: Grid,
         smallest: int | None = None,
         tolerance: float = TOLERANCE,
         max_ncut: float = MEMORYLESS,
-    ) -> Growth:
-        """A root and nothing else; parameters and errors are those of `partition`."""
+    ) -> None:
         n = grid[0] * grid[1]
         if not 0 < max_ncut <= 2:
             raise InputError(f"The NCut that splits stay below must lie above 0 and be at most 2, not {max_ncut}.")
         if n != len(graph):
             raise InputError(f"A grid of {grid[0]}x{grid[1]} patches needs {n} nodes, not {len(graph)}.")
-        smallest = max(2, n // 256) if smallest is None else smallest
-        weight = float(graph.degrees.sum())
-        total = weight or 1.0
-        degrees = graph.degrees.cpu().numpy() / total
-        root = [0, n, -1, -1, np.inf, float(degrees.sum()), weight / total]
-        growth = cls(grid, smallest, tolerance, max_ncut, total, degrees, np.arange(n), [root], [])
-        growth.waiting = growth._worth_a_try([(0, graph)])
-        return growth
-
-    def _worth_a_try(self, regions: list[tuple[int, Affinity]]) -> list[tuple[int, Affinity]]:
-        return [(node, region) for node, region in regions if len(region) >= max(2 * self.smallest, 2)]
+        self.grid, self.tolerance, self.max_ncut = grid, tolerance, max_ncut
+        self.smallest = max(2, n // 256) if smallest is None else smallest
+        self.degrees, self.order = graph.degrees.cpu().numpy(), np.arange(n)
+        # start, stop, left, right, ncut and association of each node, in the order in which they came up
+        self.nodes: list[list[float]] = [[0, n, -1, -1, np.inf, self.degrees.sum()]]
+        self.waiting: list[tuple[int, Affinity]] = [(0, graph)]
 
     def cut(self, above: int = 0) -> None:
         """Cut regions of more than `above` patches, and their parts, until no such region is left.
@@ -261,7 +230,7 @@ class Growth:
                 if len(region) <= above:
                     place -= 1
                     continue
-                parts = self._worth_a_try(self._split(node, region))
+                parts = self._split(node, region) if len(region) >= max(2 * self.smallest, 2) else []
                 self.waiting[place : place + 1] = parts
                 place += len(parts) - 1
 
@@ -270,19 +239,15 @@ class Growth:
         split = best_cut(region, self.tolerance, twins=False)  # a mixture of twins is cut as well as either
         if split.ncut >= self.max_ncut:
             return []
+        parts = [region.subgraph(index) for index in (split.order[: split.size], split.order[split.size :])]
+        weights = [part.degrees.cpu().numpy().sum() for part in parts]
         start, stop = (int(bound) for bound in self.nodes[node][:2])
-        order = self.order[start:stop][split.order.numpy()]
-        parts: list[tuple[int, Affinity]] = []
-        added: list[list[float]] = []
-        for lo, hi in ((0, split.size), (split.size, stop - start)):
-            part = region.subgraph(split.order[lo:hi])
-            shares = float(self.degrees[order[lo:hi]].sum()), float(part.degrees.sum()) / self.total
-            parts.append((len(self.nodes) + len(parts), part))
-            added.append([start + lo, start + hi, -1, -1, np.inf, *shares])
-        self.order[start:stop] = order
-        self.nodes[node][2:5] = [*(child for child, _ in parts), split.ncut if split.ncut > ROUNDING else 0.0]
-        self.nodes += added
-        return parts
+        middle, number = start + split.size, len(self.nodes)
+        self.order[start:stop] = self.order[start:stop][split.order.numpy()]
+        self.nodes[node][2:5] = number, number + 1, split.ncut if split.ncut > ROUNDING else 0.0
+        self.nodes.append([start, middle, -1, -1, np.inf, weights[0]])
+        self.nodes.append([middle, stop, -1, -1, np.inf, weights[1]])
+        return [(number, parts[0]), (number + 1, parts[1])]
 
     def tree(self) -> PartitionTree:
         """The tree as it stands, its nodes numbered from the last branch to the first, in whatever order they came."""
@@ -295,5 +260,8 @@ class Growth:
         number = np.full(len(came) + 1, -1)  # the last entry is nobody's, -1
         number[came] = np.arange(len(came))
         table = np.array(self.nodes)[came]
-        start, stop, left, right = table[:, :4].T.astype(np.int64)
-        return PartitionTree(self.grid, self.order, start, stop, number[left], number[right], *table[:, 4:].T.copy())
+        (start, stop, left, right), (ncut, association) = table[:, :4].T.astype(np.int64), table[:, 4:].T.copy()
+        running = np.r_[0.0, self.degrees[self.order].cumsum()]
+        total = running[-1] or 1.0
+        shares = (running[stop] - running[start]) / total, association / total
+        return PartitionTree(self.grid, self.order, start, stop, number[left], number[right], ncut, *shares)

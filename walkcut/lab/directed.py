@@ -11,7 +11,7 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 
 from walkcut.graph import Graph, row_sums
 from walkcut.lab.recorders import Features
-from walkcut.ncut import DENSE, Eigenpair, crossing, signed
+from walkcut.ncut import DENSE, Eigenpair, signed
 from walkcut.walk import Walk
 
 BASIS = 24  # Arnoldi vectors kept
@@ -41,13 +41,6 @@ class Directed(Graph):
         order = order.to(self.W.device)
         both = self._before(order) + Graph._trusted(self.W.T)._before(order)
         return both - self.W.diagonal()[order]
-
-    def crossing(self, order: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """cut(S, S') and cut(S', S), which differ, for the first 1, 2, ..., n - 1 nodes of an order: float64 (n-1,)."""
-        gains = self.association_gains(order).cpu().numpy()
-        ways = (degrees.cpu().numpy()[order.numpy()] for degrees in (self.degrees, self.indegrees))
-        leaving, entering = (crossing(degrees, gains) for degrees in ways)
-        return leaving, entering
 
     def second_eigenvector(self, tolerance: float, seed: int, twins: bool) -> Eigenpair:
         """Second right eigenvector of D^-1 W by Arnoldi; P - 3 1 u^T moves 1 to -2, others only by a constant vector.
