@@ -416,7 +416,6 @@ def test_a_backbone_is_itself_and_is_told_in_one_line(tiny: Backbone, embedded: 
         assert len(said.replace(backbone.name, "").replace(backbone.eye.prompt, "")) < 150
 
 
-
 # ---------------------------------------------------------------------------------------------------------------------
 # What cannot be loaded
 

@@ -88,9 +88,7 @@ def test_files_hold_what_segment_finds(folder: Path, alone: dict[str, bytes], tm
     assert json.loads(alone["a.tree.json"])["segments"] == expected.count == 2
 
 
-def test_processes_write_the_same_bytes(
-    folder: Path, recipe: Recipe, alone: dict[str, bytes], tmp_path: Path
-) -> None:
+def test_processes_write_the_same_bytes(folder: Path, recipe: Recipe, alone: dict[str, bytes], tmp_path: Path) -> None:
     reports = list(segment_files(jobs(folder, tmp_path), recipe, workers=2, device="cpu"))
     assert [report.job.path.stem for report in reports] == list(SIZES)
     assert contents(tmp_path) == alone

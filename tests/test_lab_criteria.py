@@ -201,9 +201,7 @@ def test_the_eigenvalues_of_a_graph_with_directions_are_those_of_its_walk(n: int
 
 def test_a_symmetric_graph_has_the_same_eigenvalues_with_directions() -> None:
     graph = scattered((1, 40), 1)
-    np.testing.assert_allclose(
-        smallest_eigenvalues(Directed(graph.W), 40), smallest_eigenvalues(graph, 40), atol=1e-9
-    )
+    np.testing.assert_allclose(smallest_eigenvalues(Directed(graph.W), 40), smallest_eigenvalues(graph, 40), atol=1e-9)
 
 
 @pytest.mark.parametrize("n", [3, 40, 300])

@@ -13,7 +13,7 @@ from toy_graphs import random_weights
 
 from walkcut.errors import InputError
 from walkcut.graph import Graph
-from walkcut.lab.graphs import MOST, LowRank, from_divergence, from_features, from_rows, jensen_shannon
+from walkcut.lab.graphs import MOST, LowRank, averaged, from_divergence, from_features, from_rows, jensen_shannon
 from walkcut.lab.recorders import Features
 from walkcut.ncut import best_cut, best_split
 from walkcut.registry import GRAPHS
@@ -224,7 +224,7 @@ def test_graphs_by_name_are_the_same() -> None:
     everything, values = torch.eye(8).double(), Features(torch.rand(8, 3), (1, 8))
     for name, graph in {
         "reversible": walk.reversible(),
-        "average": walk.averaged(),
+        "average": averaged(walk),
         "rows-dot": from_rows(walk, "dot"),
         "rows-cosine": from_rows(walk),
         "divergence": from_divergence(walk),

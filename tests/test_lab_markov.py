@@ -17,8 +17,6 @@ seeds = st.integers(0, 2**32 - 1)
 PATH = Walk(torch.tensor([[0.0, 1.0, 0.0], [0.5, 0.0, 0.5], [0.0, 1.0, 0.0]], dtype=torch.float64), (1, 3))
 
 
-
-
 def test_a_lazy_walk_stays_and_keeps_its_long_run() -> None:
     walk = random_walk(5, 2)
     slow = lazy(walk, 0.25)

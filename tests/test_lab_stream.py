@@ -87,9 +87,8 @@ def test_the_same_long_run(pair: tuple[Walk, StreamedWalk]) -> None:
     assert found.error < 1e-4
 
 
-@pytest.mark.parametrize("form", ["reversible", "averaged"])
-def test_the_same_graph(pair: tuple[Walk, StreamedWalk], form: str) -> None:
-    dense, streamed = (getattr(walk, form)() for walk in pair)
+def test_the_same_graph(pair: tuple[Walk, StreamedWalk]) -> None:
+    dense, streamed = (walk.reversible() for walk in pair)
     assert isinstance(streamed, StreamedGraph)
     torch.testing.assert_close(streamed.written().W, dense.W, rtol=1e-3, atol=1e-4 * dense.W.max().item())
     torch.testing.assert_close(streamed.degrees, dense.degrees, **CLOSE)
@@ -183,9 +182,9 @@ def test_several_steps_at_once_need_the_table() -> None:
     assert walk.power(1) is walk
     with pytest.raises(InputError, match="3 steps at once need the walk written down"):
         walk.power(3)
-    with pytest.raises(InputError, match="at least 1, not 0"):
+    with pytest.raises(InputError, match="steps is a whole number"):
         walk.power(0)
-    with pytest.raises(InputError, match="at least 1, not 0"):
+    with pytest.raises(InputError, match="steps is a whole number"):
         walk.expect(torch.ones(40), 0)
 
 

@@ -463,9 +463,7 @@ def test_what_a_setting_says_is_what_is_computed(
 
 
 @pytest.mark.parametrize("name", OF_THE_EYE)
-def test_what_an_eye_is_changes_the_walk(
-    name: str, tiny_model: Path, hills: np.ndarray, tmp_path: Path
-) -> None:
+def test_what_an_eye_is_changes_the_walk(name: str, tiny_model: Path, hills: np.ndarray, tmp_path: Path) -> None:
     """A copy under another name is the same walk under another name; all else is another walk."""
     model = tmp_path / "copy"
     shutil.copytree(tiny_model, model)
@@ -551,7 +549,6 @@ def test_what_each_preset_cuts(recorded: Callable[..., WalkRecord], maps: Attent
 def test_what_is_cut_follows_each_setting_of_the_walk(maps: AttentionMaps) -> None:
     """`prepare` does what the walk's own methods do, one after another; and each alone."""
     plain = aggregate(maps)
-    nothing = {"jump_chain": False, "inflation": 1.0, "spatial_prior": None, "steps": 1}
     for asked, expected in (
         ({}, plain),
         ({"jump_chain": True}, plain.jump_chain()),
@@ -563,7 +560,7 @@ def test_what_is_cut_follows_each_setting_of_the_walk(maps: AttentionMaps) -> No
             plain.jump_chain().inflated(1.5).spatial_prior(0.3).power(2),
         ),
     ):
-        torch.testing.assert_close(prepare(maps, **nothing | asked).P, expected.P, rtol=1e-4, atol=1e-7)
+        torch.testing.assert_close(prepare(maps, Recipe(**asked)).P, expected.P, rtol=1e-4, atol=1e-7)
     assert set(maps.maps) == {(10, 16), (5, 8)}  # what was captured may be prepared again
     for (h, w), matrix in maps.maps.items():
         torch.testing.assert_close(matrix.sum(1), torch.ones(h * w))

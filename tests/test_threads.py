@@ -1,8 +1,12 @@
 """One thread while a graph is cut; afterwards everybody's threads are as they were."""
 
+import json
+import re
+import statistics
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
@@ -224,3 +228,12 @@ def test_graphs_that_are_cut_side_by_side_are_cut_alike() -> None:
     for one, other in zip(alone, together, strict=True):
         assert one.ncut.tolist() == other.ncut.tolist()
         assert one.order.tolist() == other.order.tolist()
+
+
+def test_what_threads_cost_is_what_was_measured() -> None:
+    """The table in the module's docstring, held by a committed measurement."""
+    record = json.loads((Path(__file__).parent.parent / "book" / "results" / "cost.json").read_text())
+    measured = {(tree["busy_cores"], tree["threads"]): statistics.median(tree["wall_s"]) for tree in record["trees"]}
+    told = [float(number) for number in re.findall(r"(\d+\.\d) s", threads.__doc__)]
+    assert told == [round(measured[key], 1) for key in ((0, 1), (0, 2), (1, 1), (1, 2))]
+    assert measured[1, 1] <= 1.6 * measured[0, 1]  # beside other work

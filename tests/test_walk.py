@@ -2,6 +2,7 @@
 
 import itertools
 import pickle
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -14,8 +15,10 @@ from hypothesis import strategies as st
 from walkcut import walk as walks
 from walkcut.capture import AttentionMaps
 from walkcut.errors import InputError
+from walkcut.lab.graphs import averaged
 from walkcut.lab.markov import lazy, relaxation_time
 from walkcut.ncut import ncut
+from walkcut.recipe import Recipe
 from walkcut.registry import GRAPHS
 from walkcut.walk import DIRECT, RESTART, Walk, aggregate, arnoldi_law, lift, prepare
 
@@ -139,9 +142,9 @@ def test_one_step_at_once_is_the_walk_itself() -> None:
 @pytest.mark.parametrize("k", [0, -1, 1.5, True, float("nan"), float("inf"), None, "two"])
 @pytest.mark.parametrize("method", ["expect", "propagate"])
 def test_steps_are_whole_and_positive(k: object, method: str) -> None:
-    with pytest.raises(InputError, match=f"at least 1, not {k}"):
+    with pytest.raises(InputError, match=rf"steps is a whole number from 1 to \d+, not {k!r}"):
         getattr(PATH, method)(torch.ones(3), k)
-    with pytest.raises(InputError, match=f"at least 1, not {k}"):
+    with pytest.raises(InputError, match=rf"steps is a whole number from 1 to \d+, not {k!r}"):
         PATH.power(k)
 
 
@@ -211,7 +214,7 @@ def test_many_walkers_agree_on_the_likeliest_step_without_underflow() -> None:
 
 @pytest.mark.parametrize("walkers", [0, -2.0, float("nan"), float("inf"), True, "two"])
 def test_walkers_who_agree_are_some_number(walkers: object) -> None:
-    with pytest.raises(InputError, match="walkers who agree, is positive and finite"):
+    with pytest.raises(InputError, match="inflation is a positive, finite number"):
         PATH.inflated(walkers)
 
 
@@ -478,9 +481,9 @@ def test_a_memoryless_walk_has_ncut_1_for_every_cut() -> None:
 def test_the_average_is_the_reversible_form_where_the_long_run_is_uniform() -> None:
     ring = 0.7 * torch.roll(torch.eye(5), 1, 1) + 0.3 * torch.eye(5)
     walk = Walk(ring.double(), (1, 5))
-    torch.testing.assert_close(walk.averaged().W / 5, walk.reversible().W)
+    torch.testing.assert_close(averaged(walk).W / 5, walk.reversible().W)
     uneven = random_walk(5, 4)
-    assert not torch.allclose(uneven.averaged().W / 5, uneven.reversible().W, atol=1e-3)
+    assert not torch.allclose(averaged(uneven).W / 5, uneven.reversible().W, atol=1e-3)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -588,7 +591,8 @@ def test_the_walk_that_is_cut_is_the_composition_of_its_settings(
     attention = AttentionMaps(maps)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(walks, "BLOCK", block)
-        found = prepare(attention, jump_chain=jump_chain, inflation=inflation, spatial_prior=sigma, steps=steps)
+        recipe = Recipe(jump_chain=jump_chain, inflation=inflation, spatial_prior=sigma, steps=steps)
+        found = prepare(attention, recipe)
         one_by_one = composed(attention, jump_chain, inflation, sigma, steps)
     assert found.grid == (4, 6)
     assert torch.equal(found.P, one_by_one.P)  # to the last bit
@@ -605,7 +609,7 @@ def test_a_walk_is_looked_over_once_on_its_way_to_the_cut(monkeypatch: pytest.Mo
     check = Walk.__post_init__
     monkeypatch.setattr(Walk, "__post_init__", lambda walk: (looks.append(1), check(walk)))
     maps = AttentionMaps({(2, 3): random_stochastic(6, 0)})
-    prepare(maps, jump_chain=True, inflation=2.0, spatial_prior=0.5, steps=2).reversible()
+    prepare(maps, Recipe(jump_chain=True, inflation=2.0, spatial_prior=0.5, steps=2)).reversible()
     assert len(looks) == 1
 
 
@@ -622,31 +626,32 @@ def test_a_walk_that_lies_across_in_memory_is_made_ready_as_any_other() -> None:
 def test_a_patch_that_is_never_left_keeps_its_rest_on_its_way_to_the_cut() -> None:
     matrix = random_stochastic(6, 1)
     matrix[2] = torch.eye(6)[2]
-    found = prepare(AttentionMaps({(2, 3): matrix}), jump_chain=True, inflation=2.0, spatial_prior=0.5, steps=1)
+    recipe = Recipe(jump_chain=True, inflation=2.0, spatial_prior=0.5)
+    found = prepare(AttentionMaps({(2, 3): matrix}), recipe)
     assert found.P[2].tolist() == [0, 0, 1, 0, 0, 0]
     assert found.P.diagonal().sum() == 1
 
 
 def test_attention_that_is_no_walk_is_refused_before_a_square_hides_it() -> None:
     matrix = torch.tensor([[1.5, -0.5], [0.5, 0.5]])
-    settings = {"jump_chain": True, "inflation": 2.0, "spatial_prior": None, "steps": 1}
     with pytest.raises(InputError, match=r"must not be negative; P holds -0\.5"):
-        prepare(AttentionMaps({(1, 2): matrix}), **settings)
+        prepare(AttentionMaps({(1, 2): matrix}), Recipe(jump_chain=True, inflation=2.0))
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"inflation": 0.0}, "is positive and finite, not 0.0"),
-        ({"spatial_prior": -1.0}, "must be positive, not -1.0"),
-        ({"spatial_prior": 1e-3}, r"width 0\.001 leaves a patch with nowhere to go"),
-        ({"steps": 0}, "at least 1, not 0"),
+        (lambda walk: walk.inflated(0.0), r"inflation is a positive, finite number, not 0\.0"),
+        (lambda walk: walk.inflated(True), "inflation is a positive, finite number, not True"),
+        (lambda walk: walk.spatial_prior(-1.0), r"must be positive, not -1\.0"),
+        (lambda walk: walk.jump_chain().spatial_prior(1e-3), r"width 0\.001 leaves a patch with nowhere to go"),
+        (lambda walk: walk.power(0), "steps is a whole number from 1 to .*, not 0"),
+        (lambda walk: walk.power(1.5), "steps is a whole number from 1 to .*, not 1.5"),
     ],
 )
-def test_settings_out_of_range_are_refused(change: dict, words: str) -> None:
-    usual = {"jump_chain": True, "inflation": 2.0, "spatial_prior": 0.5, "steps": 1}
+def test_settings_out_of_range_are_refused(change: Callable[[Walk], Walk], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        prepare(AttentionMaps({(2, 3): random_stochastic(6, 0)}), **usual | change)
+        change(random_walk(6, 0))
 
 
 @pytest.mark.parametrize("block", [1, 40, 2**18])

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,10 +21,6 @@ from torch.nn import Module, functional
 from walkcut.errors import InputError
 from walkcut.images import check_image, resize_image
 from walkcut.recipe import FINEST, Eye
-
-if TYPE_CHECKING:
-    pass
-
 
 
 class Networks:

@@ -126,18 +126,9 @@ class WalkRecord:
     growth: Growth | None = None
 
     @classmethod
-    def prepared(
-        cls, image: np.ndarray, attention: AttentionMaps, recipe: Recipe, features: Any = None
-    ) -> WalkRecord:
+    def prepared(cls, image: np.ndarray, attention: AttentionMaps, recipe: Recipe, features: Any = None) -> WalkRecord:
         """The walk that a recipe cuts, made from what was captured: several recipes can share one capture."""
-        walk = prepare(
-            attention,
-            jump_chain=recipe.jump_chain,
-            inflation=recipe.inflation,
-            spatial_prior=recipe.spatial_prior,
-            steps=recipe.steps,
-        )
-        return cls(image, walk, recipe, features)
+        return cls(image, prepare(attention, recipe), recipe, features)
 
     def graph(self) -> Affinity:
         """What is to be cut."""

@@ -2,11 +2,11 @@
 
 A cut is a chain of short calls, most of them on regions of a few hundred patches. Torch and the linear algebra of NumPy
 and SciPy keep threads of their own: they wait for each other, and beside other work for a processor, all of them each
-time. A whole tree of 4,096 patches, the best of five, on two cores:
+time. A whole tree of 4,096 patches, the median of seven, on two cores (`book/results/cost.json`):
 
-                          one thread    all threads
-    a quiet machine           0.8 s         2.5 s
-    one core busy             0.8 s         2.7 to 5 s
+                          one thread    two threads
+    a quiet machine           0.8 s          3.0 s
+    one core busy             1.0 s          6.0 s
 
 So one thread is the better of the two in both cases, sums are taken in one order whoever takes them, and many pictures
 are cut side by side without getting in each other's way.

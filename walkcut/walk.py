@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from numbers import Real
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from torch.nn import functional
 from walkcut.capture import AttentionMaps, Grid
 from walkcut.errors import InputError
 from walkcut.graph import Graph, packed, unpacked
+from walkcut.recipe import Recipe, positive, whole
 
 RESTART = 1e-6  # probability of a restart that makes the stationary law of a reducible walk unique
 CLOSED = 1e-12  # a smaller probability does not connect patches
@@ -120,7 +120,7 @@ class Walk:
 
     def power(self, k: int) -> Walk:
         """The walk that takes k steps at once: P^k, by repeated squaring. Equation `eq-walk-chapman` of the book."""
-        once = check_steps(k) == 1
+        once = whole(1)("steps", k) == 1
         return self if once else self._trusted(normalised(torch.linalg.matrix_power(self.P, k)), self.grid)
 
     def jump_chain(self) -> Walk:
@@ -150,7 +150,7 @@ class Walk:
         Walk
             With the same zeros.
         """
-        return self if check_inflation(exponent) == 1 else self._ready(inflation=exponent)
+        return self if positive("inflation", exponent) == 1 else self._ready(inflation=exponent)
 
     def spatial_prior(self, sigma: float) -> Walk:
         """The walk that prefers short steps: p_ij times exp(-r_ij^2 / (2 sigma^2)), rows renormalised.
@@ -189,22 +189,13 @@ class Walk:
         """
         return Graph._trusted(reversible_form(self.P, self.stationary().law))
 
-    def averaged(self) -> Graph:
-        """The cheap cousin, (P + P^T) / 2: equal to the reversible form only where pi is uniform.
-
-        Equation `eq-graphs-average` of the book.
-        """
-        return Graph._trusted(reversible_form(self.P, torch.ones_like(self.P[0])))
-
 
 def reversible(walk: Walk, features: object = None) -> Graph:
     """`Walk.reversible`, as a graph to be cut is asked for by its name."""
     return walk.reversible()
 
 
-def prepare(
-    attention: AttentionMaps, *, jump_chain: bool, inflation: float, spatial_prior: float | None, steps: int
-) -> Walk:
+def prepare(attention: AttentionMaps, recipe: Recipe) -> Walk:
     """The walk that is cut: aggregated, without its rests, agreed upon, near patches first, some steps at once.
 
     The same as `aggregate(attention).jump_chain().inflated(inflation).spatial_prior(spatial_prior).power(steps)`, in
@@ -214,37 +205,31 @@ def prepare(
     ----------
     attention : AttentionMaps
         Stays as it is.
-    jump_chain : bool
-        Whether rests are left out, see `Walk.jump_chain`.
-    inflation : float, positive
-        How many walkers must agree on a step, see `Walk.inflated`; 1 is none.
-    spatial_prior : float or None
-        Width of the prior on distance, see `Walk.spatial_prior`; None is no prior.
-    steps : int
-        k >= 1: the walk takes k steps at once.
+    recipe : Recipe
+        Its jump_chain, inflation, spatial_prior and steps count here.
 
     Raises
     ------
     InputError
-        For settings out of range, and for attention that is no walk.
+        For attention that is no walk, and a prior that leaves a patch with nowhere to go.
     """
     walk = aggregate(attention)
-    _made_ready(walk.P, walk.grid, jump_chain, inflation, spatial_prior)  # nobody else has this table yet
-    return walk.power(steps)
+    # in place: nobody else has this table yet
+    _made_ready(walk.P, walk.grid, recipe.jump_chain, recipe.inflation, recipe.spatial_prior)
+    return walk.power(recipe.steps)
 
 
 def _made_ready(P: torch.Tensor, grid: Grid, jump_chain: bool, inflation: float, sigma: float | None) -> torch.Tensor:
     """P without rests, inflated, weighed by the prior, in place, some rows at a time."""
-    exponent = check_inflation(inflation)
     for first, rows in _row_blocks(P):
         if jump_chain:
             rests = rows.diagonal(first)
             rests.zero_()
             rests[rows.amax(1) == 0] = 1  # of a patch that is never left
             normalised(rows)
-        if exponent != 1:
+        if inflation != 1:
             rows.div_(rows.amax(1, keepdim=True))  # the largest is 1: no row loses all of itself to rounding
-            normalised(rows.pow_(exponent))
+            normalised(rows.pow_(inflation))
         if sigma is not None:
             weigh(rows, torch.arange(first, first + len(rows), device=P.device), grid, sigma)
             normalised(rows)
@@ -267,7 +252,7 @@ def _row_blocks(P: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
 
 def _walked(P: torch.Tensor, v: torch.Tensor, k: int) -> torch.Tensor:
     v = torch.as_tensor(v).to(P)
-    for _ in range(check_steps(k)):
+    for _ in range(whole(1)("steps", k)):
         v = P @ v
     return v
 
@@ -392,20 +377,6 @@ def _krylov(
         after = propagate(V[-1])
         moved.append(V[-1] - after)
     return V, torch.stack(moved).double().cpu().numpy()
-
-
-def check_steps(k: int) -> int:
-    """Let through a whole number of at least 1; refuse anything else."""
-    if isinstance(k, bool) or not isinstance(k, Real) or k % 1 or k < 1:
-        raise InputError(f"A walk takes a whole number of steps, at least 1, not {k}.")
-    return int(k)
-
-
-def check_inflation(exponent: float) -> float:
-    """Let through a positive, finite number; refuse anything else."""
-    if isinstance(exponent, bool) or not isinstance(exponent, Real) or not 0 < exponent < math.inf:
-        raise InputError(f"An inflation, the number of walkers who agree, is positive and finite, not {exponent!r}.")
-    return float(exponent)
 
 
 def normalised(P: torch.Tensor) -> torch.Tensor:

@@ -31,7 +31,7 @@ from walkcut.eyes.loading import load_backbone
 from walkcut.eyes.models import find_eye
 from walkcut.graph import Affinity, Graph
 from walkcut.lab.directed import direct
-from walkcut.lab.graphs import from_divergence, from_features, from_rows
+from walkcut.lab.graphs import averaged, from_divergence, from_features, from_rows
 from walkcut.lab.recorders import Features, LayerFeatures
 from walkcut.pixels import pixel_labels, soft_membership
 from walkcut.recipe import resolve
@@ -55,7 +55,7 @@ def near(graph: Graph, walk: Walk, sigma: float) -> Graph:
 
 GRAPHS: dict[str, Maker] = {
     REFERENCE: lambda walk, F, sigma: walk.reversible(),
-    "plain average": lambda walk, F, sigma: walk.averaged(),
+    "plain average": lambda walk, F, sigma: averaged(walk),
     "P itself": lambda walk, F, sigma: direct(walk),
     "reversible walk, k = 2": lambda walk, F, sigma: walk.power(2).reversible(),
     "reversible walk, k = 4": lambda walk, F, sigma: walk.power(4).reversible(),

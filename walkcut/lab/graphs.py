@@ -14,7 +14,7 @@ import torch
 from walkcut.errors import InputError
 from walkcut.graph import Graph, packed, unpacked
 from walkcut.lab.recorders import Features
-from walkcut.walk import Walk
+from walkcut.walk import Walk, reversible_form
 
 MOST = 1024  # patches for Jensen-Shannon: n^3 / 2 logarithms, 5e8 for 1,024
 BLOCK = 2**22  # numbers held at once
@@ -183,8 +183,11 @@ def from_divergence(walk: Walk, scale: float | None = None) -> Graph:
 
 
 def averaged(walk: Walk, features: Features | None = None) -> Graph:
-    """The graph "average": (P + P^T) / 2."""
-    return walk.averaged()
+    """The graph "average", (P + P^T) / 2: equal to the reversible form only where pi is uniform.
+
+    Equation `eq-graphs-average` of the book.
+    """
+    return Graph._trusted(reversible_form(walk.P, torch.ones_like(walk.P[0])))
 
 
 def rows_dot(walk: Walk, features: Features | None = None) -> LowRank:

@@ -18,10 +18,10 @@ from walkcut.capture import Grid
 from walkcut.errors import InputError
 from walkcut.graph import Affinity, Graph, row_sums
 from walkcut.lab.recorders import Head
+from walkcut.recipe import whole
 from walkcut.walk import (
     Stationary,
     arnoldi_law,
-    check_steps,
     normalised,
     parents,
     prior,
@@ -99,14 +99,14 @@ class StreamedWalk:
     def expect(self, v: torch.Tensor, k: int = 1) -> torch.Tensor:
         """P^k v, float64, for v (n,) or (n, c): k passes. Equation `eq-graphs-stream` of the book."""
         v = self._vector(v)
-        for _ in range(check_steps(k)):
+        for _ in range(whole(1)("steps", k)):
             v = torch.cat([P @ v.float() for _, P in self.blocks()]).double()
         return v
 
     def propagate(self, mu: torch.Tensor, k: int = 1) -> torch.Tensor:
         """(P^T)^k mu, float64, for mu (n,) or (n, c): k passes."""
         mu = self._vector(mu)
-        for _ in range(check_steps(k)):
+        for _ in range(whole(1)("steps", k)):
             after = torch.zeros_like(mu)
             for at, P in self.blocks():
                 after += P.T @ mu[at].float()
@@ -124,7 +124,7 @@ class StreamedWalk:
 
     def power(self, k: int) -> StreamedWalk:
         """The walk itself for k = 1; no table of P^k can be had without writing it down."""
-        if check_steps(k) == 1:
+        if whole(1)("steps", k) == 1:
             return self
         raise InputError(
             f"{k} steps at once need the walk written down: use walkcut.walk.aggregate on a smaller grid; "
@@ -154,10 +154,6 @@ class StreamedWalk:
                 stacklevel=2,
             )
         return StreamedGraph(self, found.law)
-
-    def averaged(self) -> StreamedGraph:
-        """(P + P^T) / 2."""
-        return StreamedGraph(self, torch.ones(len(self), dtype=torch.float64, device=self.heads[0].key.device))
 
 
 @dataclass(frozen=True, eq=False)
