@@ -202,7 +202,7 @@ class Recipe:
     spatial_prior: float | None = _setting(None, _positive_or_none)
     steps: int = _setting(1, whole(1), "steps of the walk that are taken at once")
     graph: str = _setting("reversible", _one_of(GRAPHS), "what is cut", GRAPHS)
-    threshold: float | str = _setting(AUTO, check_threshold, "largest NCut of a cut that is kept, or a criterion")
+    threshold: float | str = _setting(AUTO, check_threshold, "largest NCut of a kept cut, or a criterion", CRITERIA)
     noise_share: float | None = _setting(1.0, _positive_or_none)
     pixels: str = _setting("bilinear", _one_of(PIXELS), "how patches become pixels", PIXELS)
 
