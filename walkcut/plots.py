@@ -7,163 +7,47 @@ shown once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 from matplotlib import pyplot as plt
 from matplotlib.colors import CenteredNorm, ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from scipy.cluster.hierarchy import dendrogram as draw_dendrogram
 
 from walkcut.capture import Grid
+from walkcut.pixels import nearest
 from walkcut.tree import PartitionTree
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+STROKES, MARKERS = ("-", "--", ":", "-."), "osD^vP*X"
+CENTRED = {"ha": "center", "va": "center"}  # of a text, on its place
 
 
-def patch_maps(
-    panels: Mapping[str, np.ndarray],
-    photo: np.ndarray | None = None,
-    patch: tuple[int, int] | None = None,
-    columns: int = 3,
-) -> Figure:
-    """Maps over the patches, one panel each with a scale of its own, optionally after the photograph.
+# ---------------------------------------------------------------------------------------------------------------------
+# Pictures and maps
 
-    Parameters
-    ----------
-    panels : mapping of title to array (h, w), non-negative
-        Colours run from 0 to the panel's largest value.
-    photo : uint8 (H, W, 3), optional
-    patch : (row, column), optional
-        Ringed in every panel.
-    """
-    count = len(panels) + (photo is not None)
-    rows = -(-count // columns)
-    h, w = next(iter(panels.values())).shape
-    size = (3.0 * columns, (3.0 * h / w + 0.35) * rows)
+
+def _pictures(
+    titles: Collection[str], shape: tuple[int, ...], columns: int, width: float = 7.0, fontsize: float = 10
+) -> tuple[Figure, Iterator[plt.Axes]]:
+    """A figure of some inches' width, and its panels, without axes: one for each title, for pictures of one shape."""
+    rows = -(-len(titles) // columns)
+    size = (width, (width / columns * shape[0] / shape[1] + 0.35) * rows)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
-    free = iter(axes.flat)
-    if photo is not None:
-        next(free).imshow(photo, extent=(-0.5, w - 0.5, h - 0.5, -0.5))
-        axes.flat[0].set_title("the photograph", fontsize=10)
-    for (title, values), axis in zip(panels.items(), free, strict=False):
-        axis.imshow(values, cmap="viridis", vmin=0)
-        axis.set_title(title, fontsize=10)
-    for number, axis in enumerate(axes.flat):
+    for axis in axes.flat:
         axis.set_axis_off()
-        if patch is not None and number < count:
-            _ring(axis, patch[1], patch[0])
-    return figure
-
-
-def toy_graph(W: np.ndarray, values: np.ndarray | None = None, ax: plt.Axes | None = None) -> Figure:
-    """The book's toy graph of six nodes, two triangles joined by a bridge, with the weights of its edges.
-
-    Parameters
-    ----------
-    W : array (6, 6), symmetric
-    values : array (6,), optional
-        Written under each node's number.
-    """
-    places = np.array([[0, 1], [0, -1], [1.2, 0], [2.8, 0], [4, 1], [4, -1]])
-    if ax is None:
-        _, ax = plt.subplots(figsize=(4.4, 2.3), layout="constrained")
-    for i, j in zip(*np.nonzero(np.triu(W)), strict=False):
-        ax.plot(*places[[i, j]].T, color="0.55", lw=0.6 + 2 * float(W[i, j]), zorder=1)
-        ax.text(*places[[i, j]].mean(0), f"{W[i, j]:.3g}", ha="center", va="center", fontsize=9, zorder=2,
-                bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none"})  # fmt: skip
-    for i, (x, y) in enumerate(places):
-        ax.scatter(x, y, s=800, c="white", edgecolors=OKABE_ITO[i // 3], linewidths=2.5, zorder=3)
-        text = f"{i}" if values is None else f"{i}\n{values[i]:.2g}"
-        ax.text(x, y, text, ha="center", va="center", fontsize=9, zorder=4)
-    ax.set(xlim=(-0.6, 4.6), ylim=(-1.6, 1.6), aspect="equal")
-    ax.set_axis_off()
-    return ax.figure
-
-
-def spectra(panels: Mapping[str, np.ndarray]) -> Figure:
-    """Eigenvalues of stochastic matrices in the complex plane, one panel each, with the unit circle."""
-    figure, axes = plt.subplots(1, len(panels), figsize=(3.1 * len(panels), 3.3), squeeze=False, layout="constrained")
-    angle = np.linspace(0, 2 * np.pi, 200)
-    for axis, (title, values) in zip(axes.flat, panels.items(), strict=False):
-        axis.plot(np.cos(angle), np.sin(angle), color="0.6", lw=1)
-        axis.axhline(0, color="0.85", lw=0.8, zorder=0)
-        axis.axvline(0, color="0.85", lw=0.8, zorder=0)
-        axis.scatter(np.real(values), np.imag(values), s=26, color=OKABE_ITO[0], alpha=0.7, linewidths=0)
-        axis.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal", xlabel="real part", ylabel="imaginary part")
-        axis.set_title(title, fontsize=10)
-    return figure
-
-
-def curves(
-    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
-    xlabel: str,
-    ylabel: str,
-    ax: plt.Axes | None = None,
-    logx: bool = False,
-    logy: bool = False,
-) -> Figure:
-    """Lines that differ in colour, stroke and marker, with a legend below."""
-    if ax is None:
-        _, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
-    for number, (name, (x, y)) in enumerate(lines.items()):
-        style = {
-            "color": OKABE_ITO[number % 7],
-            "ls": ("-", "--", ":", "-.")[number % 4],
-            "marker": "osD^vP*X"[number % 8],
-        }
-        ax.plot(x, y, label=name, ms=4.5, lw=1.6, **style)
-    ax.set(xlabel=xlabel, ylabel=ylabel)
-    if logx:
-        ax.set_xscale("log", base=2)
-    if logy:
-        ax.set_yscale("log")
-    ax.grid(alpha=0.3)
-    ax.legend(fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.2))
-    return ax.figure
-
-
-def toy_and_curves(
-    W: np.ndarray,
-    values: np.ndarray,
-    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
-    guides: Sequence[tuple[Sequence[float], Sequence[float]]],
-    xlabel: str,
-    ylabel: str,
-) -> Figure:
-    """The toy graph with a value in each node, and beside it `curves` on a logarithmic axis, with dotted guides."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(7.6, 3.5), layout="constrained")
-    toy_graph(W, values, left)
-    for x, y in guides:
-        right.plot(x, y, "k:", zorder=3)
-    curves(lines, xlabel, ylabel, right, logy=True)
-    return figure
-
-
-def histograms(values: Mapping[str, np.ndarray], xlabel: str, limit: float) -> Figure:
-    """Densities on a logarithmic axis; what lies beyond +-limit is heaped up at the ends."""
-    figure, axis = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
-    for number, (name, data) in enumerate(values.items()):
-        style = {"color": OKABE_ITO[number], "histtype": "step" if number else "stepfilled", "lw": 1.5}
-        axis.hist(np.clip(data, -limit, limit), bins=121, range=(-limit, limit), density=True, label=name, **style)
-    axis.set(xlabel=xlabel, ylabel="density", yscale="log")
-    axis.legend(fontsize=8)
-    return figure
+    for title, axis in zip(titles, axes.flat, strict=False):
+        axis.set_title(title, fontsize=fontsize)
+    return figure, iter(axes.flat)
 
 
 def mosaic(panels: Mapping[str, np.ndarray], columns: int = 4) -> Figure:
     """Pictures (H, W, 3) and maps over the patches (h, w) side by side; a map's colours run from 0 to its maximum."""
-    rows = -(-len(panels) // columns)
-    height, width = next(iter(panels.values())).shape[:2]
-    size = (7, (7 / columns * height / width + 0.35) * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
-    for (title, values), axis in zip(panels.items(), axes.flat, strict=False):
+    figure, axes = _pictures(panels, next(iter(panels.values())).shape, columns)
+    for values, axis in zip(panels.values(), axes, strict=False):
         axis.imshow(values, cmap="viridis", vmin=0 if values.ndim == 2 else None, interpolation="nearest")
-        axis.set_title(title, fontsize=10)
-    for axis in axes.flat:
-        axis.set_axis_off()
     return figure
 
 
@@ -190,24 +74,35 @@ def gaze(
     named : bool
         Write each name beside its ring, too.
     """
-    rows, (height, width) = -(-(len(looks) + 1) // columns), photo.shape[:2]
-    size = (7, (7 / columns * height / width + 0.35) * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
-    first = axes.flat[0]
+    height, width = photo.shape[:2]
+    figure, axes = _pictures(["the photograph", *looks], photo.shape, columns)
+    first = next(axes)
     first.imshow(photo)
-    first.set_title("the photograph", fontsize=10)
-    for (name, (look, (row, column))), axis in zip(looks.items(), axes.flat[1:], strict=False):
+    for (name, (look, (row, column))), axis in zip(looks.items(), axes, strict=False):
         h, w = look.shape
         place = ((column + 0.5) * width / w - 0.5, (row + 0.5) * height / h - 0.5)
         axis.imshow(look, cmap="viridis", vmin=0, extent=(-0.5, width - 0.5, height - 0.5, -0.5))
-        axis.set_title(name, fontsize=10)
         for where in (first, axis):
             _ring(where, *place)
         if named:
             box = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": "black", "lw": 0.6}
             first.annotate(name, place, (9, 9), textcoords="offset points", fontsize=9, bbox=box)
-    for axis in axes.flat:
-        axis.set_axis_off()
+    return figure
+
+
+def patch_maps(
+    panels: Mapping[str, np.ndarray], photo: np.ndarray | None, patch: tuple[int, int], columns: int = 3
+) -> Figure:
+    """Maps over the patches (h, w), non-negative, optionally after the photograph; `patch` is ringed in every panel.
+
+    Each panel has a scale of its own: colours run from 0 to its largest value.
+    """
+    h, w = next(iter(panels.values())).shape
+    shown = panels if photo is None else {"the photograph": photo, **panels}
+    figure, axes = _pictures(shown, (h, w), columns, width=3.0 * columns)
+    for values, axis in zip(shown.values(), axes, strict=False):
+        axis.imshow(values, cmap="viridis", vmin=0, extent=(-0.5, w - 0.5, h - 0.5, -0.5))
+        _ring(axis, patch[1], patch[0])
     return figure
 
 
@@ -217,38 +112,76 @@ def _ring(axis: plt.Axes, x: float, y: float) -> None:
     axis.plot(x, y, "o", ms=11, mfc="none", mec="white", mew=1.5)
 
 
-def numbers(matrix: np.ndarray, names: Sequence[str], digits: int = 2) -> Figure:
-    """A small matrix with its entries written out: a row is where one looks from, a column where to."""
-    n = len(matrix)
-    figure, axis = plt.subplots(figsize=(0.75 * n + 1.2, 0.6 * n + 0.9), layout="constrained")
-    drawn = axis.imshow(matrix, cmap="viridis", vmin=0, aspect="auto")
-    for i, j in np.ndindex(matrix.shape):
-        colour = "white" if drawn.norm(matrix[i, j]) < 0.6 else "black"
-        axis.text(j, i, f"{matrix[i, j]:.{digits}f}", ha="center", va="center", color=colour)
-    axis.set(xticks=range(n), yticks=range(n), xticklabels=names, yticklabels=names, xlabel="to", ylabel="from")
+def segmentations(
+    panels: Mapping[str, tuple[np.ndarray, np.ndarray | None]], columns: int = 3, fontsize: float = 9
+) -> Figure:
+    """Pictures side by side, each tinted by its labels as in `segments`, or bare where there are none.
+
+    Parameters
+    ----------
+    panels : mapping of title to (uint8 (H, W, 3), int (H, W) or (h, w) or None)
+    columns : int
+    fontsize : float
+        Of the titles, in points.
+    """
+    figure, axes = _pictures(panels, next(iter(panels.values()))[0].shape, columns, fontsize=fontsize)
+    for (picture, labels), axis in zip(panels.values(), axes, strict=False):
+        if labels is None:
+            axis.imshow(picture)
+        else:
+            segments(picture, labels, axis)
     return figure
+
+
+def prunings(photo: np.ndarray, panels: Mapping[str, np.ndarray], columns: int = 3) -> Figure:
+    """Labels of patches (h, w), or of pixels, side by side over the photograph (H, W, 3) in grey."""
+    pixels = {title: (photo, nearest(labels, photo.shape[:2])) for title, labels in panels.items()}
+    return segmentations(pixels, columns, fontsize=10)
 
 
 def two_sides(photo: np.ndarray, panels: Mapping[str, np.ndarray], columns: int = 3) -> Figure:
     """A photograph (H, W, 3), in grey, with both sides of a cut tinted: one panel for each mask (h, w) of patches."""
-    rows, (height, width) = -(-len(panels) // columns), photo.shape[:2]
-    size = (7, (7 / columns * height / width + 0.55) * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
-    for (title, mask), axis in zip(panels.items(), axes.flat, strict=False):
-        _tint(axis, photo, mask)
-        axis.set_title(title, fontsize=10)
+    sides = {title: (photo, np.where(mask, 0, 1)) for title, mask in panels.items()}
+    return segmentations(sides, columns, fontsize=10)
+
+
+def segments(photo: np.ndarray, labels: np.ndarray, axis: plt.Axes, borders: bool = True) -> None:
+    """A photograph (H, W, 3), in grey, tinted by labels of pixels or patches; the eighth colour is the first again."""
+    h, w = labels.shape
+    tints = ListedColormap([OKABE_ITO[label % 7] for label in range(int(labels.max()) + 1)])
+    axis.imshow(photo.mean(2), cmap="gray", vmin=0, vmax=255, extent=(-0.5, w - 0.5, h - 0.5, -0.5))
+    axis.imshow(labels, cmap=tints, vmin=-0.5, vmax=tints.N - 0.5, alpha=0.6, interpolation="nearest")
+    for label in range(tints.N if borders and tints.N > 1 else 0):
+        axis.contour(labels == label, levels=[0.5], colors="white", linewidths=0.8)
+    axis.set_axis_off()
+
+
+def gallery(photo: np.ndarray, cuts: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Figure:
+    """One column a graph, in bands of four: its second eigenvector, its first cut, and its segments.
+
+    An eigenvector's sign means nothing, so eigenvectors and cuts are turned to agree with the first graph's.
+
+    Parameters
+    ----------
+    photo : uint8 (H, W, 3)
+    cuts : mapping of a graph's name to (y (h, w), mask (h, w), labels (h, w))
+    """
+    bands = -(-len(cuts) // 4)
+    size = (7, bands * (3 * (7 / 4 * photo.shape[0] / photo.shape[1] + 0.12) + 0.3))
+    figure, axes = plt.subplots(3 * bands, 4, figsize=size, squeeze=False, layout="constrained")
+    first, *_ = next(iter(cuts.values()))
+    for number, (title, (y, mask, labels)) in enumerate(cuts.items()):
+        band, column = divmod(number, 4)
+        top, middle, bottom = axes[3 * band : 3 * band + 3, column]
+        if (y * first).sum() < 0:
+            y, mask = -y, ~mask
+        top.imshow(y, cmap="RdBu_r", norm=CenteredNorm(), interpolation="nearest")
+        top.set_title(title, fontsize=10)
+        segments(photo, np.where(mask, 0, 1), middle)
+        segments(photo, labels, bottom, borders=False)
     for axis in axes.flat:
         axis.set_axis_off()
     return figure
-
-
-def _tint(axis: plt.Axes, photo: np.ndarray, mask: np.ndarray) -> None:
-    """The two sides of a cut, in the first two colours and with a white border, over the photograph in grey."""
-    box = (-0.5, mask.shape[1] - 0.5, mask.shape[0] - 0.5, -0.5)
-    axis.imshow(photo.mean(2), cmap="gray", vmin=0, vmax=255, extent=box)
-    sides = {"cmap": ListedColormap(OKABE_ITO[:2]), "vmin": 0, "vmax": 1, "alpha": 0.55, "interpolation": "nearest"}
-    axis.imshow(~np.asarray(mask, bool), **sides)
-    axis.contour(mask, levels=[0.5], colors="white", linewidths=0.9)
 
 
 def sweep(
@@ -264,21 +197,17 @@ def sweep(
         Escape probabilities of the 1, 2, ... patches of smallest y, and of the others.
     marks : mapping of a split's name to the number of patches on its first side
     """
-    figure, axes = plt.subplots(2, 2, figsize=(7, 5.4), layout="constrained")
-    (top, right), (sorted_y, curve) = axes
-    order = np.argsort(y.ravel(), kind="stable")
-    mask = np.zeros(y.size, bool)
-    mask[order[: next(iter(marks.values()))]] = True
+    figure, ((top, right), (sorted_y, curve)) = plt.subplots(2, 2, figsize=(7, 5.4), layout="constrained")
+    order, (first, *_) = np.argsort(y.ravel(), kind="stable"), marks
     top.imshow(y, cmap="RdBu_r", norm=CenteredNorm(), interpolation="nearest")
     top.set_title("the eigenvector y", fontsize=10)
-    _tint(right, photo, mask.reshape(y.shape))
-    right.set_title(f"the two sides: {next(iter(marks))}", fontsize=10)
-    for axis in (top, right):
-        axis.set_axis_off()
-    ranks = np.arange(1, y.size)
+    top.set_axis_off()
+    segments(photo, (np.argsort(order) >= marks[first]).reshape(y.shape).astype(int), right)
+    right.set_title(f"the two sides: {first}", fontsize=10)
     sorted_y.plot(np.arange(1, y.size + 1), y.ravel()[order], color="black", lw=1.5)
     sorted_y.axhline(0, color="0.7", lw=0.8, zorder=0)
     sorted_y.set(xlabel="patches, sorted by y", ylabel="y")
+    ranks = np.arange(1, y.size)
     curve.plot(ranks, leaving + entering, color="black", lw=1.6, label="NCut, the sum")
     curve.plot(ranks, leaving, color=OKABE_ITO[0], ls="--", lw=1.2, label="first side leaves")
     curve.plot(ranks, entering, color=OKABE_ITO[1], ls="-.", lw=1.2, label="second side leaves")
@@ -292,129 +221,112 @@ def sweep(
     return figure
 
 
-def cheeger(families: Mapping[str, np.ndarray]) -> Figure:
-    """Conductance against the second eigenvalue between Cheeger's bounds: a marker for each family of pairs (m, 2)."""
-    figure, axis = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
-    low = min(pairs[:, 0].min() for pairs in families.values())
-    line = np.geomspace(low / 1.3, 1.5, 100)
-    axis.fill_between(line, line / 2, np.sqrt(2 * line), color="0.93", zorder=0)
-    for bound, name, stroke in ((np.sqrt(2 * line), r"$\sqrt{2\lambda_2}$", "--"), (line / 2, r"$\lambda_2/2$", ":")):
-        axis.plot(line, bound, color="black", ls=stroke, lw=1.2, label=name)
-    for number, (name, pairs) in enumerate(families.items()):
-        style = {"marker": "osD^vP*X"[number % 8], "color": OKABE_ITO[number % 7], "s": 14 if len(pairs) > 9 else 70}
-        axis.scatter(*pairs.T, label=name, edgecolors="white", linewidths=0.4, zorder=3, **style)
-    axis.set(xscale="log", yscale="log", xlabel=r"$\lambda_2$", ylabel=r"conductance $\phi_*$")
-    axis.legend(fontsize=8, ncols=2, loc="lower right")
-    return figure
+# ---------------------------------------------------------------------------------------------------------------------
+# Graphs and trees
 
 
-def segments(photo: np.ndarray, labels: np.ndarray, ax: plt.Axes | None = None) -> Figure:
-    """A photograph (H, W, 3), in grey, tinted by its labels (H, W); the eighth colour is the first again."""
+def _graph(
+    axis: plt.Axes,
+    W: np.ndarray,
+    places: np.ndarray,
+    colours: Sequence[str],
+    names: Sequence[str],
+    node: float = 800,
+    stroke: float = 2.0,
+    along: float = 0.5,
+) -> None:
+    """Named nodes in circles (points^2), edges `stroke` wider a weight, which stands `along` the way on each."""
+    for i, j in zip(*np.nonzero(np.triu(W, 1)), strict=True):
+        axis.plot(*places[[i, j]].T, color="0.55", lw=0.6 + stroke * float(W[i, j]), zorder=1)
+        box = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none"}
+        where = (1 - along) * places[i] + along * places[j]
+        axis.text(*where, f"{W[i, j]:.2g}", fontsize=9, zorder=2, bbox=box, **CENTRED)
+    axis.scatter(*places.T, s=node, c="white", edgecolors=colours, linewidths=2.5, zorder=3)
+    for place, name in zip(places, names, strict=True):
+        axis.text(*place, name, fontsize=9, zorder=4, **CENTRED)
+    (left, low), (right, high) = places.min(0) - 0.6, places.max(0) + 0.6
+    axis.set(xlim=(left, right), ylim=(low, high), aspect="equal")
+    axis.set_axis_off()
+
+
+def toy_graph(W: np.ndarray, values: np.ndarray, ax: plt.Axes | None = None) -> Figure:
+    """The book's toy graph of six nodes, two triangles joined by a bridge, with the weights of its edges.
+
+    Parameters
+    ----------
+    W : array (6, 6), symmetric
+    values : array (6,)
+        Written under each node's number.
+    """
     if ax is None:
-        _, ax = plt.subplots(figsize=(6, 6 * photo.shape[0] / photo.shape[1]), layout="constrained")
-    tints = ListedColormap([OKABE_ITO[label % 7] for label in range(int(labels.max()) + 1)])
-    ax.imshow(photo.mean(2), cmap="gray", vmin=0, vmax=255)
-    ax.imshow(labels, cmap=tints, vmin=-0.5, vmax=tints.N - 0.5, alpha=0.6, interpolation="nearest")
-    for label in range(tints.N if tints.N > 1 else 0):
-        ax.contour(labels == label, levels=[0.5], colors="white", linewidths=0.8)
-    ax.set_axis_off()
+        _, ax = plt.subplots(figsize=(4.4, 2.3), layout="constrained")
+    places = np.array([[0, 1], [0, -1], [1.2, 0], [2.8, 0], [4, 1], [4, -1]])
+    names = [f"{i}\n{value:.2g}" for i, value in enumerate(values)]
+    _graph(ax, W, places, np.repeat(OKABE_ITO[:2], 3), names)
     return ax.figure
 
 
-def tree_blocks(
-    tree: PartitionTree,
-    threshold: float | None,
-    ax: plt.Axes | None = None,
-    highest: float = 1.0,
-    labels: np.ndarray | None = None,
-) -> Figure:
+def toy_square(panels: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """Graphs of four nodes, 0 and 1 on the left, 2 and 3 on the right, each with its edges' weights and a cut.
+
+    Parameters
+    ----------
+    panels : mapping of title to (array (4, 4), symmetric, and bool (4,), the side of each node)
+        What a node weighs to itself is written into it.
+    """
+    places = np.array([[0, 1], [0, -1], [2, 1], [2, -1]])
+    figure, axes = _pictures(panels, (3, 4), len(panels), width=3.4 * len(panels))
+    for (W, side), axis in zip(panels.values(), axes, strict=True):
+        names = [f"{i}\n{own:.2g}" if own else f"{i}" for i, own in enumerate(W.diagonal())]
+        # a weight stands off the middle of its edge, where edges cross
+        _graph(axis, W, places, np.take(OKABE_ITO, side), names, node=900, stroke=6.0, along=0.32)
+    return figure
+
+
+def ring_and_tree(W: np.ndarray, tree: PartitionTree, threshold: float, highest: float) -> Figure:
+    """Three triangles in a ring (9, 9), coloured by the segments at `threshold`, and beside it their tree."""
+    middles = np.pi / 2 - 2 * np.pi / 3 * np.arange(3)
+    angle = middles[:, None] + np.array([0.42, 0, -0.42])
+    radius = np.array([1.35, 2.1, 1.35])  # the middle node lies outside
+    places = np.stack([radius * np.cos(angle), radius * np.sin(angle)], -1).reshape(9, 2)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.4, 3.5), layout="constrained")
+    _graph(left, W, places, np.take(OKABE_ITO, tree.labels(threshold).ravel() % 7), range(9), node=420)
+    tree_blocks(tree, threshold, right, highest)
+    right.set(ylim=(0, highest), xlabel="nodes", xticks=np.arange(9) + 0.5, xticklabels=tree.order)
+    return figure
+
+
+def tree_blocks(tree: PartitionTree, threshold: float, ax: plt.Axes, highest: float) -> None:
     """A tree as blocks: the blocks that a level line meets are the segments at that threshold.
 
     A block spans its patches from left to right, and from the threshold that makes it a part to the one that splits it.
     Those that the line at `threshold` meets, and their parts, have the colours of `segments`. Nothing is drawn above
-    `highest`. A pruning that is no threshold's is given by its `labels` (h, w) instead, and has no line.
+    `highest`.
     """
-    if ax is None:
-        _, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
-    labels, needed = (tree.labels(threshold) if labels is None else labels).ravel(), tree.split_height()
+    labels, needed = tree.labels(threshold).ravel(), tree.split_height()
     split = np.flatnonzero(tree.left >= 0)
-    bottom = np.full(len(tree), min(needed[0], needed[0] if threshold is None else threshold) - 0.03)
+    bottom = np.full(len(tree), min(needed[0], threshold) - 0.03)
     bottom[tree.left[split]] = bottom[tree.right[split]] = needed[split]
-    top = np.minimum(needed, highest)
-    for node in np.flatnonzero(top > bottom):
+    height = np.minimum(needed, highest) - bottom
+    for node in np.flatnonzero(height > 0):
         inside = labels[tree.order[tree.start[node] : tree.stop[node]]]
         colour = OKABE_ITO[inside[0] % 7] if (inside == inside[0]).all() else "0.75"
-        size = len(inside)
-        block = Rectangle((tree.start[node], bottom[node]), size, top[node] - bottom[node])
-        block.set(facecolor=colour, edgecolor="white", linewidth=0.5)
-        ax.add_patch(block)
-    if threshold is not None:
-        ax.axhline(threshold, color="black", ls="--", lw=1.2)
+        style = {"color": colour, "edgecolor": "white", "linewidth": 0.5, "align": "edge"}
+        ax.bar(tree.start[node], height[node], len(inside), bottom[node], **style)
+    ax.axhline(threshold, color="black", ls="--", lw=1.2)
     ax.set(xlim=(0, len(labels)), ylim=(bottom[0], highest), xticks=[], xlabel="patches", ylabel="NCut")
-    return ax.figure
 
 
-def prunings(photo: np.ndarray, panels: Mapping[str, np.ndarray], columns: int = 3) -> Figure:
-    """Labels of patches (h, w), or of pixels, side by side over the photograph (H, W, 3) in grey."""
-    photo = _thinned(photo)
-    rows, (height, width) = -(-len(panels) // columns), photo.shape[:2]
-    size = (7, (7 / columns * height / width + 0.4) * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
-    for (title, labels), axis in zip(panels.items(), axes.flat, strict=False):
-        segments(photo, _enlarged(labels, (height, width)), axis)
-        axis.set_title(title, fontsize=10)
-    for axis in axes.flat:
-        axis.set_axis_off()
-    return figure
-
-
-def _thinned(photo: np.ndarray) -> np.ndarray:
-    """Every so many-th pixel, at most some 300 a side: a panel shows no more, and borders are found sooner."""
-    step = max(1, max(photo.shape[:2]) // 300)
-    return photo[::step, ::step]
-
-
-def _enlarged(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Each pixel gets the label of its patch."""
-    y, x = (np.arange(side) * patches // side for side, patches in zip(shape, labels.shape, strict=True))
-    return labels[np.ix_(y, x)]
-
-
-def levels(photo: np.ndarray, tree: PartitionTree, thresholds: Sequence[float], highest: float = 1.0) -> Figure:
+def levels(photo: np.ndarray, tree: PartitionTree, thresholds: Sequence[float], highest: float) -> Figure:
     """One tree with several level lines: above, the blocks that each line meets; below, its segments."""
-    photo = _thinned(photo)
-    height, width = photo.shape[:2]
-    size = (9, 9 / len(thresholds) * (height / width + 0.9))
+    size = (9, 9 / len(thresholds) * (photo.shape[0] / photo.shape[1] + 0.9))
     figure, axes = plt.subplots(2, len(thresholds), figsize=size, squeeze=False, layout="constrained")
     for threshold, above, below in zip(thresholds, *axes, strict=True):
         tree_blocks(tree, threshold, above, highest)
         above.set(xlabel="", ylabel="NCut" if above is axes[0, 0] else "")
         labels = tree.labels(threshold)
         above.set_title(f"up to {threshold:g}: {labels.max() + 1} segments", fontsize=10)
-        segments(photo, _enlarged(labels, (height, width)), below)
-    return figure
-
-
-def ring_and_tree(W: np.ndarray, tree: PartitionTree, threshold: float, highest: float) -> Figure:
-    """Three triangles in a ring (9, 9), coloured by the segments at `threshold`, and beside it their tree."""
-    angle = (
-        np.pi / 2 - 2 * np.pi / 3 * np.arange(3)[:, None] + np.array([0.42, 0, -0.42])
-    )  # the middle node lies outside
-    radius = np.array([1.35, 2.1, 1.35])
-    places = np.stack([radius * np.cos(angle), radius * np.sin(angle)], -1).reshape(9, 2)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(7.4, 3.5), layout="constrained")
-    for i, j in zip(*np.nonzero(np.triu(W)), strict=False):
-        left.plot(*places[[i, j]].T, color="0.55", lw=0.6 + 2 * float(W[i, j]), zorder=1)
-        left.text(*places[[i, j]].mean(0), f"{W[i, j]:.3g}", ha="center", va="center", fontsize=8, zorder=2,
-                  bbox={"boxstyle": "round,pad=0.12", "fc": "white", "ec": "none"})  # fmt: skip
-    for i, (x, y) in enumerate(places):
-        colour = OKABE_ITO[tree.labels(threshold).ravel()[i] % 7]
-        left.scatter(x, y, s=420, c="white", edgecolors=colour, linewidths=2.5, zorder=3)
-        left.text(x, y, str(i), ha="center", va="center", fontsize=9, zorder=4)
-    left.set(xlim=(-2.5, 2.5), ylim=(-2, 2.5), aspect="equal")
-    left.set_axis_off()
-    tree_blocks(tree, threshold, right, highest)
-    right.set(ylim=(0, highest), xlabel="nodes", xticks=np.arange(9) + 0.5, xticklabels=tree.order)
+        segments(photo, nearest(labels, photo.shape[:2]), below)
     return figure
 
 
@@ -430,29 +342,139 @@ def dendrogram(linkage: np.ndarray, parts: int) -> Figure:
     return figure
 
 
-def segmentations(panels: Mapping[str, tuple[np.ndarray, np.ndarray | None]], columns: int = 3) -> Figure:
-    """Pictures side by side, each tinted by its labels as in `segments`, or bare where there are none.
+def numbers(matrix: np.ndarray, names: Sequence[str]) -> Figure:
+    """A small matrix with its entries written out: a row is where one looks from, a column where to."""
+    n = len(matrix)
+    figure, axis = plt.subplots(figsize=(0.75 * n + 1.2, 0.6 * n + 0.9), layout="constrained")
+    drawn = axis.imshow(matrix, cmap="viridis", vmin=0, aspect="auto")
+    for i, j in np.ndindex(matrix.shape):
+        colour = "white" if drawn.norm(matrix[i, j]) < 0.6 else "black"
+        axis.text(j, i, f"{matrix[i, j]:.2f}", color=colour, **CENTRED)
+    axis.set(xticks=range(n), yticks=range(n), xticklabels=names, yticklabels=names, xlabel="to", ylabel="from")
+    return figure
 
-    Parameters
-    ----------
-    panels : mapping of title to (uint8 (H, W, 3), int (H, W) or None)
-    columns : int
-    """
-    rows, (height, width) = -(-len(panels) // columns), next(iter(panels.values()))[0].shape[:2]
-    size = (7, (7 / columns * height / width + 0.35) * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
-    for (title, (picture, labels)), axis in zip(panels.items(), axes.flat, strict=False):
-        if labels is None:
-            axis.imshow(picture)
-        else:
-            segments(picture, labels, axis)
-        axis.set_title(title, fontsize=9)
-    for axis in axes.flat:
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Charts
+
+
+def spectra(panels: Mapping[str, np.ndarray]) -> Figure:
+    """Eigenvalues of stochastic matrices in the complex plane, one panel each, with the unit circle."""
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.1 * len(panels), 3.3), squeeze=False, layout="constrained")
+    angle = np.linspace(0, 2 * np.pi, 200)
+    for axis, (title, values) in zip(axes.flat, panels.items(), strict=True):
+        axis.plot(np.cos(angle), np.sin(angle), color="0.6", lw=1)
+        axis.axhline(0, color="0.85", lw=0.8, zorder=0)
+        axis.axvline(0, color="0.85", lw=0.8, zorder=0)
+        axis.scatter(np.real(values), np.imag(values), s=26, color=OKABE_ITO[0], alpha=0.7, linewidths=0)
+        axis.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal", xlabel="real part", ylabel="imaginary part")
+        axis.set_title(title, fontsize=10)
+    return figure
+
+
+Line = tuple[Sequence[float], Sequence[float]]  # its x and y
+Lines = Mapping[str, Line]  # by their names
+
+
+def curves(
+    lines: Lines, xlabel: str, ylabel: str, ax: plt.Axes | None = None, logx: bool = False, logy: bool = False
+) -> Figure:
+    """Lines that differ in colour, stroke and marker, with a legend below."""
+    if ax is None:
+        _, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+    for number, (name, (x, y)) in enumerate(lines.items()):
+        style = {"color": OKABE_ITO[number % 7], "ls": STROKES[number % 4], "marker": MARKERS[number % 8]}
+        ax.plot(x, y, label=name, ms=4.5, lw=1.6, **style)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    if logx:
+        ax.set_xscale("log", base=2)
+    if logy:
+        ax.set_yscale("log")
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+    return ax.figure
+
+
+def toy_and_curves(
+    W: np.ndarray, values: np.ndarray, lines: Lines, guides: Sequence[Line], xlabel: str, ylabel: str
+) -> Figure:
+    """The toy graph with a value in each node, and beside it `curves` on a logarithmic axis, with dotted guides."""
+    _, (left, right) = plt.subplots(1, 2, figsize=(7.6, 3.5), layout="constrained")
+    toy_graph(W, values, left)
+    for x, y in guides:
+        right.plot(x, y, "k:", zorder=3)
+    return curves(lines, xlabel, ylabel, right, logy=True)
+
+
+def curve_row(panels: Mapping[str, Lines], ylabel: str, logx: bool = True, columns: int | None = None) -> Figure:
+    """`curves` side by side, or in rows of `columns`, one panel for each label of an x axis."""
+    columns = columns or len(panels)
+    rows = -(-len(panels) // columns)
+    size = (3.2 * columns, 3.5 * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False, layout="constrained")
+    for axis, (xlabel, lines) in zip(axes.flat, panels.items(), strict=False):
+        curves(lines, xlabel, ylabel if axis in axes[:, 0] else "", axis, logx)
+        axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+    for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()
     return figure
 
 
-def intervals(groups: Mapping[str, Mapping[str, tuple[float, float, float]]], xlabel: str) -> Figure:
+def tradeoff(lines: Mapping[str, Sequence[tuple[float, float, str]]], xlabel: str, ylabel: str) -> Figure:
+    """`curves` on logarithmic axes, with a word beside each point (x, y, word)."""
+    figure, axis = plt.subplots(figsize=(6.4, 4), layout="constrained")
+    plain = {name: ([x for x, *_ in line], [y for _, y, _ in line]) for name, line in lines.items()}
+    curves(plain, xlabel, ylabel, axis, logx=True, logy=True)
+    for line in lines.values():
+        for x, y, word in line:
+            axis.annotate(word, (x, y), (6, -3), textcoords="offset points", fontsize=8)
+    axis.margins(x=0.18)
+    return figure
+
+
+def cheeger(families: Mapping[str, np.ndarray]) -> Figure:
+    """Conductance against the second eigenvalue between Cheeger's bounds: a marker for each family of pairs (m, 2)."""
+    figure, axis = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
+    low = min(pairs[:, 0].min() for pairs in families.values())
+    line = np.geomspace(low / 1.3, 1.5, 100)
+    axis.fill_between(line, line / 2, np.sqrt(2 * line), color="0.93", zorder=0)
+    for bound, name, stroke in ((np.sqrt(2 * line), r"$\sqrt{2\lambda_2}$", "--"), (line / 2, r"$\lambda_2/2$", ":")):
+        axis.plot(line, bound, color="black", ls=stroke, lw=1.2, label=name)
+    for number, (name, pairs) in enumerate(families.items()):
+        style = {"marker": MARKERS[number % 8], "color": OKABE_ITO[number % 7], "s": 14 if len(pairs) > 9 else 70}
+        axis.scatter(*pairs.T, label=name, edgecolors="white", linewidths=0.4, zorder=3, **style)
+    axis.set(xscale="log", yscale="log", xlabel=r"$\lambda_2$", ylabel=r"conductance $\phi_*$")
+    axis.legend(fontsize=8, ncols=2, loc="lower right")
+    return figure
+
+
+def histograms(values: Mapping[str, np.ndarray], xlabel: str, limit: float) -> Figure:
+    """Densities on a logarithmic axis; what lies beyond +-limit is heaped up at the ends."""
+    figure, axis = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
+    for number, (name, data) in enumerate(values.items()):
+        style = {"color": OKABE_ITO[number], "histtype": "step" if number else "stepfilled", "lw": 1.5}
+        axis.hist(np.clip(data, -limit, limit), bins=121, range=(-limit, limit), density=True, label=name, **style)
+    axis.set(xlabel=xlabel, ylabel="density", yscale="log")
+    axis.legend(fontsize=8)
+    return figure
+
+
+def chances(values: Sequence[float], marks: Mapping[str, float], xlabel: str) -> Figure:
+    """A histogram of what chance gave, and single values as vertical lines, each with its name and value."""
+    figure, axis = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
+    axis.hist(values, bins=15, color="0.7", label=f"{len(values)} at random")
+    for number, (name, value) in enumerate(marks.items()):
+        style = {"color": OKABE_ITO[number % 7], "ls": STROKES[number % 4]}
+        axis.axvline(value, label=f"{name}, {value:.3f}", lw=2, **style)
+    axis.set(xlabel=xlabel, ylabel="count")
+    figure.legend(fontsize=8, ncols=2, loc="outside lower center")
+    return figure
+
+
+Intervals = Mapping[str, Mapping[str, tuple[float, float, float]]]  # group, then row, then (value, low, high)
+
+
+def intervals(groups: Intervals, xlabel: str) -> Figure:
     """Numbers with intervals about zero: a row for each name, a colour and marker for each group.
 
     Parameters
@@ -463,102 +485,7 @@ def intervals(groups: Mapping[str, Mapping[str, tuple[float, float, float]]], xl
     return interval_panels({"": groups}, xlabel)
 
 
-def toy_square(panels: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
-    """Graphs of four nodes, 0 and 1 on the left, 2 and 3 on the right, each with its edges' weights and a cut.
-
-    Parameters
-    ----------
-    panels : mapping of title to (array (4, 4), symmetric, and bool (4,), the side of each node)
-        What a node weighs to itself is written into it.
-    """
-    places = np.array([[0, 1], [0, -1], [2, 1], [2, -1]])
-    figure, axes = plt.subplots(1, len(panels), figsize=(3.4 * len(panels), 2.9), squeeze=False, layout="constrained")
-    for (title, (W, side)), axis in zip(panels.items(), axes.flat, strict=True):
-        for i, j in zip(*np.nonzero(np.triu(W, 1)), strict=True):
-            axis.plot(*places[[i, j]].T, color="0.55", lw=0.6 + 6 * float(W[i, j]), zorder=1)
-            where = 0.68 * places[i] + 0.32 * places[j]  # off the middle, where edges cross
-            axis.text(*where, f"{W[i, j]:.2g}", ha="center", va="center", fontsize=9, zorder=2,
-                      bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none"})  # fmt: skip
-        for i, (x, y) in enumerate(places):
-            axis.scatter(x, y, s=900, c="white", edgecolors=OKABE_ITO[int(side[i])], linewidths=2.5, zorder=3)
-            own = f"{i}\n{W[i, i]:.2g}" if W[i, i] else f"{i}"
-            axis.text(x, y, own, ha="center", va="center", fontsize=9, zorder=4)
-        axis.set(xlim=(-0.6, 2.6), ylim=(-1.6, 1.6), aspect="equal")
-        axis.set_title(title, fontsize=10)
-        axis.set_axis_off()
-    return figure
-
-
-def gallery(
-    photo: np.ndarray, cuts: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]], columns: int = 4
-) -> Figure:
-    """One column a graph, in bands of `columns`: its second eigenvector, its first cut, and its segments.
-
-    An eigenvector's sign means nothing, so eigenvectors and cuts are turned to agree with the first graph's.
-
-    Parameters
-    ----------
-    photo : uint8 (H, W, 3)
-    cuts : mapping of a graph's name to (y (h, w), mask (h, w), labels (h, w))
-    columns : int
-    """
-    bands, (height, width) = -(-len(cuts) // columns), photo.shape[:2]
-    size = (7, bands * 3 * (7 / columns * height / width + 0.12) + 0.3 * bands)
-    figure, axes = plt.subplots(3 * bands, columns, figsize=size, squeeze=False, layout="constrained")
-    first, *_ = next(iter(cuts.values()))
-    for number, (title, (y, mask, labels)) in enumerate(cuts.items()):
-        band, column = divmod(number, columns)
-        top, middle, bottom = axes[3 * band : 3 * band + 3, column]
-        if (y * first).sum() < 0:
-            y, mask = -y, ~mask
-        top.imshow(y, cmap="RdBu_r", norm=CenteredNorm(), interpolation="nearest")
-        top.set_title(title, fontsize=10)
-        _tint(middle, photo, mask)
-        bottom.imshow(
-            photo.mean(2), cmap="gray", vmin=0, vmax=255, extent=(-0.5, y.shape[1] - 0.5, y.shape[0] - 0.5, -0.5)
-        )
-        tints = ListedColormap([OKABE_ITO[label % 7] for label in range(int(labels.max()) + 1)])
-        bottom.imshow(labels, cmap=tints, vmin=-0.5, vmax=tints.N - 0.5, alpha=0.6, interpolation="nearest")
-    for axis in axes.flat:
-        axis.set_axis_off()
-    return figure
-
-
-def curve_row(
-    panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]],
-    ylabel: str,
-    logy: bool = False,
-    logx: bool = True,
-    columns: int | None = None,
-) -> Figure:
-    """`curves` side by side, or in rows of `columns`, one panel for each label of an x axis."""
-    columns = columns or len(panels)
-    rows = -(-len(panels) // columns)
-    size = (3.2 * columns, 3.5 * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False, layout="constrained")
-    for axis, (xlabel, lines) in zip(axes.flat, panels.items(), strict=False):
-        curves(lines, xlabel, ylabel if axis in axes[:, 0] else "", axis, logx=logx, logy=logy)
-        axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2))
-    for axis in axes.flat[len(panels) :]:
-        axis.set_axis_off()
-    return figure
-
-
-def chances(values: Sequence[float], marks: Mapping[str, float], xlabel: str) -> Figure:
-    """A histogram of what chance gave, and single values as vertical lines, each with its name and value."""
-    figure, axis = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
-    axis.hist(values, bins=15, color="0.7", label=f"{len(values)} at random")
-    for number, (name, value) in enumerate(marks.items()):
-        style = {"color": OKABE_ITO[number % 7], "ls": ("-", "--", ":", "-.")[number % 4]}
-        axis.axvline(value, label=f"{name}, {value:.3f}", lw=2, **style)
-    axis.set(xlabel=xlabel, ylabel="count")
-    figure.legend(fontsize=8, ncols=2, loc="outside lower center")
-    return figure
-
-
-def interval_panels(
-    panels: Mapping[str, Mapping[str, Mapping[str, tuple[float, float, float]]]], xlabel: str, beside: bool = False
-) -> Figure:
+def interval_panels(panels: Mapping[str, Intervals], xlabel: str, beside: bool = False) -> Figure:
     """`intervals` in several panels on one x axis, below one another, each as high as its rows need.
 
     Parameters
@@ -573,17 +500,18 @@ def interval_panels(
     rows = [list(dict.fromkeys(name for row in panel.values() for name in row)) for panel in panels.values()]
     if beside:
         rows = [list(dict.fromkeys(name for names in rows for name in names))] * len(rows)
-    heights = [0.09 * (len(groups) + 1) * (len(names) + 1) + 0.2 for names in rows] or [1]
+    heights = [0.09 * (len(groups) + 1) * (len(names) + 1) + 0.2 for names in rows]
     shape = {"ncols": len(rows), "sharey": True} if beside else {"nrows": len(heights), "height_ratios": heights}
     size = (7, (heights[0] if beside else sum(heights)) + 1)
     figure, axes = plt.subplots(sharex=True, squeeze=False, layout="constrained", figsize=size, **shape)
-    for axis, (title, panel), names in zip(axes.flat, panels.items(), rows, strict=False):
+    drawn = {}
+    for axis, (title, panel), names in zip(axes.flat, panels.items(), rows, strict=True):
         for group, row in panel.items():
             number = groups.index(group)
-            style = {"color": OKABE_ITO[number % 7], "fmt": "osD^vP*X"[number % 8], "ms": 4, "lw": 1.3}
+            style = {"color": OKABE_ITO[number % 7], "fmt": MARKERS[number % 8], "ms": 4, "lw": 1.3}
             value, low, high = np.array(list(row.values()), float).reshape(-1, 3).T
             y = np.array([names.index(name) for name in row]) + 0.7 * ((number + 0.5) / len(groups) - 0.5)
-            axis.errorbar(value, y, xerr=(value - low, high - value), label=group, **style)
+            drawn[group] = axis.errorbar(value, y, xerr=(value - low, high - value), **style)
         if not beside:
             axis.axvline(0, color="black", lw=1)
         axis.set(yticks=range(len(names)), ylim=(max(len(names), 1) - 0.5, -0.5))
@@ -593,10 +521,7 @@ def interval_panels(
     for axis in axes[-1]:
         axis.set_xlabel(xlabel)
     if groups:
-        handles = {
-            label: line for axis in axes.flat for line, label in zip(*axis.get_legend_handles_labels(), strict=True)
-        }
-        figure.legend(handles.values(), handles.keys(), fontsize=8, ncols=2, loc="outside lower center")
+        figure.legend(drawn.values(), drawn.keys(), fontsize=8, ncols=2, loc="outside lower center")
     return figure
 
 
@@ -613,27 +538,15 @@ def gantt(panels: Mapping[str, Sequence[tuple[str, int, float, float]]], xlabel:
     heights = [len(workers) + 1 for workers in rows]
     shape = {"height_ratios": heights, "figsize": (7, 0.32 * sum(heights) + 0.5)}
     figure, axes = plt.subplots(len(panels), sharex=True, squeeze=False, layout="constrained", **shape)
+    box = {"boxstyle": "round,pad=0.1", "fc": "black", "ec": "none", "alpha": 0.55}
     for axis, (title, bars), workers in zip(axes.flat, panels.items(), rows, strict=True):
         for worker, item, start, end in bars:
-            colour, y = OKABE_ITO[item % 6], workers.index(worker)
-            axis.barh(y, end - start, left=start, height=0.8, color=colour, edgecolor="white")
-            axis.text((start + end) / 2, y, str(item), ha="center", va="center", fontsize=9, color="white",
-                      bbox={"boxstyle": "round,pad=0.1", "fc": "black", "ec": "none", "alpha": 0.55})  # fmt: skip
+            y = workers.index(worker)
+            axis.barh(y, end - start, left=start, height=0.8, color=OKABE_ITO[item % 6], edgecolor="white")
+            axis.text((start + end) / 2, y, str(item), fontsize=9, color="white", bbox=box, **CENTRED)
         axis.set(yticks=range(len(workers)), yticklabels=workers, ylim=(len(workers) - 0.5, -0.5))
         axis.set_title(title, fontsize=10, loc="left")
         axis.grid(alpha=0.3, axis="x")
         axis.set_axisbelow(True)
     axes[-1, 0].set_xlabel(xlabel)
-    return figure
-
-
-def tradeoff(lines: Mapping[str, Sequence[tuple[float, float, str]]], xlabel: str, ylabel: str) -> Figure:
-    """`curves` on logarithmic axes, with a word beside each point (x, y, word)."""
-    figure, axis = plt.subplots(figsize=(6.4, 4), layout="constrained")
-    plain = {name: ([x for x, *_ in line], [y for _, y, _ in line]) for name, line in lines.items()}
-    curves(plain, xlabel, ylabel, axis, logx=True, logy=True)
-    for line in lines.values():
-        for x, y, word in line:
-            axis.annotate(word, (x, y), (6, -3), textcoords="offset points", fontsize=8)
-    axis.margins(x=0.18)
     return figure
