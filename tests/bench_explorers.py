@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from walkcut.tree import partition
 from walkcut.walk import Walk
 from walkcut.widgets.attention import attention_explorer
 from walkcut.widgets.criteria import criteria_explorer
-from walkcut.widgets.cut import cut_explorer, sweeps
+from walkcut.widgets.cut import cut_explorer
 from walkcut.widgets.graphs import graph_explorer
 from walkcut.widgets.inline import Figure
 from walkcut.widgets.toy import toy_walk
@@ -75,15 +76,16 @@ def explorers(grid: tuple[int, int] = (32, 32)) -> dict[str, Figure]:
     P = torch.from_numpy(np.exp(scores) / np.exp(scores).sum(1, keepdims=True)).float()
     walk, image = Walk(P, grid), rng.integers(0, 256, (256, 256, 3), np.uint8)
     graph = walk.reversible()
-    tree, vectors = partition(graph, grid), sweeps(graph)
+    tree = partition(graph, grid)
+    found = SimpleNamespace(image=image, tree=tree, walk=walk, graph=graph)
     stops = {name: prune(tree, name, walk) for name in ("half-life", "gap", "stability")}
     return {
         "attention, 16 steps": attention_explorer(image, AttentionMaps({grid: P})),
-        "cut": cut_explorer(image, grid, *vectors),
+        "cut": cut_explorer(image, grid, graph),
         "tree": tree_explorer(image, tree, 0.5),
-        "method": method_explorer(image, tree, 0.5, walk, vectors[0][0], (1, 1)),
-        "criteria": criteria_explorer(image, tree, stops, {}, 1.0),
-        "graphs": graph_explorer(image, grid, {"W": {1: graph.W.numpy()}, "P": {1: P.numpy()}}, ["W"], every=4),
+        "method": method_explorer(found, 0.5, (1, 1)),
+        "criteria": criteria_explorer(image, tree, stops, 1.0),
+        "graphs": graph_explorer(image, walk, {"W": graph}, every=4),
         "toy": toy_walk(),
     }
 

@@ -33,8 +33,8 @@ def read(grid: dict) -> np.ndarray:
 
 
 def test_walks_come_back_as_near_as_is_told(maps: dict) -> None:
-    found = state(attention_explorer(np.zeros((40, 60, 3), np.uint8), AttentionMaps(maps), width=60))
-    assert found["size"] == [40, 60]
+    found = state(attention_explorer(np.zeros((40, 60, 3), np.uint8), AttentionMaps(maps)))
+    assert found["size"] == [267, 400]
     assert [tuple(grid["shape"]) for grid in found["grids"]] == [FINE, COARSE]  # the finest comes first
     for grid, P in zip(found["grids"], (maps[FINE].numpy(), maps[COARSE].numpy()), strict=True):
         for k, told in zip((1, 2, 4, 8, 16), grid["errors"], strict=True):

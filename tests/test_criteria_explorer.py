@@ -29,7 +29,7 @@ def labels(found: dict, leaves: list) -> np.ndarray:
 def test_criteria_and_constants_give_the_segments(tree: PartitionTree) -> None:
     stops = {name: prune(tree, name) for name in ("half-life", "gap", "stability")}
     stops["everything"] = prune(tree, 2.0)  # nodes beyond the slider's end
-    found = state(criteria_explorer(IMAGE, tree, stops, {}, highest=0.3))
+    found = state(criteria_explorer(IMAGE, tree, stops, highest=0.3))
     assert [item["name"] for item in found["criteria"]] == list(stops)
     for item, pruning in zip(found["criteria"], stops.values(), strict=True):
         assert same(labels(found, item["leaves"]), tree.labels(leaves=pruning.leaves))
@@ -40,7 +40,7 @@ def test_criteria_and_constants_give_the_segments(tree: PartitionTree) -> None:
 
 
 def test_neighbours_differ_in_colour_and_the_larger_part_keeps_its_own(tree: PartitionTree) -> None:
-    nodes = state(criteria_explorer(IMAGE, tree, {"all": prune(tree, 2.0)}, {}, highest=2.0))["nodes"]
+    nodes = state(criteria_explorer(IMAGE, tree, {"all": prune(tree, 2.0)}, highest=2.0))["nodes"]
     for node in np.flatnonzero(tree.left >= 0):
         sides = [nodes[str(side)] for side in (tree.left[node], tree.right[node])]
         large = max(sides, key=lambda side: side[1] - side[0])
@@ -49,27 +49,23 @@ def test_neighbours_differ_in_colour_and_the_larger_part_keeps_its_own(tree: Par
 
 
 def test_curves_are_stretched_between_their_ends(tree: PartitionTree) -> None:
-    steps = levels(tree, 0.3)
-    rising = np.arange(len(steps) + 1) * 3.0 - 5
-    found = state(criteria_explorer(IMAGE, tree, {"gap": prune(tree, "gap")}, {"a": rising, "b": 0 * rising}, 0.3))
-    np.testing.assert_allclose(found["levels"], steps, atol=1e-5)
-    np.testing.assert_allclose(found["curves"][0]["values"], np.linspace(0, 1, len(rising)), atol=1e-4)
-    assert set(found["curves"][1]["values"]) == {0.0}
+    found = state(criteria_explorer(IMAGE, tree, {"gap": prune(tree, "gap")}, 0.3))
+    np.testing.assert_allclose(found["levels"], levels(tree, 0.3), atol=1e-5)
+    for curve, (name, scores) in zip(found["curves"], scores_along(tree, 0.3).items(), strict=True):
+        assert (curve["name"], min(curve["values"]), max(curve["values"])) == (name, 0, 1)
+        np.testing.assert_allclose(curve["values"], (scores - np.min(scores)) / np.ptp(scores), atol=1e-4)
+    flat = state(criteria_explorer(IMAGE, tree, {"gap": prune(tree, "gap")}, 1e-9))  # below every split: one value each
+    assert [curve["values"] for curve in flat["curves"]] == [[0.0]] * 3
 
 
-@pytest.mark.parametrize(
-    ("stops", "curves", "highest", "says"),
-    [(True, {}, 3.0, "highest"), (False, {}, 1.0, "one pruning"), (True, {"a": [1.0]}, 0.3, "finite numbers")],
-)
-def test_what_does_not_fit_is_refused(
-    tree: PartitionTree, stops: bool, curves: dict, highest: float, says: str
-) -> None:
+@pytest.mark.parametrize(("stops", "highest", "says"), [(True, 3.0, "highest"), (False, 1.0, "one pruning")])
+def test_what_does_not_fit_is_refused(tree: PartitionTree, stops: bool, highest: float, says: str) -> None:
     with pytest.raises(InputError, match=says):
-        criteria_explorer(IMAGE, tree, {"gap": prune(tree, "gap")} if stops else {}, curves, highest)
+        criteria_explorer(IMAGE, tree, {"gap": prune(tree, "gap")} if stops else {}, highest)
 
 
 def test_the_same_input_gives_the_same_bytes(tree: PartitionTree) -> None:
-    first, second = (criteria_explorer(IMAGE, tree, {"gap": prune(tree, "gap")}, {}, 0.3).data for _ in range(2))
+    first, second = (criteria_explorer(IMAGE, tree, {"gap": prune(tree, "gap")}, 0.3).data for _ in range(2))
     assert first == second
 
 

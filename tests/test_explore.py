@@ -16,6 +16,7 @@ from PIL import Image
 from walkcut import segment
 from walkcut.app.cli import EXPLORED, main
 from walkcut.backbone import Backbone
+from walkcut.eyes.loading import load_backbone
 from walkcut.widgets import explore
 
 NASTY = '<img src=x onerror=alert(1)> & "it\\\'s" {name}.png'
@@ -92,7 +93,7 @@ def test_a_line_of_pixels_is_shown_so_that_one_can_point_at_it(
 
 
 def test_a_model_may_look_on_several_grids_and_anywhere(two_halves: np.ndarray, stable_model: Path) -> None:
-    text = explore.explore(two_halves, "halves", str(stable_model), grid=8)
+    text = explore.explore(two_halves, "halves", load_backbone(str(stable_model)), grid=8)
     attention, *_ = states(text)
     assert len(attention["grids"]) > 1
     assert torch.tensor(attention["grids"][0]["low"]).isfinite().all()

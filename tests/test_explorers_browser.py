@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,14 +14,13 @@ from explorers import can_be_reached, fits_every_screen, forget, four_pairs, pag
 from walkcut.bench.metrics import contingency, covering
 from walkcut.capture import AttentionMaps
 from walkcut.criteria import prune
-from walkcut.graph import Graph
 from walkcut.tree import PartitionTree, partition
 from walkcut.walk import Walk
 from walkcut.widgets.attention import attention_explorer
 from walkcut.widgets.criteria import criteria_explorer, levels
 from walkcut.widgets.cut import cut_explorer, sweeps
-from walkcut.widgets.graphs import graph_explorer
-from walkcut.widgets.inline import Figure, module_source
+from walkcut.widgets.graphs import graph_explorer, neighbours
+from walkcut.widgets.inline import Figure, inline_module, module_source
 from walkcut.widgets.toy import toy_walk
 from walkcut.widgets.tree import method_explorer, tree_explorer
 
@@ -225,8 +225,8 @@ def test_a_long_walk_on_a_fine_grid_is_spread_over_frames(show: Callable, chromi
 
 
 def test_cut(show: Callable) -> None:
-    y, leaving, entering = sweeps(GRAPH, 3)
-    hand = show(cut_explorer(IMAGE, GRID, y, leaving, entering))
+    y, leaving, entering = sweeps(GRAPH)
+    hand = show(cut_explorer(IMAGE, GRID, GRAPH))
     chart, picture, n = hand.find("svg"), hand.find("canvas"), len(WALK)
 
     def agrees(vector: int, split: int) -> None:
@@ -298,8 +298,8 @@ def test_tree(show: Callable, tree: PartitionTree) -> None:
 
 
 def test_method(show: Callable, tree: PartitionTree) -> None:
-    y, *_ = sweeps(GRAPH, 1)
-    hand = show(method_explorer(IMAGE, tree, 0.3, WALK, y[0], (1, 1), highest=0.95))
+    found = SimpleNamespace(image=IMAGE, tree=tree, walk=WALK, graph=GRAPH)
+    hand = show(method_explorer(found, 0.3, (1, 1), highest=0.95))
     photo, walk = hand.find("canvas"), hand.find("canvas", 1)
     for act, place in ((hand.mouse, (4, 2)), (hand.touch, (3, 6))):
         act(photo, centre(*place))
@@ -322,8 +322,10 @@ def test_criteria(show: Callable) -> None:
     tree = four_pairs()
     stops = {name: prune(tree, name) for name in ("half-life", "gap", "stability")}
     count = [len(tree.leaves(step)) for step in (0, *levels(tree, 0.6))]
-    scores = {"count": count, "twice": [2 * many for many in count]}
-    hand = show(criteria_explorer(IMAGE[:40], tree, stops, scores, highest=0.6))
+    values = np.subtract(count, count[0]) / np.ptp(count)
+    curves = [{"name": name, "values": values.tolist()} for name in ("count", "twice")]
+    state = criteria_explorer(IMAGE[:40], tree, stops, highest=0.6).state | {"curves": curves}
+    hand = show(inline_module("criteria", state, ""))
     for act in ("mouse", "touch"):
         for name, pruning in stops.items():
             getattr(hand, act)(hand.button(name), (0.5, 0.5))
@@ -337,7 +339,7 @@ def test_criteria(show: Callable) -> None:
     assert found["segments"] == len(tree.leaves(found["threshold"]))
     hand.touch(hand.find("svg"), (0.3, 0.3))
     assert hand.selected()["threshold"] < found["threshold"]
-    top = f"count is largest at {levels(tree, 0.6)[np.argmax(scores['count'][1:])]:.3f}"
+    top = f"count is largest at {levels(tree, 0.6)[np.argmax(count[1:])]:.3f}"
     assert top in hand.find("svg").get_attribute("aria-label")
     (x, r), (y, less) = ([float(hand.find("circle", i).get_attribute(name)) for name in ("cx", "r")] for i in (0, 1))
     assert x == y
@@ -345,16 +347,16 @@ def test_criteria(show: Callable) -> None:
 
 
 def test_graphs(show: Callable) -> None:
-    tables = {"walk": {k: np.linalg.matrix_power(WALK.P.double().numpy(), k) for k in (1, 4)}}
-    tables["W"] = {1: GRAPH.W.double().numpy()}
-    hand = show(graph_explorer(IMAGE, GRID, tables, ["W"]))
+    tables = neighbours(WALK, {"W": GRAPH})
+    hand = show(graph_explorer(IMAGE, WALK, {"W": GRAPH}))
     photo, other = hand.find("canvas"), hand.find("canvas", 2)
     steps, power = (hand.find("input", number) for number in (0, 1))
 
     def agrees(patch: tuple[int, int], k: int, alpha: int) -> None:
         assert hand.selected() == {"patch": list(patch), "steps": k, "power": alpha}
         query = patch[0] * GRID[1] + patch[1]
-        for number, row in enumerate((tables["walk"][k][query], tables["W"][1][query] ** alpha), 1):
+        for number, table in enumerate(tables.values(), 1):
+            row = table.get(k, table[1])[query].astype(float) ** (1 if number == 1 else alpha)
             share = row / row.sum()
             spread = np.exp(-(share * np.log(share)).sum()) / len(share)
             said = float(re.search(r"spread over ([\d.]+)%", hand.find(".panel p", number).text)[1])
@@ -368,7 +370,7 @@ def test_graphs(show: Callable) -> None:
     agrees((2, 2), 1, 1)
     hand.keys(steps, "ARROW_RIGHT")
     hand.keys(power, "ARROW_RIGHT", "ARROW_RIGHT")
-    agrees((2, 2), 4, 3)
+    agrees((2, 2), 2, 3)
 
 
 def toy_law(found: dict, twist: float = 0.0) -> np.ndarray:
@@ -425,11 +427,11 @@ def test_toy(show: Callable, chromium: object) -> None:
 def figures(tree: PartitionTree) -> dict[str, Figure]:
     return {
         "attention": attention_explorer(IMAGE, AttentionMaps(MAPS)),
-        "cut": cut_explorer(IMAGE, GRID, *sweeps(GRAPH, 3)),
+        "cut": cut_explorer(IMAGE, GRID, GRAPH),
         "tree": tree_explorer(IMAGE, tree, 0.5, truth=TRUTH),
-        "method": method_explorer(IMAGE, tree, 0.3, WALK, sweeps(GRAPH, 1)[0][0], (1, 1)),
-        "criteria": criteria_explorer(IMAGE[:40], four_pairs(), {"gap": prune(four_pairs(), "gap")}, {}, 0.6),
-        "graphs": graph_explorer(IMAGE, GRID, {"W": {1: Graph(GRAPH.W).W.numpy()}}, ["W"]),
+        "method": method_explorer(SimpleNamespace(image=IMAGE, tree=tree, walk=WALK, graph=GRAPH), 0.3, (1, 1)),
+        "criteria": criteria_explorer(IMAGE[:40], four_pairs(), {"gap": prune(four_pairs(), "gap")}, 0.6),
+        "graphs": graph_explorer(IMAGE, WALK, {"W": GRAPH}),
         "toy": toy_walk(),
     }
 

@@ -8,19 +8,23 @@ import torch
 from explorers import state
 
 from walkcut.errors import InputError
+from walkcut.graph import Graph
 from walkcut.walk import Walk
 from walkcut.widgets.graphs import graph_explorer, neighbours
 
 GRID = (4, 6)
 IMAGE = np.zeros((40, 60, 3), np.uint8)
 TABLE = np.random.default_rng(0).gamma(0.3, size=(24, 24))
+WALK = Walk(TABLE / TABLE.sum(1, keepdims=True), GRID)
+GRAPH = WALK.reversible()
 
 
 def test_rows_of_the_patches_that_can_be_chosen_come_back() -> None:
-    graphs = {"walk": {1: TABLE, 2: TABLE @ TABLE}, "features": {1: TABLE.T}}
-    found = state(graph_explorer(IMAGE, GRID, graphs, ["features"], width=60))
-    assert (found["grid"], found["every"], found["size"]) == ([4, 6], 2, [40, 60])
-    assert [(graph["name"], graph["powered"]) for graph in found["graphs"]] == [("walk", False), ("features", True)]
+    graphs = neighbours(WALK, {"features": GRAPH})
+    found = state(graph_explorer(IMAGE, WALK, {"features": GRAPH}))
+    assert (found["grid"], found["every"], found["size"]) == ([4, 6], 2, [240, 360])
+    powered = {"reversible walk": False, "rows, dot": True, "rows, cosine": True, "features": True}
+    assert {graph["name"]: graph["powered"] for graph in found["graphs"]} == powered
     chosen = [0, 2, 4, 12, 14, 16]  # every second patch of every second row
     for graph in found["graphs"]:
         for k, data in graph["rows"].items():
@@ -31,47 +35,31 @@ def test_rows_of_the_patches_that_can_be_chosen_come_back() -> None:
 
 
 def test_a_patch_without_neighbours_is_no_division_by_zero() -> None:
-    (graph,) = state(graph_explorer(IMAGE, GRID, {"none": {1: np.zeros((24, 24))}}))["graphs"]
+    *_, graph = state(graph_explorer(IMAGE, WALK, {"none": Graph(np.zeros((24, 24)))}))["graphs"]
     assert set(base64.b64decode(graph["rows"]["1"])) == {0}
 
 
-@pytest.mark.parametrize(
-    ("graphs", "powered", "says"),
-    [
-        ({}, (), "at least one graph"),
-        ({"walk": {}}, (), "at least one number of steps"),
-        ({"walk": {1: TABLE[:5]}}, (), "'walk' must be"),
-        ({"walk": {1: -TABLE}}, (), "not negative"),
-        ({"walk": {1: TABLE * np.nan}}, (), "finite"),
-        ({"walk": {1: TABLE}}, ["rows"], "There is no graph 'rows'"),
-    ],
-)
-def test_what_does_not_fit_is_refused(graphs: dict, powered: list, says: str) -> None:
-    with pytest.raises(InputError, match=says):
-        graph_explorer(IMAGE, GRID, graphs, powered)
-
-
 def test_too_many_weights_for_a_page_are_refused() -> None:
+    n = 32 * 40
     with pytest.raises(InputError, match="coarser grid"):
-        graph_explorer(IMAGE, (64, 64), {"walk": {1: TABLE}})
+        graph_explorer(IMAGE, Walk(np.full((n, n), 1 / n), (32, 40)), {})
 
 
 def test_the_same_input_gives_the_same_bytes() -> None:
-    first, second = (graph_explorer(IMAGE, GRID, {"walk": {1: TABLE}}).data for _ in range(2))
+    first, second = (graph_explorer(IMAGE, WALK, {"other": GRAPH}).data for _ in range(2))
     assert first == second
 
 
 def test_neighbours_of_a_walk_and_of_other_graphs() -> None:
-    walk = Walk(TABLE / TABLE.sum(1, keepdims=True), GRID)
-    tables = neighbours(walk, {"other": walk.reversible()}, steps=(1, 2))
+    tables = neighbours(WALK, {"other": GRAPH})
     assert {name: list(steps) for name, steps in tables.items()} == {
-        "reversible walk": [1, 2],
-        "rows, dot": [1, 2],
-        "rows, cosine": [1, 2],
+        "reversible walk": [1, 2, 4],
+        "rows, dot": [1, 2, 4],
+        "rows, cosine": [1, 2, 4],
         "other": [1],
     }
     np.testing.assert_allclose(tables["other"][1], tables["reversible walk"][1], rtol=1e-5)
-    np.testing.assert_allclose(tables["rows, dot"][2], walk.power(2).P @ walk.power(2).P.T, rtol=1e-5)
+    np.testing.assert_allclose(tables["rows, dot"][2], WALK.power(2).P @ WALK.power(2).P.T, rtol=1e-5)
 
 
 @pytest.mark.gpu

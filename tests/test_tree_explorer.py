@@ -1,6 +1,7 @@
 """The explorer of trees holds the tree that it was given, down to its highest threshold."""
 
 import base64
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import torch
 from explorers import four_pairs, same, state, words
 
 from walkcut.errors import InputError
+from walkcut.graph import Graph
+from walkcut.ncut import second_eigenvector
 from walkcut.tree import PartitionTree
 from walkcut.walk import Walk
 from walkcut.widgets.inline import Figure
@@ -43,8 +46,8 @@ def labels(found: dict, threshold: float) -> np.ndarray:
 
 @pytest.mark.parametrize("threshold", [0.01, 0.1, 0.15, 0.5])
 def test_the_stored_tree_gives_the_segments(tree: PartitionTree, threshold: float) -> None:
-    found = stored(tree_explorer(IMAGE, tree, threshold, highest=0.6, width=60))
-    assert (found["grid"], found["size"], found["threshold"]) == ([2, 4], [30, 60], threshold)
+    found = stored(tree_explorer(IMAGE, tree, threshold, highest=0.6))
+    assert (found["grid"], found["size"], found["threshold"]) == ([2, 4], [240, 480], threshold)
     assert same(labels(found, threshold), tree.labels(threshold))
 
 
@@ -69,20 +72,18 @@ def test_truth_is_taken_at_the_centres_of_patches(tree: PartitionTree) -> None:
     found = state(tree_explorer(IMAGE, tree, 0.1, truth=truth))
     assert words(found["truth"]).tolist() == [1, 1, 0, 0, 1, 1, 2, 2]
     assert state(tree_explorer(IMAGE, tree, 0.1))["truth"] is None
-    with pytest.raises(InputError, match="one number for each pixel"):
-        tree_explorer(IMAGE, tree, 0.1, truth=np.zeros(8))
 
 
 def test_the_method_has_its_walk_beside_the_tree(tree: PartitionTree) -> None:
-    walk = Walk(torch.full((8, 8), 1 / 8), (2, 4))
-    found = state(method_explorer(IMAGE, tree, 0.1, walk, torch.arange(8) - 3.5, (1, 2)))
-    assert found["walk"]["low"] == [0.125] * 8
+    W = torch.ones(8, 8) + torch.block_diag(*[torch.ones(4, 4)] * 2)
+    walk = Walk(W / 12, (2, 4))
+    found = state(method_explorer(SimpleNamespace(image=IMAGE, tree=tree, walk=walk, graph=Graph(W)), 0.1, (1, 2)))
+    np.testing.assert_allclose(found["walk"]["low"], 1 / 12, rtol=1e-5)
     assert found["patch"] == [1, 2]
     hues = np.frombuffer(base64.b64decode(found["hues"]), np.uint8).reshape(8, 3).astype(int)
-    assert (hues[:4, 2] > hues[:4, 0]).all()  # blue below zero, red above
-    assert (hues[4:, 0] > hues[4:, 2]).all()
-    with pytest.raises(InputError, match="the tree's grid, 2 by 4"):
-        method_explorer(IMAGE, tree, 0.1, Walk(walk.P, (4, 2)), np.arange(8), (1, 2))
+    y = second_eigenvector(Graph(W)).y
+    assert (hues[y < 0, 2] > hues[y < 0, 0]).all()  # blue below zero, red above
+    assert (hues[y > 0, 0] > hues[y > 0, 2]).all()
 
 
 def test_more_patches_than_two_bytes_can_number_are_refused() -> None:

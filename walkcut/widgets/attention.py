@@ -11,7 +11,7 @@ from walkcut.widgets.encode import LEVELS, photo, stretched, viridis, words
 from walkcut.widgets.inline import Figure, inline_module
 
 
-def attention_explorer(image: np.ndarray, attention: AttentionMaps, width: int = 400) -> Figure:
+def attention_explorer(image: np.ndarray, attention: AttentionMaps) -> Figure:
     """Two patches, chosen by mouse, touch or keyboard, and where their walkers are after k steps, on each grid.
 
     The page takes the steps itself, 1 to 16 of them; "forever" is the stationary law. The picture is dimmed by the root
@@ -23,12 +23,10 @@ def attention_explorer(image: np.ndarray, attention: AttentionMaps, width: int =
     attention : AttentionMaps
         Each grid's matrix is a walk of its own. A grid of N patches puts 4/3 N^2 bytes into the page: keep the finest
         near 32 patches a side.
-    width : int
-        Of the picture in the page, in pixels.
     """
     grids = sorted(attention.maps, key=lambda grid: -grid[0] * grid[1])
     state = {
-        **photo(image, width),
+        **photo(image, 400),
         "colours": viridis(),
         "grids": [_quantised(attention.maps[grid], grid) for grid in grids],
     }

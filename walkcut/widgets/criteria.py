@@ -12,47 +12,41 @@ from walkcut.lab.criteria import codebooks
 from walkcut.tree import PartitionTree
 from walkcut.widgets.encode import photo, words
 from walkcut.widgets.inline import Figure, inline_module
-from walkcut.widgets.tree import check_tree
+from walkcut.widgets.tree import check_highest
 
 
 def criteria_explorer(
-    image: np.ndarray,
-    tree: PartitionTree,
-    prunings: Mapping[str, Pruning],
-    curves: Mapping[str, Sequence[float]],
-    highest: float,
-    width: int = 480,
+    image: np.ndarray, tree: PartitionTree, prunings: Mapping[str, Pruning], highest: float
 ) -> Figure:
     """A button for each criterion shows where it stops; a slider prunes by a constant; curves are scores along it.
+
+    Each curve is drawn between its own smallest and largest value, with a dot where it is largest.
 
     Parameters
     ----------
     image : uint8 (H, W, 3)
     tree : PartitionTree
     prunings : mapping of a criterion's name to where it stops
-    curves : mapping of a name to numbers (m + 1,)
-        A score without any split, then when the splits up to each of the m thresholds of `levels` are taken. Each is
-        drawn between its own smallest and largest value, with a dot where it is largest.
     highest : float in (0, 2]
         The largest threshold of the slider.
-    width : int
-        Of the picture in the page, in pixels.
     """
-    check_tree(tree, highest)
+    check_highest(highest)
     if not prunings:
         raise InputError("This figure compares criteria: give at least one pruning.")
-    steps = levels(tree, highest)
     state = {
         "grid": tree.grid,
-        **photo(image, width),
+        **photo(image, 480),
         "order": words(tree.order),
-        "levels": [round(float(level), 5) for level in steps],
+        "levels": levels(tree, highest).round(5).tolist(),
         "nodes": _nodes(tree, highest, [node for found in prunings.values() for node in found.leaves]),
         "criteria": [
             {"name": name, "leaves": found.leaves.tolist(), "threshold": _rounded(found.threshold)}
             for name, found in prunings.items()
         ],
-        "curves": [_curve(name, values, len(steps) + 1) for name, values in curves.items()],
+        "curves": [
+            {"name": name, "values": _stretched(np.array(scores))}
+            for name, scores in scores_along(tree, highest).items()
+        ],
         "highest": float(highest),
     }
     return inline_module("criteria", state, "This figure needs JavaScript: choose a criterion, and see where it stops.")
@@ -65,7 +59,7 @@ def levels(tree: PartitionTree, highest: float) -> np.ndarray:
 
 
 def scores_along(tree: PartitionTree, highest: float) -> dict[str, list[float]]:
-    """What three criteria look at, for every pruning of `levels` by a threshold: curves for `criteria_explorer`."""
+    """What three criteria look at: without any split, then when the splits up to each of `levels` are taken."""
     steps = (0.0, *levels(tree, highest))
     kept = [tree.leaves(step) for step in steps]
     bits, index = codebooks(tree, np.maximum(tree.volume - tree.association, 0))  # of segments, of splits
@@ -102,10 +96,6 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(float(value), 5)
 
 
-def _curve(name: str, values: Sequence[float], count: int) -> dict[str, object]:
-    """Its `count` values stretched from 0 to 1; a constant stays at 0."""
-    if np.shape(values) != (count,) or not np.isfinite(values).all():
-        raise InputError(f"The curve {name!r} needs {count} finite numbers, not {np.shape(values)}.")
-    values = np.asarray(values, float)
-    stretched = (values - values.min()) / max(float(np.ptp(values)), 1e-300)
-    return {"name": name, "values": [round(float(value), 4) for value in stretched]}
+def _stretched(values: np.ndarray) -> list[float]:
+    """Between their smallest, 0, and their largest, 1; a constant stays at 0."""
+    return ((values - values.min()) / max(float(np.ptp(values)), 1e-300)).round(4).tolist()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import math
-from collections.abc import Mapping
 
 import numpy as np
 from matplotlib import colormaps
@@ -16,7 +14,6 @@ from walkcut.errors import InputError
 from walkcut.images import resize_image
 
 LEVELS = 65535  # the largest number of two bytes
-MOST = 2_000_000  # bytes of data in one figure
 LONGEST = 10  # times as long as wide, or as wide as long, is a picture in a page at most: else none could point at it
 
 
@@ -35,8 +32,11 @@ def octets(array: np.ndarray) -> str:
 
 
 def words(array: np.ndarray) -> str:
-    """Numbers 0 to 65535, rounded, as little-endian words of two bytes in base64."""
-    return _base64(np.rint(array).astype("<u2").tobytes())
+    """Numbers 0 to 65535, rounded, as little-endian words of two bytes in base64; InputError where one is larger."""
+    rounded = np.rint(array)
+    if rounded.max() > LEVELS:
+        raise InputError(f"This figure numbers at most {LEVELS + 1} patches and parts: choose a coarser grid.")
+    return _base64(rounded.astype("<u2").tobytes())
 
 
 def stretched(matrix: np.ndarray) -> tuple[dict[str, object], list[float]]:
@@ -59,13 +59,6 @@ def stretched(matrix: np.ndarray) -> tuple[dict[str, object], list[float]]:
         errors.append(round(math.ceil(worst * 1e5) / 1e5 + 1e-5, 5))  # the page's arithmetic rounds, too
         read, P = read @ read, P @ P
     return {"rows": octets(stored), **ends}, errors
-
-
-def check_size(state: Mapping[str, object]) -> None:
-    """Raise an InputError if a figure would put more than 2 MB into its page."""
-    size = len(json.dumps(state))
-    if size > MOST:
-        raise InputError(f"This figure would put {size / 1e6:.1f} MB into the page, at most 2: choose a coarser grid.")
 
 
 def viridis() -> str:

@@ -8,13 +8,10 @@ import numpy as np
 
 from walkcut.backbone import Backbone
 from walkcut.capture import MeanAttention, capture
-from walkcut.eyes.loading import load_backbone
-from walkcut.images import check_image
 from walkcut.recipe import resolve
 from walkcut.segmentation import WalkRecord, cut
 from walkcut.widgets.attention import attention_explorer
-from walkcut.widgets.cut import cut_explorer, sweeps
-from walkcut.widgets.inline import Figure
+from walkcut.widgets.cut import cut_explorer
 from walkcut.widgets.tree import tree_explorer
 
 MAX_GRID = 32  # patches along the longer side: attention between 32 x 32 of them fills 1.4 MB of the page
@@ -53,9 +50,7 @@ dress();
 """
 
 
-def explore(
-    image: np.ndarray, name: str, model: str | Backbone = "dead-leaves", grid: int = MAX_GRID, seed: int = 0
-) -> str:
+def explore(image: np.ndarray, name: str, backbone: Backbone, grid: int = MAX_GRID, seed: int = 0) -> str:
     """The page, as one string of HTML.
 
     Parameters
@@ -63,8 +58,7 @@ def explore(
     image : uint8 (H, W, 3)
     name : str
         Of the picture; any characters.
-    model : str or Backbone
-        See `walkcut.segment`.
+    backbone : Backbone
     grid : int
         Patches along the picture's longer side, at most `MAX_GRID`.
     seed : int
@@ -73,42 +67,30 @@ def explore(
     Raises
     ------
     InputError
-        For a picture that is none, and as `walkcut.segment`.
+        As `walkcut.segment`.
     """
-    image = check_image(image)
-    backbone = load_backbone(model) if isinstance(model, str) else model
     recipe = resolve("walkcut", backbone.eye, {"grid": grid, "seed": seed})
     ((attention,),) = capture(backbone, [image], recipe, MeanAttention())
     record = WalkRecord.prepared(image, attention, recipe)
     found = cut(record)
     threshold = min(HIGHEST, _threshold_for(found.tree.split_height(), len(np.unique(found.patch_labels))))
     h, w = record.walk.grid
-    vectors = sweeps(record.graph(), min(4, h * w - 1))
     figures = {
         "Attention: where a walker goes": attention_explorer(image, attention),
-        "Cut: where the walk rarely crosses": cut_explorer(image, (h, w), *vectors),
+        "Cut: where the walk rarely crosses": cut_explorer(image, (h, w), record.graph()),
         "Tree: each part cut again": tree_explorer(image, found.tree, threshold, HIGHEST),
     }
     shown = {"name": name, "model": backbone.name, "criterion": found.criterion}
-    safe = {key: html.escape(_readable(value)) for key, value in shown.items()}
-    return PAGE.format(h=h, w=w, count=found.count, parts=_parts(figures), **safe)
+    # a file's name may hold bytes that are no text
+    safe = {key: html.escape(value.encode("utf-8", "replace").decode()) for key, value in shown.items()}
+    parts = "\n".join(f"<h2>{title}</h2>\n{figure.data}" for title, figure in figures.items())
+    return PAGE.format(h=h, w=w, count=found.count, parts=parts, **safe)
 
 
 def _threshold_for(heights: np.ndarray, count: int) -> float:
     """A threshold that splits a tree into at least `count` segments, or into all that it has: the lowest level that
     does, and half-way to the next, so that the slider's rounding decides nothing."""
-    levels = np.sort(heights[np.isfinite(heights)])
-    if not len(levels):
-        return HIGHEST
-    level = levels[min(count, len(levels) + 1) - 2] if count > 1 else 0.0
+    levels = np.r_[0.0, np.sort(heights[np.isfinite(heights)])]
+    level = levels[min(count, len(levels)) - 1]
     above = min(levels[levels > level], default=max(level, HIGHEST))
     return float((level + above) / 2)
-
-
-def _readable(text: str) -> str:
-    """A file's name may hold bytes that are no text."""
-    return text.encode("utf-8", "replace").decode()
-
-
-def _parts(figures: dict[str, Figure]) -> str:
-    return "\n".join(f"<h2>{title}</h2>\n{figure.data}" for title, figure in figures.items())

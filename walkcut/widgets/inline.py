@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from walkcut.widgets.encode import check_size
+from walkcut.errors import InputError
 
 if TYPE_CHECKING:
     import anywidget
 
 EXPORT = "export default "
+MOST = 2_000_000  # bytes of data in one figure
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,24 +49,18 @@ class Figure:
 
     def widget(self) -> anywidget.AnyWidget:
         """For a notebook that runs: after every change, `selected` holds what the reader has chosen, as a dict."""
-        from walkcut.widgets.live import explorer
+        import anywidget
+        import traitlets
 
-        return explorer(self.name, self.state)
+        traits = {key: traitlets.Any(value).tag(sync=True) for key, value in self.state.items()}
+        own = {"_esm": module_source(self.name), "selected": traitlets.Dict().tag(sync=True)}
+        return type("Explorer", (anywidget.AnyWidget,), traits | own)()
 
 
 def module_source(name: str) -> str:
-    """`common.js` and `<name>.js` as one ES module that imports nothing and has one default export.
-
-    Raises
-    ------
-    ValueError
-        If it has not, or would end the script tag that it stands in.
-    """
+    """`common.js` and `<name>.js` as one ES module that imports nothing and has one default export."""
     folder = Path(__file__).parent
-    source = "\n".join((folder / f"{part}.js").read_text(encoding="utf-8") for part in ("common", name))
-    if source.count(EXPORT) != 1 or "</script" in source.lower():
-        raise ValueError(f"common.js and {name}.js must hold one `{EXPORT.strip()}` and no closing script tag.")
-    return source
+    return "\n".join((folder / f"{part}.js").read_text(encoding="utf-8") for part in ("common", name))
 
 
 def inline_module(name: str, state: Mapping[str, Any], fallback: str) -> Figure:
@@ -91,9 +86,11 @@ def inline_module(name: str, state: Mapping[str, Any], fallback: str) -> Figure:
     InputError
         For more than 2 MB of data.
     """
-    check_size(state)
-    source = module_source(name)
     data = json.dumps(dict(state), sort_keys=True).replace("<", "\\u003c")
+    if len(data) > MOST:
+        size = len(data) / 1e6
+        raise InputError(f"This figure would put {size:.1f} MB into the page, at most 2: choose a coarser grid.")
+    source = module_source(name)
     key = "walkcut-" + hashlib.sha256((source + data).encode()).hexdigest()[:12]
     safe = fallback.replace("&", "&amp;").replace("<", "&lt;")
     # a page may show the same figure twice: each script takes the first place that is still empty

@@ -1,30 +1,20 @@
-"""For a notebook that runs: figures as anywidgets, and controls that call Python; a built page shows a still."""
+"""For a notebook that runs: controls that call Python; a built page shows a still."""
 
 from __future__ import annotations
 
 import html
 import io
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-import anywidget
 import ipywidgets
-import traitlets
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from walkcut.errors import InputError
-from walkcut.widgets.inline import module_source
 
 STILL = "In a notebook that runs, controls stand here, and every change calls Python. This is what they show at first."
-
-
-def explorer(name: str, state: Mapping[str, Any]) -> anywidget.AnyWidget:
-    """The figure of `walkcut/widgets/<name>.js` as an anywidget; `selected` holds what the reader has chosen."""
-    traits = {key: traitlets.Any(value).tag(sync=True) for key, value in state.items()}
-    own = {"_esm": module_source(name), "selected": traitlets.Dict().tag(sync=True)}
-    return type("Explorer", (anywidget.AnyWidget,), traits | own)()
 
 
 class Live(ipywidgets.VBox):
