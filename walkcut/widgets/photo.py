@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from functools import cache
 from pathlib import Path
 
@@ -31,6 +32,8 @@ THUMBNAIL = 96  # pixels
 PARTS = ("resize", "noise", "linear", "encoder", "walk", "cut", "tree", "pixels", "worker")
 SCRIPT = "walkcut-encoder.js"
 GLOBAL = "walkcutEncoder"  # what the script leaves behind
+# Cross-attention, its norm, and what tells the time: they add the same numbers everywhere, which go into biases.
+FOLDED = re.compile(r"\.attn2\.|\.transformer_blocks\.\d+\.norm2\.|\.time_emb_proj\.")
 
 
 def photo_explorer(script: str = SCRIPT) -> Figure:
@@ -96,15 +99,14 @@ def encoder(backbone: Backbone) -> dict[str, object]:
 
 def _levels(backbone: Backbone, recipe: Recipe) -> list[dict[str, object]]:
     """For each level: its channels, those that enter it, its heads, and the weights of each layer's heads."""
-    found, enters = [], backbone.denoiser.config.block_out_channels[0]
+    found, channels = [], backbone.denoiser.config.block_out_channels
     for place, block in enumerate(backbone.denoiser.down_blocks):
         layers = block.attentions[0].transformer_blocks
         names = [f"down_blocks.{place}.attentions.0.transformer_blocks.{i}.attn1" for i in range(len(layers))]
         heads = layers[0].attn1.heads
         read = [list(recipe.heads.get(name, [0.0] * heads)) for name in names]
-        channels = block.resnets[0].out_channels
-        found.append({"channels": channels, "enters": enters, "heads": heads, "read": read})
-        enters = channels
+        enters = channels[max(place - 1, 0)]
+        found.append({"channels": channels[place], "enters": enters, "heads": heads, "read": read})
     while len(found[-1]["read"]) > 1 and not any(found[-1]["read"][-1]):
         found[-1]["read"].pop()  # layers behind the last that is read
     return found
@@ -119,11 +121,11 @@ def _weights(backbone: Backbone, recipe: Recipe) -> dict[str, np.ndarray]:
     that of self-attention before it. Convolutions have their channels last.
     """
     unet, found = backbone.denoiser, {}
-    steps = torch.tensor(recipe.timesteps)
+    steps, unread = torch.tensor(recipe.timesteps), _unread(unet, recipe)
     time = torch.nn.functional.silu(unet.time_embedding(unet.time_proj(steps).to(unet.dtype)))[0]
     state = {name: tensor.float() for name, tensor in unet.state_dict().items()}
     for name, tensor in state.items():
-        if not name.startswith(("conv_in.", "down_blocks.")) or not _needed(name, recipe):
+        if not name.startswith(("conv_in.", "down_blocks.")) or name.startswith(unread) or FOLDED.search(name):
             continue
         if name.endswith(".conv1.bias"):
             block = unet.get_submodule(name.removesuffix(".conv1.bias"))
@@ -136,17 +138,13 @@ def _weights(backbone: Backbone, recipe: Recipe) -> dict[str, np.ndarray]:
     return found
 
 
-def _needed(name: str, recipe: Recipe) -> bool:
-    """Whether a weight has a part in attention that is read: of the last layer that is, only how it looks."""
+def _unread(unet: torch.nn.Module, recipe: Recipe) -> tuple[str, ...]:
+    """How the names of weights begin that nothing reads: of the last layer that is read, how it looks is enough."""
     last = list(recipe.heads)[-1].removesuffix(".attn1")  # named in the order of the forward pass
-    transformer, _, layer = last.rpartition(".")
-    if ".attn2." in name or ".time_emb_proj." in name or (".norm2." in name and ".transformer_blocks." in name):
-        return False
-    if name.startswith(transformer):
-        place = int(name.removeprefix(transformer + ".").partition(".")[0])
-        looks = name.startswith((f"{last}.norm1.", f"{last}.attn1.to_q.", f"{last}.attn1.to_k."))
-        return place < int(layer) or looks
-    return not name.startswith(transformer.rpartition(".")[0] + ".proj_out.")
+    layers, _, number = last.rpartition(".")
+    behind = [f"{last}.{part}." for part in ("attn1.to_v", "attn1.to_out", "norm3", "ff")]
+    behind += [f"{layers}.{later}." for later in range(int(number) + 1, len(unet.get_submodule(layers)))]
+    return (*behind, layers.replace("transformer_blocks", "proj_out."))
 
 
 def _thumbnail(name: str) -> dict[str, object]:
