@@ -26,13 +26,16 @@ from walkcut.capture import AttentionMaps
 from walkcut.criteria import prune
 from walkcut.tree import partition
 from walkcut.walk import Walk
-from walkcut.widgets.attention import attention_explorer
-from walkcut.widgets.criteria import criteria_explorer
-from walkcut.widgets.cut import cut_explorer
-from walkcut.widgets.graphs import graph_explorer
+from walkcut.widgets.explorers import (
+    attention_explorer,
+    criteria_explorer,
+    cut_explorer,
+    graph_explorer,
+    method_explorer,
+    toy_walk,
+    tree_explorer,
+)
 from walkcut.widgets.inline import Figure
-from walkcut.widgets.toy import toy_walk
-from walkcut.widgets.tree import method_explorer, tree_explorer
 
 # Press in each drawing, then drag along its diagonal; handlers run inside dispatchEvent. What a figure leaves for the
 # next frame is timed there.

@@ -9,7 +9,7 @@ from explorers import state, words
 
 from walkcut.capture import AttentionMaps
 from walkcut.errors import InputError
-from walkcut.widgets.attention import attention_explorer
+from walkcut.widgets.explorers import attention_explorer
 
 COARSE, FINE = (2, 3), (4, 6)
 

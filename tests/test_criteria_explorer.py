@@ -7,7 +7,7 @@ from explorers import four_pairs, same, state, words
 from walkcut.criteria import prune
 from walkcut.errors import InputError
 from walkcut.tree import PartitionTree
-from walkcut.widgets.criteria import criteria_explorer, levels, scores_along
+from walkcut.widgets.explorers import criteria_explorer, levels, scores_along
 
 IMAGE = np.zeros((40, 80, 3), np.uint8)
 

@@ -8,7 +8,7 @@ from explorers import state, words
 from walkcut.errors import InputError
 from walkcut.graph import Graph
 from walkcut.ncut import best_split, second_eigenvector
-from walkcut.widgets.cut import cut_explorer, sweeps
+from walkcut.widgets.explorers import cut_explorer, sweeps
 
 GRID = (2, 3)
 IMAGE = np.zeros((40, 60, 3), np.uint8)

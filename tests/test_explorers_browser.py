@@ -16,13 +16,19 @@ from walkcut.capture import AttentionMaps
 from walkcut.criteria import prune
 from walkcut.tree import PartitionTree, partition
 from walkcut.walk import Walk
-from walkcut.widgets.attention import attention_explorer
-from walkcut.widgets.criteria import criteria_explorer, levels
-from walkcut.widgets.cut import cut_explorer, sweeps
-from walkcut.widgets.graphs import graph_explorer, neighbours
+from walkcut.widgets.explorers import (
+    attention_explorer,
+    criteria_explorer,
+    cut_explorer,
+    graph_explorer,
+    levels,
+    method_explorer,
+    neighbours,
+    sweeps,
+    toy_walk,
+    tree_explorer,
+)
 from walkcut.widgets.inline import Figure, inline_module, module_source
-from walkcut.widgets.toy import toy_walk
-from walkcut.widgets.tree import method_explorer, tree_explorer
 
 pytestmark = pytest.mark.browser
 GRID = (6, 8)

@@ -10,7 +10,7 @@ from explorers import state
 from walkcut.errors import InputError
 from walkcut.graph import Graph
 from walkcut.walk import Walk
-from walkcut.widgets.graphs import graph_explorer, neighbours
+from walkcut.widgets.explorers import graph_explorer, neighbours
 
 GRID = (4, 6)
 IMAGE = np.zeros((40, 60, 3), np.uint8)

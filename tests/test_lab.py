@@ -14,7 +14,7 @@ from explorers import forget
 
 pytestmark = pytest.mark.browser
 CELLS = (
-    "from walkcut.widgets.toy import toy_walk\nfigure = toy_walk(bridge=1.0).widget()\nfigure",
+    "from walkcut.widgets.explorers import toy_walk\nfigure = toy_walk(bridge=1.0).widget()\nfigure",
     "print('selected:', figure.selected.get('edge'), figure.selected.get('weights', [0] * 10)[9])",
 )
 

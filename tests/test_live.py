@@ -10,8 +10,8 @@ import pytest
 from matplotlib import pyplot as plt
 
 from walkcut.errors import InputError
+from walkcut.widgets.explorers import toy_walk
 from walkcut.widgets.live import STILL, live
-from walkcut.widgets.toy import toy_walk
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
 # chapter -> the cell that its control builds on, the control to move, and what it is moved to
@@ -84,7 +84,7 @@ def test_every_chapter_has_a_control_that_calls_python(chapter: str, kernel: Ker
 
 
 def test_python_reads_what_is_selected_in_a_figure(kernel: Kernel) -> None:
-    kernel.run("from walkcut.widgets.toy import toy_walk\nfigure = toy_walk(bridge=1.0).widget()")
+    kernel.run("from walkcut.widgets.explorers import toy_walk\nfigure = toy_walk(bridge=1.0).widget()")
     comm = kernel.run("print(figure.model_id)").strip()
     kernel.set(comm, selected={"edge": [2, 3], "steps": 7})
     assert kernel.run("print(figure.selected['steps'], figure.bridge)") == "7 1.0\n"

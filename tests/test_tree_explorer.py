@@ -13,8 +13,8 @@ from walkcut.graph import Graph
 from walkcut.ncut import second_eigenvector
 from walkcut.tree import PartitionTree
 from walkcut.walk import Walk
+from walkcut.widgets.explorers import method_explorer, tree_explorer
 from walkcut.widgets.inline import Figure
-from walkcut.widgets.tree import method_explorer, tree_explorer
 
 IMAGE = np.zeros((40, 80, 3), np.uint8)
 NONE = 65535

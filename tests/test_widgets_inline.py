@@ -8,7 +8,7 @@ from explorers import state
 
 from walkcut.errors import InputError
 from walkcut.widgets import inline
-from walkcut.widgets.toy import toy_walk
+from walkcut.widgets.explorers import toy_walk
 
 FOLDER = Path(inline.__file__).parent
 

@@ -10,9 +10,7 @@ from walkcut.backbone import Backbone
 from walkcut.capture import MeanAttention, capture
 from walkcut.recipe import resolve
 from walkcut.segmentation import WalkRecord, cut
-from walkcut.widgets.attention import attention_explorer
-from walkcut.widgets.cut import cut_explorer
-from walkcut.widgets.tree import tree_explorer
+from walkcut.widgets.explorers import attention_explorer, cut_explorer, tree_explorer
 
 MAX_GRID = 32  # patches along the longer side: attention between 32 x 32 of them fills 1.4 MB of the page
 HIGHEST = 0.9  # threshold of the slider
