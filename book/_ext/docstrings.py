@@ -8,7 +8,7 @@ import re
 
 from sphinx.application import Sphinx
 
-LABEL = re.compile(r"`(eq-[\w-]+)`")
+LABEL = re.compile(r"eq-[\w-]+")
 MARKUP = re.compile(r"(?<![\w*])(\*\w[^*\n]*\*)(?![\w*])|([|*\\])")  # *emphasis*, or a sign that means itself
 NAME = re.compile(r"(?<![`:\w])`([^`\n]+)`(?!`)")
 
@@ -20,12 +20,10 @@ def literal(text: str) -> str:
 
 def plain(line: str) -> str:
     """The line with its names in backquotes set as code, labels as links, and everything else as it stands."""
-    pieces, end = [], 0
-    for found in NAME.finditer(line):
-        label = LABEL.fullmatch(found[0])
-        pieces += [literal(line[end : found.start()]), f":eq:`{label[1]}`" if label else f"``{found[1]}``"]
-        end = found.end()
-    return "".join([*pieces, literal(line[end:])])
+    pieces = NAME.split(line)  # every other one stands in backquotes
+    pieces[::2] = map(literal, pieces[::2])
+    pieces[1::2] = [f":eq:`{name}`" if LABEL.fullmatch(name) else f"``{name}``" for name in pieces[1::2]]
+    return "".join(pieces)
 
 
 def set_lines(lines: list[str]) -> list[str]:

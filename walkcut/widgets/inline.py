@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ EXPORT = "export default "
 MOST = 2_000_000  # bytes of data in one figure
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Figure:
     """A figure as an HTML output; `widget` is the same one as an anywidget, which tells Python what is selected.
 
@@ -37,15 +37,12 @@ class Figure:
         What the module reads.
     """
 
-    data: str
+    data: str = field(repr=False)
     name: str
-    state: dict[str, Any]
+    state: dict[str, Any] = field(repr=False)
 
     def _repr_html_(self) -> str:
         return self.data
-
-    def __repr__(self) -> str:
-        return f"<interactive figure {self.name!r}>"
 
     def widget(self) -> anywidget.AnyWidget:
         """For a notebook that runs: after every change, `selected` holds what the reader has chosen, as a dict."""
