@@ -28,7 +28,7 @@ from walkcut.widgets.explorers import (
     toy_walk,
     tree_explorer,
 )
-from walkcut.widgets.inline import Figure, inline_module, module_source
+from walkcut.widgets.inline import Figure, inline_module, source_of
 
 pytestmark = pytest.mark.browser
 GRID = (6, 8)
@@ -172,7 +172,7 @@ def test_steps_in_the_browser_are_pythons(show: Callable, tmp_path: Path, chromi
     """Every start, with the figure's own functions."""
     figure = attention_explorer(IMAGE, AttentionMaps({GRID: MAPS[GRID]}))
     probe = "window.probe = { stochastic, warm, advance };\nconst figure ="
-    probe = module_source("attention").replace("export default", probe)
+    probe = source_of("common", "attention").replace("export default", probe)
     path = tmp_path / "probe.html"
     path.write_text(f'<!doctype html><meta charset="utf-8"><script type="module">\n{probe}</script>', encoding="utf-8")
     chromium.get(path.as_uri())

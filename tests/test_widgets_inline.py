@@ -48,7 +48,7 @@ def test_same_input_same_bytes_other_input_other_place(module):
 
 @pytest.mark.parametrize("name", sorted({path.stem for path in FOLDER.glob("*.js")} - {"common"}))
 def test_every_module_has_one_export_and_leaves_its_script_open(name):
-    source = inline.module_source(name)
+    source = inline.source_of("common", name)
     assert source.count(inline.EXPORT) == 1
     assert "</script" not in source.lower()
 

@@ -50,14 +50,14 @@ class Figure:
         import traitlets
 
         traits = {key: traitlets.Any(value).tag(sync=True) for key, value in self.state.items()}
-        own = {"_esm": module_source(self.name), "selected": traitlets.Dict().tag(sync=True)}
+        own = {"_esm": source_of("common", self.name), "selected": traitlets.Dict().tag(sync=True)}
         return type("Explorer", (anywidget.AnyWidget,), traits | own)()
 
 
-def module_source(name: str) -> str:
-    """`common.js` and `<name>.js` as one ES module that imports nothing and has one default export."""
+def source_of(*parts: str) -> str:
+    """Files of this folder, named without `.js`, one behind the other: parts of one script that imports nothing."""
     folder = Path(__file__).parent
-    return "\n".join((folder / f"{part}.js").read_text(encoding="utf-8") for part in ("common", name))
+    return "\n".join((folder / f"{part}.js").read_text(encoding="utf-8") for part in parts)
 
 
 def inline_module(name: str, state: Mapping[str, Any], fallback: str) -> Figure:
@@ -66,7 +66,7 @@ def inline_module(name: str, state: Mapping[str, Any], fallback: str) -> Figure:
     Parameters
     ----------
     name : str
-        File in this folder, without `.js`; see `module_source`.
+        File in this folder, without `.js`, with one default export; `common.js` is put in front of it.
     state : mapping
         JSON values, read by the module through `model.get`.
     fallback : str
@@ -87,7 +87,7 @@ def inline_module(name: str, state: Mapping[str, Any], fallback: str) -> Figure:
     if len(data) > MOST:
         size = len(data) / 1e6
         raise InputError(f"This figure would put {size:.1f} MB into the page, at most 2: choose a coarser grid.")
-    source = module_source(name)
+    source = source_of("common", name)
     key = "walkcut-" + hashlib.sha256((source + data).encode()).hexdigest()[:12]
     safe = fallback.replace("&", "&amp;").replace("<", "&lt;")
     # a page may show the same figure twice: each script takes the first place that is still empty

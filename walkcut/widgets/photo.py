@@ -13,7 +13,6 @@ import hashlib
 import json
 import re
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ from walkcut.eyes.loading import load_backbone
 from walkcut.recipe import Recipe, resolve
 from walkcut.samples import sample, sample_credits, sample_names, sample_path
 from walkcut.widgets.encode import photo
-from walkcut.widgets.inline import Figure, inline_module
+from walkcut.widgets.inline import Figure, inline_module, source_of
 
 GRID = 32  # patches along the longer side: some seconds of plain JavaScript
 SEED = 0  # of the noise, as `walkcut.segment` has it
@@ -57,20 +56,14 @@ def encoder_script() -> str:
     """The script that the page loads on demand: about 7 MB of plain text."""
     backbone = load_backbone("dead-leaves", "cpu")
     samples = {name: base64.b64encode(sample_path(name).read_bytes()).decode() for name in sample_names()}
-    found = {"encoder": encoder(backbone), "samples": samples, "worker": worker_source()}
+    worker = '"use strict";\n' + source_of(*(f"photo/{part}" for part in PARTS))  # what runs beside the page
+    found = {"encoder": encoder(backbone), "samples": samples, "worker": worker}
     return f"globalThis.{GLOBAL} = {json.dumps(found)};\n"
 
 
 def version() -> str:
     """Changes when the script does."""
     return hashlib.sha256(encoder_script().encode()).hexdigest()[:12]
-
-
-def worker_source() -> str:
-    """What runs beside the page: the modules of the folder `photo` as one script."""
-    folder = Path(__file__).parent / "photo"
-    parts = [(folder / f"{part}.js").read_text(encoding="utf-8") for part in PARTS]
-    return '"use strict";\n' + "\n".join(parts)
 
 
 def encoder(backbone: Backbone) -> dict[str, object]:
