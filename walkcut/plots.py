@@ -58,10 +58,7 @@ def where_it_looks(A: torch.Tensor, grid: Grid, place: tuple[float, float]) -> t
 
 
 def gaze(
-    photo: np.ndarray,
-    looks: Mapping[str, tuple[np.ndarray, tuple[int, int]]],
-    columns: int = 2,
-    named: bool = True,
+    photo: np.ndarray, looks: Mapping[str, tuple[np.ndarray, tuple[int, int]]], columns: int = 2, named: bool = True
 ) -> Figure:
     """A photograph (H, W, 3) with patches ringed, and beside it where each of them looks.
 
@@ -198,7 +195,7 @@ def sweep(
     marks : mapping of a split's name to the number of patches on its first side
     """
     figure, ((top, right), (sorted_y, curve)) = plt.subplots(2, 2, figsize=(7, 5.4), layout="constrained")
-    order, (first, *_) = np.argsort(y.ravel(), kind="stable"), marks
+    order, first = np.argsort(y.ravel(), kind="stable"), next(iter(marks))
     top.imshow(y, cmap="RdBu_r", norm=CenteredNorm(), interpolation="nearest")
     top.set_title("the eigenvector y", fontsize=10)
     top.set_axis_off()
@@ -423,7 +420,7 @@ def curve_row(panels: Mapping[str, Lines], ylabel: str, logx: bool = True, colum
 def tradeoff(lines: Mapping[str, Sequence[tuple[float, float, str]]], xlabel: str, ylabel: str) -> Figure:
     """`curves` on logarithmic axes, with a word beside each point (x, y, word)."""
     figure, axis = plt.subplots(figsize=(6.4, 4), layout="constrained")
-    plain = {name: ([x for x, *_ in line], [y for _, y, _ in line]) for name, line in lines.items()}
+    plain = {name: tuple(zip(*line, strict=True))[:2] for name, line in lines.items()}
     curves(plain, xlabel, ylabel, axis, logx=True, logy=True)
     for line in lines.values():
         for x, y, word in line:
