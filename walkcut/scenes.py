@@ -5,7 +5,7 @@ Opaque shapes ("leaves") with a power law of sizes fall on a canvas and hide wha
 texture, a way of taking light), so that the truth has two nested levels: instances inside materials.
 
 Shapes and textures come in named families (`SHAPES`, `walkcut.textures.TEXTURES`), so that whole families can be held
-out of training. A scene can tell in words what it shows, and it can be lit as a photograph is.
+out of training. A scene can tell in words what it shows.
 """
 
 from __future__ import annotations
@@ -89,7 +89,6 @@ HELD_OUT_SHAPES = ("polygon", "star")
 HELD_OUT_TEXTURES = ("checks", "cracks")
 TRAIN_SHAPES = tuple(name for name in SHAPES if name not in HELD_OUT_SHAPES)
 TRAIN_TEXTURES = ("flat", "cloud", "grain", "brushed", "stripes", "spots")
-NATURAL_TEXTURES = (*TRAIN_TEXTURES, "pebbles", "blades")
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Layout: who is visible where.
@@ -173,12 +172,7 @@ def _colours(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 def _paint(
-    rng: np.random.Generator,
-    owner: np.ndarray,
-    depth: np.ndarray,
-    material: np.ndarray,
-    textures: Sequence[str],
-    natural: np.random.Generator | None,
+    rng: np.random.Generator, owner: np.ndarray, depth: np.ndarray, material: np.ndarray, textures: Sequence[str]
 ) -> tuple[np.ndarray, list[tuple[str, ...]]]:
     """(size, size, 3) sRGB in [0, 1]: colour and texture of the material, light of the leaf, light of the scene.
 
@@ -205,50 +199,11 @@ def _paint(
     light += (rng.uniform(0, 14, leaves) * (rng.uniform(size=leaves) < 0.5))[owner] * (0.5 - depth)
     tilt = rng.normal(0, 8, 2)
     lab[..., 0] += light - light.mean() + tilt[0] * (y / size - 0.5) + tilt[1] * (x / size - 0.5)
-    if natural:
-        _weather(natural, lab, owner, kind)
-    rgb = _lab_to_rgb(lab)
-    if natural:
-        rgb = _defocus(natural, rgb, owner)
-    rgb = gaussian_filter(rgb, (*[rng.uniform(0.35, 0.9)] * 2, 0), truncate=3)
+    rgb = gaussian_filter(_lab_to_rgb(lab), (*[rng.uniform(0.35, 0.9)] * 2, 0), truncate=3)
     words = [
         (*colour_words(colour), TEXTURE_WORDS[family]) for colour, (family, _) in zip(colours, chosen, strict=True)
     ]
     return rgb + rng.normal(size=rgb.shape) * rng.uniform(0, 0.02), words
-
-
-def _drift(rng: np.random.Generator, size: int) -> np.ndarray:
-    """(size, size): one of the cloudy tiles, seen from near, so that it changes slowly."""
-    tile = tiles("cloud")[rng.integers(TILES_PER_FAMILY)]
-    y, x = rng.integers(0, TILE, 2)
-    near = gaussian_filter(tile, 6, mode="wrap")
-    index = np.arange(size) * TILE // (2 * size)
-    return near[np.ix_((y + index) % TILE, (x + index) % TILE)] / near.std()
-
-
-def _weather(rng: np.random.Generator, lab: np.ndarray, owner: np.ndarray, kind: np.ndarray) -> None:
-    """What a photograph adds to colours (size, size, 3), in place: patchy stuff, patchy light, cast shadows."""
-    size = len(owner)
-    patchy = rng.gamma(1.0, [4.0, 2.5, 2.5], (kind.max() + 1, 3))
-    lab += patchy[kind] * np.stack([_drift(rng, size) for _ in range(3)], 2)
-    lab[..., 0] += rng.gamma(1.0, 4.0) * _drift(rng, size)
-    if rng.uniform() < 0.6:
-        y, x = np.rint(rng.normal(0, 0.02 * size, 2)).astype(int)
-        light = np.pad(owner, size)[size + y : 2 * size + y, size + x : 2 * size + x]
-        shadow = gaussian_filter((light > owner).astype(float), rng.uniform(0.3, 2))
-        lab[..., 0] -= rng.uniform(5, 30) * shadow
-
-
-def _defocus(rng: np.random.Generator, rgb: np.ndarray, owner: np.ndarray) -> np.ndarray:
-    """In half of the pictures what lies lower than some leaf is out of focus."""
-    if rng.uniform() < 0.5:
-        return rgb
-    sigma = np.exp(rng.uniform(np.log(0.7), np.log(4)))
-    near = (owner >= rng.integers(0, owner.max() + 2)).astype(float)[..., None]
-    soft = gaussian_filter(near, (0.6, 0.6, 0))
-    weight = np.maximum(gaussian_filter(1 - near, (sigma, sigma, 0)), 1e-3)
-    far = gaussian_filter(rgb * (1 - near), (sigma, sigma, 0)) / weight  # of what is behind, only
-    return soft * rgb + (1 - soft) * np.clip(far, 0, 1)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -257,8 +212,9 @@ def _defocus(rng: np.random.Generator, rgb: np.ndarray, owner: np.ndarray) -> np
 HUES = ("pink", "red", "brown", "yellow", "green", "cyan", "blue", "purple")
 HUE_STARTS = (-15, 20, 50, 80, 110, 170, 230, 300)  # degrees in the plane of a* and b*
 TEXTURE_WORDS = {"flat": "plain", "cloud": "cloudy", "grain": "grainy", "brushed": "brushed", "stripes": "striped"}
-TEXTURE_WORDS |= {"spots": "spotted", "checks": "checked", "cracks": "cracked", "pebbles": "pebbly", "blades": "grassy"}
-WORDS = ("dark", "bright", "grey", *HUES, *TEXTURE_WORDS.values(), "horizon")
+TEXTURE_WORDS |= {"spots": "spotted", "checks": "checked", "cracks": "cracked"}
+# A word's place is its number in captions. No texture is pebbly or grassy any more; the words have their vectors still.
+WORDS = ("dark", "bright", "grey", *HUES, *TEXTURE_WORDS.values(), "pebbly", "grassy", "horizon")
 
 
 def colour_words(lab: np.ndarray) -> tuple[str, ...]:
@@ -276,7 +232,6 @@ def make_scene(
     size: int = 128,
     shapes: Sequence[str] = TRAIN_SHAPES,
     textures: Sequence[str] = TRAIN_TEXTURES,
-    natural: bool = False,
 ) -> Scene:
     """Draw one scene.
 
@@ -288,8 +243,6 @@ def make_scene(
         Side in pixels, 16 to 1024.
     shapes, textures : sequence of str
         Families to draw from, keys of `SHAPES` and `TEXTURES`.
-    natural : bool
-        Light and lens of a photograph: patchy colours, cast shadows, things out of focus. The segmentation is the same.
 
     Returns
     -------
@@ -309,11 +262,10 @@ def make_scene(
         if not chosen:
             raise InputError(f"No {word} family was given: choose from {', '.join(known)}.")
     rng = np.random.default_rng(seed)
-    weather = rng.spawn(1)[0] if natural else None  # draws of its own, so that the leaves stay where they are
     count = int(np.exp(rng.uniform(np.log(4), np.log(50))))
     owner, depth, bands = _drop_leaves(rng, size, count, shapes)
     material = rng.integers(0, rng.integers(3, 12), owner.max() + 1)
-    rgb, words = _paint(rng, owner, depth, material, textures, weather)
+    rgb, words = _paint(rng, owner, depth, material, textures)
     instances = np.unique(owner, return_inverse=True)[1].reshape(owner.shape).astype(np.int32)
     seen, materials = np.unique(material[owner], return_inverse=True)
     image = np.round(255 * np.clip(rgb, 0, 1)).astype(np.uint8)

@@ -75,53 +75,27 @@ def _cracks(rng: np.random.Generator) -> np.ndarray:
     return -np.exp(-((field / (0.25 * field.std())) ** 2))
 
 
-def _litter(rng: np.random.Generator, radius: float, aspect: float, spread: float) -> np.ndarray:
-    """Small dead leaves on a tile: ellipses of one kind, each with a grey of its own and dark towards its edge."""
-    field, turn = np.zeros((TILE, TILE)), rng.uniform(0, np.pi)
-    for _ in range(int(2 * TILE**2 / (np.pi * radius**2 * aspect))):
-        r = radius * np.exp(rng.normal(0, 0.3))
-        y, x = np.mgrid[-int(r) - 1 : int(r) + 2, -int(r) - 1 : int(r) + 2]
-        own = turn + spread * rng.normal()
-        c, s = np.cos(own), np.sin(own)
-        depth = ((c * x + s * y) / r) ** 2 + ((c * y - s * x) / (aspect * r)) ** 2
-        cy, cx = rng.integers(0, TILE, 2)
-        inside = depth < 1
-        field[(y[inside] + cy) % TILE, (x[inside] + cx) % TILE] = rng.normal() - 1.5 * depth[inside] ** 2
-    return field
-
-
-def _pebbles(rng: np.random.Generator) -> np.ndarray:
-    return _litter(rng, np.exp(rng.uniform(np.log(5), np.log(14))), rng.uniform(0.6, 1.0), 3.0)
-
-
-def _blades(rng: np.random.Generator) -> np.ndarray:
-    return _litter(rng, rng.uniform(10, 24), rng.uniform(0.12, 0.25), 0.25)
-
-
 def _flat(rng: np.random.Generator) -> np.ndarray:
     return 1e-3 * rng.normal(size=(TILE, TILE))
 
 
+# A family's place is part of its bank's seed: a new one comes last, and the tiles of all others stay as they were.
 TEXTURES: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
-    "flat": _flat,
-    "cloud": _cloud,
-    "grain": _grain,
     "brushed": _brushed,
-    "stripes": _stripes,
-    "spots": _spots,
     "checks": _checks,
+    "cloud": _cloud,
     "cracks": _cracks,
-    "pebbles": _pebbles,
-    "blades": _blades,
+    "flat": _flat,
+    "grain": _grain,
+    "spots": _spots,
+    "stripes": _stripes,
 }
-# A bank's place is part of its seed: a new family comes last, and the tiles of all others stay as they were.
-BANKS = ("brushed", "checks", "cloud", "cracks", "flat", "grain", "spots", "stripes", "pebbles", "blades")
 
 
 @cache
 def tiles(family: str) -> np.ndarray:
     """(TILES_PER_FAMILY, TILE, TILE) float32: the family's bank, the same in every process."""
-    rng = np.random.default_rng([BANKS.index(family), 20412])
+    rng = np.random.default_rng([list(TEXTURES).index(family), 20412])
     bank = np.stack([TEXTURES[family](rng) for _ in range(TILES_PER_FAMILY)])
     bank -= bank.mean((1, 2), keepdims=True)
     if family != "flat":

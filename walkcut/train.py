@@ -32,7 +32,7 @@ from walkcut.eyes.loading import load_backbone
 from walkcut.eyes.models import READOUT
 from walkcut.ncut import best_cut
 from walkcut.recipe import Recipe, resolve
-from walkcut.scenes import NATURAL_TEXTURES, WORDS, Scene, make_scene
+from walkcut.scenes import WORDS, Scene, make_scene
 from walkcut.segmentation import WalkRecord
 
 UNET_CONFIG = dict(
@@ -81,7 +81,6 @@ class TrainConfig:
     patches: int = 98304  # per batch
     sides: tuple[int, ...] = (32, 48, 64)  # patch grids; a batch holds one of them, at a constant number of patches
     draws: int = 2  # of noise and timestep for each crop: drawing a scene costs more than looking at it
-    natural: float = 0.0  # share of scenes with the light and lens of a photograph, and with more textures
     captioned: float = 0.5  # share of crops with a caption
     learning_rate: float = 7e-4
     warmup: int = 200
@@ -108,8 +107,8 @@ def make_batch(config: TrainConfig, step: int) -> tuple[torch.Tensor, torch.Tens
     crops, captions = [], []
     for index in range(max(config.patches // (config.draws * side**2), 1)):
         size = int(2 * side * rng.uniform(1, 1.75))
-        natural = {"textures": NATURAL_TEXTURES, "natural": True} if rng.uniform() < config.natural else {}
-        scene = make_scene([config.seed, step, index], size, **natural)
+        rng.uniform()  # chose the light once; without it, today's model would have been shown other crops
+        scene = make_scene([config.seed, step, index], size)
         y, x = rng.integers(0, size - 2 * side + 1, 2)
         window = np.s_[y : y + 2 * side, x : x + 2 * side]
         crop = scene.image[window][:, :: rng.choice([-1, 1])]
