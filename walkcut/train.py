@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
-from safetensors import SafetensorError, safe_open
+from diffusers.training_utils import EMAModel
 from safetensors.torch import save_file
 from torch.nn import functional
 from tqdm import tqdm
@@ -89,11 +89,6 @@ class TrainConfig:
     timestep_shift: float = -0.3  # timesteps are 1000 * logistic(normal + shift)
 
 
-def to_latent(image: torch.Tensor) -> torch.Tensor:
-    """Pixels (b, 3, 2h, 2w) in [-1, 1] to an exactly invertible latent (b, 12, h, w): each patch is 2x2 pixels."""
-    return functional.pixel_unshuffle(image, 2)
-
-
 def make_batch(config: TrainConfig, step: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Crops of fresh scenes for step `step`, and their captions.
 
@@ -115,7 +110,7 @@ def make_batch(config: TrainConfig, step: int) -> tuple[torch.Tensor, torch.Tens
         crops.append(crop.transpose(1, 0, 2) if rng.uniform() < 0.25 else crop)
         captions.append(caption(rng, scene, window) if rng.uniform() < config.captioned else np.zeros(TOKENS, int))
     pixels = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1  # (b, 3, 2 side, 2 side)
-    return to_latent(pixels), torch.from_numpy(np.stack(captions))
+    return functional.pixel_unshuffle(pixels, 2), torch.from_numpy(np.stack(captions))
 
 
 def caption(rng: np.random.Generator, scene: Scene, window: tuple[slice, slice]) -> np.ndarray:
@@ -128,16 +123,13 @@ def caption(rng: np.random.Generator, scene: Scene, window: tuple[slice, slice])
 
 
 class _Batches(torch.utils.data.Dataset):
-    """Batch `i` is the batch of step `first + i`."""
+    """The batch of each step."""
 
-    def __init__(self, config: TrainConfig, first: int) -> None:
-        self.config, self.first = config, first
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
 
-    def __len__(self) -> int:
-        return self.config.steps - self.first
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        return make_batch(self.config, self.first + index)
+    def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return make_batch(self.config, step)
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -160,101 +152,107 @@ class Denoiser(torch.nn.Module):
         return self.unet(noisy, timestep, encoder_hidden_states=self.words(captions)).sample
 
 
-def velocity_loss(
-    denoiser: Denoiser,
-    alphas: torch.Tensor,
-    latent: torch.Tensor,
-    captions: torch.Tensor,
-    config: TrainConfig,
-    step: int,
-) -> torch.Tensor:
-    """Mean squared error of the predicted velocity at random timesteps, a function of (seed, step) alone."""
-    generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-    normal = torch.randn(len(latent), generator=generator)
-    timestep = (1000 * torch.sigmoid(normal + config.timestep_shift)).long().clamp(0, 999).to(latent.device)
-    noise = torch.randn(latent.shape, generator=generator).to(latent.device)
-    signal = alphas[timestep].sqrt()[:, None, None, None]
-    sigma = (1 - alphas[timestep]).sqrt()[:, None, None, None]
-    predicted = denoiser(signal * latent + sigma * noise, timestep, captions)
-    return functional.mse_loss(predicted.float(), signal * noise - sigma * latent)
-
-
-@dataclass
 class _State:
-    """Everything that a resumed run needs."""
+    """A training at one of its steps: everything that a resumed run needs, and what it exports.
 
-    denoiser: Denoiser
-    optimizer: torch.optim.AdamW
-    ema: dict[str, torch.Tensor]
-    losses: list[float]
+    Attributes
+    ----------
+    denoiser : Denoiser
+    optimizer : AdamW
+    ema : EMAModel
+        The average of the weights so far, which is exported.
+    losses : list of float
+        One for each step that was taken.
+    """
+
+    STORED = ("denoiser", "optimizer", "ema")  # each with a state_dict
+
+    def __init__(self, config: TrainConfig, device: str) -> None:
+        self.config, self.scheduler = config, DDIMScheduler(**SCHEDULER_CONFIG)
+        with torch.random.fork_rng():
+            torch.manual_seed(config.seed)
+            denoiser = Denoiser()
+        self.denoiser = denoiser.to(device, memory_format=torch.channels_last).train()
+        self.optimizer = torch.optim.AdamW(self.denoiser.parameters(), betas=(0.9, 0.98), weight_decay=0.01)
+        self.ema = EMAModel(self.denoiser.parameters(), config.ema, foreach=True)
+        self.losses: list[float] = []
 
     @property
     def step(self) -> int:
         return len(self.losses)
 
-    @classmethod
-    def new(cls, config: TrainConfig, device: torch.device) -> _State:
-        with torch.random.fork_rng():
-            torch.manual_seed(config.seed)
-            denoiser = Denoiser()
-        denoiser = denoiser.to(device, memory_format=torch.channels_last).train()
-        weights = denoiser.parameters()
-        optimizer = torch.optim.AdamW(weights, lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
-        ema = {n: p.detach().clone() for n, p in denoiser.named_parameters()}
-        return cls(denoiser, optimizer, ema, [])
-
-    def save(self, path: Path, config: TrainConfig) -> None:
-        tensors = {f"ema/{n}": t for n, t in self.ema.items()}
-        for name, parameter in self.denoiser.named_parameters():
-            tensors[f"weight/{name}"] = parameter.detach()
-            moments = self.optimizer.state.get(parameter, {})
-            tensors |= {f"adam/{key}/{name}": value for key, value in moments.items()}
-        tensors["losses"] = torch.tensor(self.losses, dtype=torch.float32)
-        tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    def save(self, path: Path) -> None:
+        stored = {name: getattr(self, name).state_dict() for name in self.STORED}
         part = path.with_suffix(".part")
         try:
-            save_file(tensors, part, metadata={"config": json.dumps(asdict(config))})
+            torch.save(stored | {"losses": self.losses, "config": asdict(self.config)}, part)
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
 
-    def load(self, path: Path, config: TrainConfig) -> None:
-        with safe_open(path, "pt") as file:
-            trained = json.loads(file.metadata()["config"])
-            changed = [k for k, v in json.loads(json.dumps(asdict(config))).items() if trained.get(k) != v]
-            if key := next((k for k in changed if k != "steps"), None):
+    def load(self, path: Path) -> None:
+        try:
+            stored = torch.load(path, map_location="cpu", weights_only=True)
+            for name in self.STORED:
+                getattr(self, name).load_state_dict(stored[name])
+            self.losses, trained = stored["losses"], stored["config"]
+        except Exception as error:  # of torch, zip or pickle: whatever a damaged file makes them raise
+            raise InputError(f"{path} is damaged ({type(error).__name__}): delete it to start again.") from error
+        self.ema.to(self.denoiser.unet.device)
+        for key, value in asdict(self.config).items():
+            if key != "steps" and trained.get(key) != value:
                 raise InputError(
-                    f"{path} was trained with {key} = {trained.get(key)}, not {getattr(config, key)}: "
+                    f"{path} was trained with {key} = {trained.get(key)}, not {value}: "
                     "continue with the same settings or choose another folder."
                 )
-            self.losses = file.get_tensor("losses").tolist()
-            keys = set(file.keys())
-            for name, parameter in self.denoiser.named_parameters():
-                parameter.data.copy_(file.get_tensor(f"weight/{name}"))
-                self.ema[name].copy_(file.get_tensor(f"ema/{name}"))
-                for key in ("step", "exp_avg", "exp_avg_sq"):
-                    if f"adam/{key}/{name}" in keys:
-                        value = file.get_tensor(f"adam/{key}/{name}")
-                        self.optimizer.state[parameter][key] = value if key == "step" else value.to(parameter)
 
-    def advance(self, latent: torch.Tensor, captions: torch.Tensor, alphas: torch.Tensor, config: TrainConfig) -> None:
-        device = alphas.device
-        latent = latent.to(device).repeat(config.draws, 1, 1, 1).contiguous(memory_format=torch.channels_last)
-        captions = captions.to(device).repeat(config.draws, 1)
+    def loss(self, latent: torch.Tensor, captions: torch.Tensor) -> torch.Tensor:
+        """Mean squared error of the predicted velocity at random timesteps, a function of (seed, step) alone."""
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
+        shifted = torch.randn(len(latent), generator=generator) + self.config.timestep_shift
+        timestep = (1000 * torch.sigmoid(shifted)).long().clamp(0, 999).to(latent.device)
+        noise = torch.randn(latent.shape, generator=generator).to(latent.device)
+        predicted = self.denoiser(self.scheduler.add_noise(latent, noise, timestep), timestep, captions)
+        return functional.mse_loss(predicted.float(), self.scheduler.get_velocity(latent, noise, timestep))
+
+    def advance(self, latent: torch.Tensor, captions: torch.Tensor) -> None:
+        """Take a step on crops of scenes and their captions."""
+        device, draws = self.denoiser.unet.device, self.config.draws
+        latent = latent.to(device).repeat(draws, 1, 1, 1).contiguous(memory_format=torch.channels_last)
+        captions = captions.to(device).repeat(draws, 1)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(config, self.step)
+            group["lr"] = learning_rate(self.config, self.step)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            loss = velocity_loss(self.denoiser, alphas, latent, captions, config, self.step)
+            loss = self.loss(latent, captions)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), 1.0)
         if not torch.isfinite(norm):  # before the step, so that no checkpoint ever holds what it would do
             raise InputError(f"The gradient became {norm.item()} at step {self.step}: lower the learning rate.")
         self.optimizer.step()
-        keep = min(config.ema, (1 + self.step) / (10 + self.step))
-        names, parameters = zip(*self.denoiser.named_parameters(), strict=True)
-        torch._foreach_lerp_([self.ema[n] for n in names], [p.detach() for p in parameters], 1 - keep)
+        self.ema.step(self.denoiser.parameters())
         self.losses.append(loss.item())
+
+    def publish(self, folder: Path) -> Path:
+        """Export and calibrate; the folder is there whole, or as it was."""
+        part = folder.with_name(f"{folder.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        self.export(part)
+        calibrate(part)
+        shutil.rmtree(folder, ignore_errors=True)
+        return part.rename(folder)
+
+    def export(self, folder: Path) -> None:
+        """Write the averaged weights in float16, diffusers format, the words, the settings and the curve."""
+        denoiser = Denoiser()
+        self.ema.copy_to(denoiser.parameters())
+        denoiser.half().unet.save_pretrained(folder / "unet")
+        save_file(dict(zip(WORDS, denoiser.words.weight[1:].clone(), strict=True)), folder / VOCABULARY)
+        self.scheduler.save_pretrained(folder / "scheduler")
+        block = max(self.step // 100, 1)
+        curve = [round(float(np.mean(self.losses[i : i + block])), 5) for i in range(0, self.step, block)]
+        record = {"training": asdict(self.config), "curve": {"steps_per_point": block, "loss": curve}}
+        (folder / "training.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
 def train(
@@ -270,7 +268,7 @@ def train(
     Parameters
     ----------
     folder : Path
-        Holds `checkpoint.safetensors` (everything needed to resume) and, at the end, `model/` in diffusers format.
+        Holds `checkpoint.pt` (everything needed to resume) and, at the end, `model/` in diffusers format.
     config : TrainConfig
     device : str
         A torch device. bfloat16 autocast is used on CUDA, float32 elsewhere.
@@ -284,62 +282,33 @@ def train(
     Raises
     ------
     InputError
-        If the folder holds a run with other settings or a damaged checkpoint, steps is not positive, or the training
-        diverges.
+        If the folder holds a run with other settings or a damaged checkpoint, or the training diverges.
     """
-    if config.steps < 1:
-        raise InputError(f"A training of {config.steps} steps is no training: choose at least 1.")
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = folder / "checkpoint.safetensors"
-    state = _State.new(config, torch.device(device))
+    checkpoint = folder / "checkpoint.pt"
+    state = _State(config, device)
     if checkpoint.exists():
-        try:
-            state.load(checkpoint, config)
-        except (SafetensorError, RuntimeError, TypeError, KeyError) as error:
-            raise InputError(f"{checkpoint} is damaged ({error}): delete it to start again.") from error
-    alphas = DDIMScheduler(**SCHEDULER_CONFIG).alphas_cumprod.to(device)
-    batches = _Batches(config, min(state.step, config.steps))
-    ahead = 4 if workers else None
-    loader = torch.utils.data.DataLoader(batches, batch_size=None, num_workers=workers, prefetch_factor=ahead)
+        state.load(checkpoint)
+    todo, ahead = range(state.step, config.steps), 4 if workers else None
+    loader = torch.utils.data.DataLoader(
+        _Batches(config), batch_size=None, sampler=todo, num_workers=workers, prefetch_factor=ahead
+    )
     saved = time.monotonic()
     with tqdm(total=config.steps, initial=state.step, desc="training", unit="step", mininterval=5) as bar:
         for latent, captions in loader:
-            state.advance(latent, captions, alphas, config)
+            state.advance(latent, captions)
             if snapshots and state.step % snapshots == 0:
-                publish(state, config, folder / f"step-{state.step}")
+                state.publish(folder / f"step-{state.step}")
             bar.update()
             bar.set_postfix(loss=f"{np.mean(state.losses[-50:]):.4f}", refresh=False)
             if time.monotonic() - saved > save_every:
-                state.save(checkpoint, config)
+                state.save(checkpoint)
                 saved = time.monotonic()
-    state.save(checkpoint, config)
-    return publish(state, config, folder / "model")
+    state.save(checkpoint)
+    return state.publish(folder / "model")
 
 
-def publish(state: _State, config: TrainConfig, folder: Path) -> Path:
-    """Export and calibrate; the folder is there whole, or as it was."""
-    part = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    calibrate(export(state, config, part))
-    shutil.rmtree(folder, ignore_errors=True)
-    return part.rename(folder)
-
-
-def export(state: _State, config: TrainConfig, folder: Path) -> Path:
-    """Write the averaged weights in float16, diffusers format, the words, the settings and the curve."""
-    denoiser = Denoiser()
-    denoiser.load_state_dict(state.ema)
-    denoiser.half().unet.save_pretrained(folder / "unet")
-    save_file(dict(zip(WORDS, denoiser.words.weight[1:].clone(), strict=True)), folder / VOCABULARY)
-    DDIMScheduler(**SCHEDULER_CONFIG).save_pretrained(folder / "scheduler")
-    block = max(len(state.losses) // 100, 1)
-    curve = [round(float(np.mean(state.losses[i : i + block])), 5) for i in range(0, len(state.losses), block)]
-    record = {"training": asdict(config), "curve": {"steps_per_point": block, "loss": curve}}
-    (folder / "training.json").write_text(json.dumps(record, indent=1) + "\n")
-    return folder
-
-
-def calibrate(folder: Path) -> Path:
+def calibrate(folder: Path) -> None:
     """Write `readout.json`: where to read attention, and the NCut that the model finds in white noise.
 
     Noise has no regions, so a cut that is no better than the best cut of a hundred pictures of noise is no cut
@@ -354,7 +323,6 @@ def calibrate(folder: Path) -> Path:
     on = {"grids": CALIBRATION_GRIDS, "pictures": len(shares)}
     record = suits | {"noise_share": round(min(shares), 4), "calibrated_on": on}
     (folder / READOUT).write_text(json.dumps(record, indent=1) + "\n")
-    return folder
 
 
 def noise_cut(backbone: Backbone, recipe: Recipe) -> float:
