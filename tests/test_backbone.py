@@ -345,6 +345,8 @@ def reshaped(copy: Path, **settings: object) -> None:
         {"use_linear_projection": True},  # weights of another shape
         {"resnet_time_scale_shift": "scale_shift"},
         {"down_block_types": ["AttnDownBlock2D", "CrossAttnDownBlock2D"]},
+        {"down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"]},
+        {"mid_block_type": "UNetMidBlock2DCrossAttn"},
     ],
     ids=lambda settings: next(iter(settings)),
 )
@@ -362,11 +364,14 @@ def test_a_unet_that_the_encoder_does_not_know_is_diffusers_business(
     assert attend(backbone, two_halves, grid=8).finest in ((6, 8), (3, 4))
 
 
-def test_a_schedule_that_is_not_written_out_is_diffusers_business(copy: Path) -> None:
+@pytest.mark.parametrize(
+    "other", [{"beta_schedule": "squaredcos_cap_v2"}, {"beta_schedule": "linear"}, {"rescale_betas_zero_snr": True}]
+)
+def test_a_schedule_that_is_not_written_out_is_diffusers_business(copy: Path, other: dict) -> None:
     path = copy / "scheduler" / "scheduler_config.json"
     settings = json.loads(path.read_text())
     assert load_backbone(str(copy), "cpu").networks.first is not None
-    path.write_text(json.dumps(settings | {"beta_schedule": "squaredcos_cap_v2"}))
+    path.write_text(json.dumps(settings | other))
     backbone = load_backbone(str(copy), "cpu")
     expected = DDIMScheduler.from_pretrained(copy / "scheduler").alphas_cumprod
     torch.testing.assert_close(backbone.alphas, expected)

@@ -12,7 +12,7 @@ from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
 import walkcut
-from walkcut.eyes.encoder import MIDDLE, PLAIN, Attention, Encoder, Level, ResnetBlock, load, waves
+from walkcut.eyes.encoder import PLAIN, Attention, Encoder, Level, ResnetBlock, load, waves
 
 TRAINED = Path(walkcut.__file__).parent / "weights" / "dead-leaves"
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
@@ -30,15 +30,11 @@ TINY = dict(
     norm_num_groups=4,
 )
 OTHERS = {
-    "a middle": dict(mid_block_type=MIDDLE),
-    "no attention below": dict(down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), layers_per_block=2),
-    "no attention above": dict(down_block_types=("DownBlock2D", "CrossAttnDownBlock2D")),
     "levels that differ": dict(
         layers_per_block=(2, 1),
         transformer_layers_per_block=(1, 3),
         reverse_transformer_layers_per_block=(1, 1),
         attention_head_dim=(2, 4),
-        mid_block_type=MIDDLE,
     ),
     "three levels": dict(
         block_out_channels=(8, 8, 16),
@@ -83,7 +79,7 @@ def heard(network: torch.nn.Module, *shown: object) -> dict[str, torch.Tensor]:
 
     layers = {n: m for n, m in network.named_modules() if n.endswith(("attn1", "attn2")) and not n.startswith("up_")}
     handles = [m.register_forward_pre_hook(listen(n), with_kwargs=True) for n, m in layers.items()]
-    handles.append((network.mid_block or network.down_blocks[-1]).register_forward_hook(leave))
+    handles.append(network.down_blocks[-1].register_forward_hook(leave))
     try:
         network(*shown)
     finally:
@@ -258,11 +254,12 @@ def test_a_setting_that_is_not_written_out_is_refused(tiny_model: Path, key: str
 
 
 @pytest.mark.parametrize(
-    "kinds", [{"mid_block_type": "UNetMidBlock2D"}, {"down_block_types": ["DownBlock2D", "AttnDownBlock2D"]}]
+    "kinds",
+    [{"mid_block_type": "UNetMidBlock2DCrossAttn"}, {"down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"]}],
 )
 def test_a_block_that_is_not_written_out_is_refused(tiny_model: Path, kinds: dict) -> None:
     settings = json.loads((tiny_model / "unet" / "config.json").read_text())
-    with pytest.raises(ValueError, match=r"(UNetMidBlock2D|AttnDownBlock2D) is not written out"):
+    with pytest.raises(ValueError, match=r"(UNetMidBlock2DCrossAttn|DownBlock2D) is not written out"):
         Encoder(settings | kinds)
 
 

@@ -18,27 +18,14 @@ SETTINGS = json.loads(
 
 
 def test_by_hand() -> None:
-    settings = {"beta_schedule": "linear", "beta_start": 0.5, "beta_end": 0.75, "num_train_timesteps": 2}
-    assert alphas_cumprod(settings).tolist() == [0.5, 0.125]
-    settings |= {"beta_schedule": "scaled_linear", "beta_start": 0.25, "beta_end": 0.0625, "num_train_timesteps": 3}
+    settings = {"beta_schedule": "scaled_linear", "beta_start": 0.25, "beta_end": 0.0625, "num_train_timesteps": 3}
     assert alphas_cumprod(settings).tolist() == pytest.approx([0.75, 0.75 * 55 / 64, 0.75 * 55 / 64 * 15 / 16])
 
 
-@pytest.mark.parametrize("schedule", ["linear", "scaled_linear"])
-def test_equals_diffusers(schedule: str) -> None:
-    settings = SETTINGS | {"beta_schedule": schedule}
-    theirs = DDIMScheduler.from_config(settings).alphas_cumprod
-    assert torch.equal(alphas_cumprod(settings), theirs)
+def test_equals_diffusers() -> None:
+    theirs = DDIMScheduler.from_config(SETTINGS).alphas_cumprod
+    assert torch.equal(alphas_cumprod(SETTINGS), theirs)
     assert theirs.shape == (1000,)
-
-
-@pytest.mark.parametrize("schedule", ["linear", "scaled_linear"])
-def test_rescaled_so_that_the_last_timestep_is_noise_alone(schedule: str) -> None:
-    settings = SETTINGS | {"beta_schedule": schedule, "rescale_betas_zero_snr": True}
-    ours, theirs = alphas_cumprod(settings), DDIMScheduler.from_config(settings).alphas_cumprod
-    assert torch.allclose(ours, theirs, atol=1e-5)
-    assert ours[-1] == 0
-    assert ours[0] == pytest.approx(alphas_cumprod(SETTINGS | {"beta_schedule": schedule})[0].item())
 
 
 def test_noise_is_that_of_diffusers() -> None:
@@ -49,7 +36,9 @@ def test_noise_is_that_of_diffusers() -> None:
         assert torch.allclose(ours, scheduler.add_noise(latent, noise, torch.tensor([timestep])), atol=1e-6)
 
 
-@pytest.mark.parametrize("other", [{"beta_schedule": "squaredcos_cap_v2"}, {"trained_betas": [0.1, 0.2]}])
+@pytest.mark.parametrize(
+    "other", [{"beta_schedule": "linear"}, {"trained_betas": [0.1, 0.2]}, {"rescale_betas_zero_snr": True}]
+)
 def test_another_schedule_is_refused(other: dict) -> None:
     with pytest.raises(ValueError, match="not written out here"):
         alphas_cumprod(SETTINGS | other)

@@ -33,7 +33,6 @@ PLAIN |= dict.fromkeys(["addition_embed_type", "center_input_sample", "class_emb
 PLAIN |= dict.fromkeys(["dual_cross_attention", "encoder_hid_dim_type", "freq_shift", "num_class_embeds"])
 PLAIN |= dict.fromkeys(["only_cross_attention", "resnet_skip_time_act", "time_cond_proj_dim", "time_embedding_act_fn"])
 PLAIN |= dict.fromkeys(["time_embedding_dim", "timestep_post_act", "use_linear_projection"])
-DOWN, DOWN_LOOKING, MIDDLE = "DownBlock2D", "CrossAttnDownBlock2D", "UNetMidBlock2DCrossAttn"
 
 
 def named(**layers: nn.Module) -> nn.Sequential:
@@ -148,30 +147,26 @@ class Transformer(nn.Module):
 class Level(nn.Module):
     """What happens on one grid: residual blocks with transformers behind them, then the way down to half the grid.
 
-    A level may have no transformers; the last has no way down. The middle of a UNet, on the grid of the last level, has
-    one transformer between two residual blocks.
+    The last level has no way down.
     """
 
-    def __init__(self, settings: SimpleNamespace, place: int, kind: str) -> None:
+    def __init__(self, settings: SimpleNamespace, place: int) -> None:
         super().__init__()
         channels, groups, eps = settings.block_out_channels, settings.norm_num_groups, settings.norm_eps
         before, leave, last = channels[max(place - 1, 0)], channels[place], place == len(channels) - 1
-        enters = [leave] * 2 if kind == MIDDLE else [before] + [leave] * (at(settings.layers_per_block, place) - 1)
-        count = {DOWN: 0, DOWN_LOOKING: len(enters), MIDDLE: 1}[kind]
+        enters = [before] + [leave] * (at(settings.layers_per_block, place) - 1)
         # what diffusers calls the dimension of a head is the number of heads
         shape = settings.cross_attention_dim, settings.attention_head_dim, settings.transformer_layers_per_block
         width, heads, depth = (at(setting, place) for setting in shape)
         self.resnets = nn.ModuleList(ResnetBlock(enter, leave, 4 * channels[0], groups, eps) for enter in enters)
-        self.attentions = nn.ModuleList(Transformer(leave, width, heads, depth, groups) for _ in range(count))
+        self.attentions = nn.ModuleList(Transformer(leave, width, heads, depth, groups) for _ in enters)
         # a kernel of 3x3 in steps of 2
         self.downsamplers = nn.Sequential(nn.Identity() if last else named(conv=nn.Conv2d(leave, leave, 3, 2, 1)))
 
     def forward(self, hidden: Tensor, time: Tensor, context: Tensor) -> Tensor:
         """From (b, c, h, w), the embedded timestep and the words to the next level's (b, c', h', w')."""
-        for place, resnet in enumerate(self.resnets):
-            hidden = resnet(hidden, time)
-            if place < len(self.attentions):
-                hidden = self.attentions[place](hidden, context)
+        for resnet, attention in zip(self.resnets, self.attentions, strict=True):
+            hidden = attention(resnet(hidden, time), context)
         return self.downsamplers(hidden)
 
 
@@ -181,7 +176,7 @@ def at(setting: int | list[int], place: int) -> int:
 
 
 class Encoder(nn.Module):
-    """The way down of a UNet, and its middle where it has one.
+    """The way down of a UNet that has no middle.
 
     Parameters
     ----------
@@ -204,13 +199,12 @@ class Encoder(nn.Module):
         self.config = settings = SimpleNamespace(**config)
         kinds, c = settings.down_block_types, settings.block_out_channels[0]
         strange = [f"{key} = {config.get(key)!r}" for key, value in PLAIN.items() if (config.get(key) or None) != value]
-        strange += {*kinds, settings.mid_block_type} - {DOWN, DOWN_LOOKING, MIDDLE, None}
+        strange += {*kinds, settings.mid_block_type} - {"CrossAttnDownBlock2D", None}  # as diffusers calls a `Level`
         if strange:
             raise ValueError(f"{strange[0]} is not written out here")
         self.conv_in = nn.Conv2d(settings.in_channels, c, 3, padding=1)
         self.time_embedding = named(linear_1=nn.Linear(c, 4 * c), act=nn.SiLU(), linear_2=nn.Linear(4 * c, 4 * c))
-        self.down_blocks = nn.ModuleList(Level(settings, place, kind) for place, kind in enumerate(kinds))
-        self.mid_block = Level(settings, len(kinds) - 1, MIDDLE) if settings.mid_block_type else None
+        self.down_blocks = nn.ModuleList(Level(settings, place) for place in range(len(kinds)))
 
     def forward(self, sample: Tensor, timestep: float | Tensor, encoder_hidden_states: Tensor) -> Tensor:
         """The hidden state at the end of the way down.
@@ -233,7 +227,7 @@ class Encoder(nn.Module):
         hidden = self.conv_in(sample)
         for level in self.down_blocks:
             hidden = level(hidden, time, encoder_hidden_states)
-        return hidden if self.mid_block is None else self.mid_block(hidden, time, encoder_hidden_states)
+        return hidden
 
 
 def load(folder: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Encoder:

@@ -13,8 +13,7 @@ def alphas_cumprod(config: dict) -> torch.Tensor:
     Parameters
     ----------
     config : dict
-        Settings as diffusers writes them for a `DDIMScheduler`. With "rescale_betas_zero_snr" nothing is left at the
-        last timestep (Lin et al. 2024, algorithm 1).
+        Settings as diffusers writes them for a `DDIMScheduler`.
 
     Returns
     -------
@@ -23,15 +22,11 @@ def alphas_cumprod(config: dict) -> torch.Tensor:
     Raises
     ------
     ValueError
-        For betas that were trained, or are neither "linear" nor "scaled_linear".
+        For betas that were trained or rescaled, or whose square roots do not grow evenly ("scaled_linear").
     """
-    power = {"linear": 1, "scaled_linear": 2}.get(config["beta_schedule"])  # of what grows evenly
-    if power is None or config.get("trained_betas") is not None:
-        raise ValueError(f"beta_schedule {config['beta_schedule']!r}, or trained betas, are not written out here")
-    first, last = (config[end] ** (1 / power) for end in ("beta_start", "beta_end"))
-    betas = torch.linspace(first, last, config["num_train_timesteps"], dtype=torch.float32) ** power
-    left = torch.cumprod(1 - betas, dim=0)
-    if config.get("rescale_betas_zero_snr"):
-        roots = left.sqrt()
-        left = ((roots - roots[-1]) * (roots[0] / (roots[0] - roots[-1]))) ** 2
-    return left
+    changed = config.get("trained_betas") is not None or config.get("rescale_betas_zero_snr")
+    if config["beta_schedule"] != "scaled_linear" or changed:
+        raise ValueError(f"beta_schedule {config['beta_schedule']!r}, or changed betas, are not written out here")
+    first, last = config["beta_start"] ** 0.5, config["beta_end"] ** 0.5
+    betas = torch.linspace(first, last, config["num_train_timesteps"], dtype=torch.float32) ** 2
+    return torch.cumprod(1 - betas, dim=0)
