@@ -6,11 +6,11 @@ Song et al. 2021, "Denoising diffusion implicit models", section 4.3; for a flow
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
+from diffusers import DDIMInverseScheduler, DDIMScheduler
 
 from walkcut.backbone import Backbone
 from walkcut.noise import View
@@ -21,58 +21,44 @@ CHOSEN = 10  # of them are looked at unless told otherwise, as in arXiv 2412.046
 
 def views(backbone: Backbone, latent: torch.Tensor, timesteps: Sequence[int]) -> list[View]:
     """The steps nearest to each timestep, none twice; `CHOSEN` of the `STEPS` where none is named."""
-    path = list(replay(backbone, invert(backbone, latent)))
+    path = replay(backbone, invert(backbone, latent))
     if not timesteps:
         return path[:: STEPS // CHOSEN]
     told = np.array([timestep for _, timestep in path])
     return [path[i] for i in dict.fromkeys(int(np.abs(told - timestep).argmin()) for timestep in timesteps)]
 
 
-@torch.inference_mode()
 def invert(backbone: Backbone, latent: torch.Tensor, steps: int = STEPS) -> torch.Tensor:
     """The noise from which the denoiser would draw this latent, deterministically.
 
     Equation `eq-att-ddim` of the book.
     """
-    if backbone.kind == "flow":
-        sigmas = _sigmas(backbone, steps)[::-1]
-        for sigma, after in itertools.pairwise(sigmas):
-            latent = latent + (after - sigma) * backbone.denoise(latent, 1000 * sigma)
-        return latent
-    scheduler = _scheduler("DDIMInverseScheduler", backbone, steps)
-    for timestep in scheduler.timesteps.tolist():
-        latent = scheduler.step(backbone.denoise(latent, timestep), timestep, latent).prev_sample
-    return latent
+    return _follow(backbone, latent, steps, back=False)[1]
+
+
+def replay(backbone: Backbone, latent: torch.Tensor, steps: int = STEPS) -> list[View]:
+    """Every noisy latent on the way from noise back to the picture, before its step is taken, with its timestep."""
+    return _follow(backbone, latent, steps, back=True)[0]
 
 
 @torch.inference_mode()
-def replay(backbone: Backbone, latent: torch.Tensor, steps: int = STEPS) -> Iterator[View]:
-    """Every noisy latent on the way from noise back to the picture, before its step is taken, with its timestep."""
+def _follow(backbone: Backbone, latent: torch.Tensor, steps: int, back: bool) -> tuple[list[View], torch.Tensor]:
+    """What is seen on the way from a picture to noise, or back, and where it ends."""
+    config, seen = backbone.scheduler.config, []
     if backbone.kind == "flow":
-        sigmas = _sigmas(backbone, steps)
-        for sigma, after in itertools.pairwise(sigmas):
-            yield latent, 1000 * sigma
+        scheduler = type(backbone.scheduler).from_config(config)
+        scheduler.set_timesteps(steps)
+        sigmas = scheduler.sigmas.tolist()  # shares of noise from (nearly) 1 down to 0, spaced as its own sampler does
+        for sigma, after in itertools.pairwise(sigmas if back else sigmas[::-1]):
+            seen.append((latent, 1000 * sigma))
             latent = latent + (after - sigma) * backbone.denoise(latent, 1000 * sigma)
-        return
-    scheduler = _scheduler("DDIMScheduler", backbone, steps)
-    for timestep in scheduler.timesteps.tolist():
-        yield latent, timestep
-        latent = scheduler.step(backbone.denoise(latent, timestep), timestep, latent).prev_sample
-
-
-def _scheduler(kind: str, backbone: Backbone, steps: int) -> Any:
-    """For the way up or back, over the same timesteps: both go by 1000 // steps, so "linspace" does not fit them."""
-    import diffusers
-
-    config = backbone.scheduler.config
+        return seen, latent
+    # both ways go by 1000 // steps, so that the spacing "linspace" does not fit them
     spacing = config.timestep_spacing if config.timestep_spacing in ("leading", "trailing") else "leading"
-    scheduler = getattr(diffusers, kind).from_config(config, clip_sample=False, timestep_spacing=spacing)
+    kind = DDIMScheduler if back else DDIMInverseScheduler
+    scheduler = kind.from_config(config, clip_sample=False, timestep_spacing=spacing)
     scheduler.set_timesteps(steps)
-    return scheduler
-
-
-def _sigmas(backbone: Backbone, steps: int) -> list[float]:
-    """Shares of noise from (nearly) 1 down to 0, spaced as the flow's own sampler spaces them."""
-    scheduler = type(backbone.scheduler).from_config(backbone.scheduler.config)
-    scheduler.set_timesteps(steps)
-    return scheduler.sigmas.tolist()
+    for timestep in scheduler.timesteps.tolist():
+        seen.append((latent, timestep))
+        latent = scheduler.step(backbone.denoise(latent, timestep), timestep, latent).prev_sample
+    return seen, latent
