@@ -47,24 +47,18 @@ def read_image(path: str | Path, max_side: int = MAX_SIDE) -> np.ndarray:
     InputError
         If there is no such file, or it is not a readable picture, or it has more than 100 million pixels.
     """
-    with _open(path) as picture:
-        try:
-            picture.draft(picture.mode, (max_side, max_side))  # a large JPEG is decoded small from the start
-            with _without_remarks():  # on metadata; what spoils pixels raises
-                picture.load()
-                upright = picture if _orientation(picture) == 1 else ImageOps.exif_transpose(picture)
-                small = _to_8_bits(upright, path)
-            small.thumbnail((max_side, max_side), Image.Resampling.BICUBIC)
-        except InputError:
-            raise
-        except _DAMAGE as error:
-            raise InputError(f"{path} is damaged ({error}): get a whole copy of the picture.") from error
+    with _opened(path) as picture:
+        picture.draft(picture.mode, (max_side, max_side))  # a large JPEG is decoded small from the start
+        picture.load()
+        upright = picture if _orientation(picture) == 1 else ImageOps.exif_transpose(picture)
+        small = _to_8_bits(upright, path)
+        small.thumbnail((max_side, max_side), Image.Resampling.BICUBIC)
     return check_image(np.asarray(small))
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
     """Height and width in pixels of the upright picture in a file, read from its header; errors as `read_image`."""
-    with _open(path) as picture:
+    with _opened(path) as picture:
         width, height = picture.size
         # of a TIFF, Pillow tells the size as it is once turned
         turned = picture.format != "TIFF" and _orientation(picture) in (5, 6, 7, 8)
@@ -98,8 +92,9 @@ def _without_remarks() -> Iterator[None]:
                 _caught.__exit__(None, None, None)
 
 
-def _open(path: str | Path) -> Image.Image:
-    """The picture with its header read and its size checked; the pixels are not decoded yet."""
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Image.Image]:
+    """The picture, its header read and its size checked; what goes wrong in the block is told in a sentence, too."""
     path = Path(path)
     try:
         status = path.stat()
@@ -109,8 +104,11 @@ def _open(path: str | Path) -> Image.Image:
             raise InputError(f"{path} is not a regular file: name a picture.")
         if status.st_size == 0:
             raise InputError(f"{path} is empty (0 bytes): get a whole copy of the picture.")
-        with _without_remarks():  # of size we judge below; other remarks concern the metadata
-            picture = Image.open(path, formats=_FORMATS)
+        # of size we judge below; other remarks concern the metadata, and what spoils pixels raises
+        with _without_remarks(), Image.open(path, formats=_FORMATS) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise too_large(f"{path} ({picture.width}x{picture.height})")
+            yield picture
     except InputError:
         raise
     except Image.DecompressionBombError as error:
@@ -123,10 +121,6 @@ def _open(path: str | Path) -> Image.Image:
         raise InputError(f"{path} may not be read: change its permissions.") from error
     except _DAMAGE as error:
         raise InputError(f"{path} is damaged ({error}): get a whole copy of the picture.") from error
-    if picture.width * picture.height > MAX_PIXELS:
-        picture.close()
-        raise too_large(f"{path} ({picture.width}x{picture.height})")
-    return picture
 
 
 def _to_8_bits(picture: Image.Image, path: str | Path) -> Image.Image:

@@ -72,10 +72,7 @@ def load_backbone(
 
 def short_of_memory(error: BaseException) -> bool:
     """Whether memory ran out. Only CUDA's is an error of its own: a CPU's and a Mac's are told by their words."""
-    words = (
-        *("out of memory", "not enough memory", "allocate memory", "Insufficient Memory", "ALLOC_FAILED"),
-        "bad_alloc",
-    )
+    words = ("out of memory", "enough memory", "allocate memory", "Insufficient Memory", "ALLOC_FAILED", "bad_alloc")
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(one in str(error) for one in words)
 
 
