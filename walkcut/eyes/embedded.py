@@ -48,9 +48,8 @@ def _read_unet(eye: Eye, device: torch.device, dtype: torch.dtype) -> tuple[Modu
     """The whole of an embedded denoiser, and its schedule: for pictures that are drawn, or words."""
     from diffusers import DDIMScheduler, UNet2DConditionModel
 
-    local: Any = {"local_files_only": True}
     with quiet():
         unet = UNet2DConditionModel.from_pretrained(
-            eye.folder / "unet", torch_dtype=dtype, use_safetensors=True, **local
+            eye.folder / "unet", torch_dtype=dtype, use_safetensors=True, local_files_only=True
         )
-    return settled(unet, device), DDIMScheduler.from_pretrained(eye.folder / "scheduler", **local)
+    return settled(unet, device), DDIMScheduler.from_pretrained(eye.folder / "scheduler", local_files_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -31,16 +31,11 @@ def quiet() -> Iterator[None]:
     from diffusers.utils import logging as of_diffusers
     from transformers.utils import logging as of_transformers
 
-    before = {of: (of.get_verbosity(), of.is_progress_bar_enabled()) for of in (of_diffusers, of_transformers)}
-    for of in before:
-        of.set_verbosity(of.CRITICAL)  # an error is raised as well, and told once
-        of.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            yield
-    finally:
-        for of, (verbosity, bars) in before.items():
-            of.set_verbosity(verbosity)
-            if bars:
-                of.enable_progress_bar()
+    with ExitStack() as afterwards, warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        for of in (of_diffusers, of_transformers):
+            afterwards.callback(of.set_verbosity, of.get_verbosity())
+            afterwards.callback(of.enable_progress_bar if of.is_progress_bar_enabled() else of.disable_progress_bar)
+            of.set_verbosity(of.CRITICAL)  # an error is raised as well, and told once
+            of.disable_progress_bar()
+        yield
