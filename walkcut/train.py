@@ -29,37 +29,17 @@ from walkcut.criteria import blank_ncut
 from walkcut.errors import InputError
 from walkcut.eyes.embedded import VOCABULARY
 from walkcut.eyes.loading import load_backbone
-from walkcut.eyes.models import READOUT
+from walkcut.eyes.models import READOUT, WEIGHTS
 from walkcut.ncut import best_cut
 from walkcut.recipe import Recipe, resolve
 from walkcut.scenes import WORDS, Scene, make_scene
 from walkcut.segmentation import WalkRecord
 
-UNET_CONFIG = dict(
-    sample_size=64,
-    in_channels=12,
-    out_channels=12,
-    block_out_channels=(128, 160),
-    down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-    # no attention in the last block: what is far must be fetched by the encoder, whose attention we read
-    up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-    mid_block_type=None,
-    layers_per_block=1,
-    transformer_layers_per_block=(4, 2),
-    reverse_transformer_layers_per_block=(1, 1),
-    attention_head_dim=2,  # diffusers' name for the number of heads: heads of 64 and 80 dimensions
-    cross_attention_dim=32,
-    norm_num_groups=16,
-)
-SCHEDULER_CONFIG = dict(
-    beta_start=0.00085,
-    beta_end=0.012,
-    beta_schedule="scaled_linear",
-    prediction_type="v_prediction",
-    clip_sample=False,
-    steps_offset=1,
-    set_alpha_to_one=False,
-)
+EMBEDDED = WEIGHTS / "dead-leaves"  # what is trained is built, and shown noise, as the model that comes with walkcut
+# Two levels, with more layers on the fine one, and heads of 64 and 80 dimensions; their number is what diffusers calls
+# "attention_head_dim". No attention in the last block: what is far must be fetched by the encoder, whose attention we
+# read.
+UNET_CONFIG = UNet2DConditionModel.load_config(EMBEDDED / "unet")
 TOKENS = 12  # of a caption; what is left over is empty
 # Where to read attention, chosen on BSDS500 train: not in the last layers of the fine level, which prepare what comes
 # after them.
@@ -143,7 +123,7 @@ class Denoiser(torch.nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.unet = UNet2DConditionModel(**UNET_CONFIG)
+        self.unet = UNet2DConditionModel.from_config(UNET_CONFIG)
         vectors = 0.1 * torch.randn(1 + len(WORDS), self.unet.config.cross_attention_dim)
         vectors[0] = 0
         self.words = torch.nn.Embedding.from_pretrained(vectors, freeze=False, padding_idx=0)
@@ -168,7 +148,7 @@ class _State:
     STORED = ("denoiser", "optimizer", "ema")  # each with a state_dict
 
     def __init__(self, config: TrainConfig, device: str) -> None:
-        self.config, self.scheduler = config, DDIMScheduler(**SCHEDULER_CONFIG)
+        self.config, self.scheduler = config, DDIMScheduler.from_pretrained(EMBEDDED / "scheduler")
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             denoiser = Denoiser()
