@@ -13,6 +13,7 @@ import json
 import shutil
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -100,16 +101,6 @@ def caption(rng: np.random.Generator, scene: Scene, window: tuple[slice, slice])
     numbers = np.array(sorted(1 + WORDS.index(word) for word in words))
     chosen = rng.permutation(numbers)[: rng.integers(1, TOKENS)]
     return np.pad(chosen, (0, TOKENS - len(chosen)))
-
-
-class _Batches(torch.utils.data.Dataset):
-    """The batch of each step."""
-
-    def __init__(self, config: TrainConfig) -> None:
-        self.config = config
-
-    def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        return make_batch(self.config, step)
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -269,9 +260,10 @@ def train(
     state = _State(config, device)
     if checkpoint.exists():
         state.load(checkpoint)
-    todo, ahead = range(state.step, config.steps), 4 if workers else None
+    todo, draw = range(state.step, config.steps), partial(make_batch, config)  # a worker turns steps into batches
+    ahead = 4 if workers else None
     loader = torch.utils.data.DataLoader(
-        _Batches(config), batch_size=None, sampler=todo, num_workers=workers, prefetch_factor=ahead
+        todo, batch_size=None, collate_fn=draw, num_workers=workers, prefetch_factor=ahead
     )
     saved = time.monotonic()
     with tqdm(total=config.steps, initial=state.step, desc="training", unit="step", mininterval=5) as bar:
