@@ -347,6 +347,7 @@ def reshaped(copy: Path, **settings: object) -> None:
         {"down_block_types": ["AttnDownBlock2D", "CrossAttnDownBlock2D"]},
         {"down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"]},
         {"mid_block_type": "UNetMidBlock2DCrossAttn"},
+        {"layers_per_block": 2},
     ],
     ids=lambda settings: next(iter(settings)),
 )

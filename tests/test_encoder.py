@@ -31,7 +31,6 @@ TINY = dict(
 )
 OTHERS = {
     "levels that differ": dict(
-        layers_per_block=(2, 1),
         transformer_layers_per_block=(1, 3),
         reverse_transformer_layers_per_block=(1, 1),
         attention_head_dim=(2, 4),
@@ -285,7 +284,7 @@ def test_a_unet_of_another_make_is_refused(tmp_path: Path, settings: dict) -> No
 def test_every_setting_is_known() -> None:
     """Diffusers has no setting that is neither read, nor held to one value, nor of no effect on the way down."""
     read = {"attention_head_dim", "block_out_channels", "cross_attention_dim", "down_block_types", "in_channels"}
-    read |= {"layers_per_block", "mid_block_type", "norm_eps", "norm_num_groups", "transformer_layers_per_block"}
+    read |= {"mid_block_type", "norm_eps", "norm_num_groups", "transformer_layers_per_block"}
     way_up = {"conv_out_kernel", "out_channels", "reverse_transformer_layers_per_block", "up_block_types"}
     told = {"sample_size", "dropout"}  # of pictures that it was trained on; in training
     of_others = {"addition_embed_type_num_heads", "addition_time_embed_dim", "class_embeddings_concat"}

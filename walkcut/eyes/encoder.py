@@ -27,7 +27,7 @@ from torch.nn.functional import gelu, scaled_dot_product_attention, silu
 
 # Settings that change what a UNet computes, at the values that are written out here
 PLAIN: dict[str, object] = {"act_fn": "silu", "attention_type": "default", "conv_in_kernel": 3, "flip_sin_to_cos": True}
-PLAIN |= {"resnet_time_scale_shift": "default", "time_embedding_type": "positional"}
+PLAIN |= {"layers_per_block": 1, "resnet_time_scale_shift": "default", "time_embedding_type": "positional"}
 PLAIN |= dict.fromkeys(["downsample_padding", "mid_block_scale_factor", "resnet_out_scale_factor"], 1)
 PLAIN |= dict.fromkeys(["addition_embed_type", "center_input_sample", "class_embed_type", "cross_attention_norm"])
 PLAIN |= dict.fromkeys(["dual_cross_attention", "encoder_hid_dim_type", "freq_shift", "num_class_embeds"])
@@ -145,7 +145,7 @@ class Transformer(nn.Module):
 
 
 class Level(nn.Module):
-    """What happens on one grid: residual blocks with transformers behind them, then the way down to half the grid.
+    """What happens on one grid: a residual block, transformer blocks behind it, then the way down to half the grid.
 
     The last level has no way down.
     """
@@ -154,25 +154,17 @@ class Level(nn.Module):
         super().__init__()
         channels, groups, eps = settings.block_out_channels, settings.norm_num_groups, settings.norm_eps
         before, leave, last = channels[max(place - 1, 0)], channels[place], place == len(channels) - 1
-        enters = [before] + [leave] * (at(settings.layers_per_block, place) - 1)
-        # what diffusers calls the dimension of a head is the number of heads
+        # each is one number for all levels, or one for each; diffusers' dimension of a head is the number of heads
         shape = settings.cross_attention_dim, settings.attention_head_dim, settings.transformer_layers_per_block
-        width, heads, depth = (at(setting, place) for setting in shape)
-        self.resnets = nn.ModuleList(ResnetBlock(enter, leave, 4 * channels[0], groups, eps) for enter in enters)
-        self.attentions = nn.ModuleList(Transformer(leave, width, heads, depth, groups) for _ in enters)
+        width, heads, depth = (each if isinstance(each, int) else each[place] for each in shape)
+        self.resnets = nn.ModuleList([ResnetBlock(before, leave, 4 * channels[0], groups, eps)])
+        self.attentions = nn.ModuleList([Transformer(leave, width, heads, depth, groups)])
         # a kernel of 3x3 in steps of 2
         self.downsamplers = nn.Sequential(nn.Identity() if last else named(conv=nn.Conv2d(leave, leave, 3, 2, 1)))
 
     def forward(self, hidden: Tensor, time: Tensor, context: Tensor) -> Tensor:
         """From (b, c, h, w), the embedded timestep and the words to the next level's (b, c', h', w')."""
-        for resnet, attention in zip(self.resnets, self.attentions, strict=True):
-            hidden = attention(resnet(hidden, time), context)
-        return self.downsamplers(hidden)
-
-
-def at(setting: int | list[int], place: int) -> int:
-    """A setting at one level: where it is a single number, it is that of all."""
-    return setting if isinstance(setting, int) else setting[place]
+        return self.downsamplers(self.attentions[0](self.resnets[0](hidden, time), context))
 
 
 class Encoder(nn.Module):
