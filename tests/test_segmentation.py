@@ -342,7 +342,7 @@ def test_a_preset_chooses_graph_steps_and_criterion(tiny: Backbone, preset: str,
     assert found.labels.shape == two_halves.shape[:2]
     walk = aggregate(attend(tiny, two_halves, grid=GRID)).power(settings["steps"])  # the paper has no prior
     torch.testing.assert_close(found.walk.P, walk.P)
-    tree = partition(GRAPHS[settings["graph"]](walk, None), walk.grid)
+    tree = partition(GRAPHS[settings["graph"]](walk), walk.grid)
     np.testing.assert_array_equal(found.tree.labels(k=2), tree.labels(k=2))
 
 

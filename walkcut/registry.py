@@ -6,58 +6,42 @@ The core offers the names that every chapter uses. Others, of single chapters an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import UserDict
 from importlib import import_module
+from operator import attrgetter
 from typing import Any
 
 from walkcut.errors import InputError
 
 
-class Registry(Mapping[str, Callable[..., Any]]):
-    """From a name to a function, which is imported when it is first asked for.
+class Registry(UserDict[str, Any]):
+    """From a name to a function, which is imported when it is asked for.
 
     Parameters
     ----------
     what : str
         Of which kind the functions are, in one word, for messages.
     places : dict of str
-        Each name's "module:function".
+        Each name's "module:function". More may be added, as to any dictionary.
     """
 
     def __init__(self, what: str, places: dict[str, str]) -> None:
-        self.what, self._places = what, dict(places)
+        super().__init__(places)
+        self.what = what
 
-    def register(self, name: str, place: str) -> None:
-        """Add a name; one that is taken stays with its owner."""
-        if self._places.setdefault(name, place) != place:
-            raise ValueError(f"The {self.what} {name!r} is taken by {self._places[name]}.")
-
-    def check(self, name: str) -> str:
-        """Let through a name that is known; refuse any other."""
-        if name not in self._places:
+    def __getitem__(self, name: str) -> Any:
+        if name not in self:
             raise InputError(f"There is no {self.what} {name!r}: choose from {', '.join(self)}.")
-        return name
-
-    def __getitem__(self, name: str) -> Callable[..., Any]:
-        module, _, function = self._places[self.check(name)].partition(":")
-        return getattr(import_module(module), function)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._places
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
-
-    def __len__(self) -> int:
-        return len(self._places)
+        module, _, function = self.data[name].partition(":")
+        return attrgetter(function)(import_module(module))
 
 
 # How weights are read: from an `Eye`, a device, and whether to offload and to compile, to a `Backbone`.
 EYES = Registry("family of eyes", {})
 # How a picture is shown: from a backbone, a latent and timesteps to noisy views (`walkcut.noise` knows the first two).
 NOISES = Registry("noise", {"forward": "walkcut.noise:views", "none": "walkcut.noise:views"})
-# What is cut: from a walk, and features for those that need them, to a graph.
-GRAPHS = Registry("graph", {"reversible": "walkcut.walk:reversible"})
+# What is cut: from a walk, and from what its recorder has recorded for those that have one, to a graph.
+GRAPHS = Registry("graph", {"reversible": "walkcut.walk:Walk.reversible"})
 # What such a graph needs beside the walk: a recorder of `walkcut.capture`, by the graph's name.
 RECORDERS = Registry("recorder", {})
 # Where to stop: from a tree, the NCut that splits must stay below, and the graph that was cut, to a pruning.

@@ -132,7 +132,8 @@ class WalkRecord:
 
     def graph(self) -> Affinity:
         """What is to be cut."""
-        return GRAPHS[self.recipe.graph](self.walk, self.features)
+        recorded = () if self.features is None else (self.features,)
+        return GRAPHS[self.recipe.graph](self.walk, *recorded)
 
 
 def extract_walks(images: Sequence[np.ndarray], backbone: Backbone, recipe: Recipe) -> list[WalkRecord]:

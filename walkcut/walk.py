@@ -190,11 +190,6 @@ class Walk:
         return Graph._trusted(reversible_form(self.P, self.stationary().law))
 
 
-def reversible(walk: Walk, features: object = None) -> Graph:
-    """`Walk.reversible`, as a graph to be cut is asked for by its name."""
-    return walk.reversible()
-
-
 def prepare(attention: AttentionMaps, recipe: Recipe) -> Walk:
     """The walk that is cut: aggregated, without its rests, agreed upon, near patches first, some steps at once.
 

@@ -5,6 +5,6 @@ The core asks for a family by its name, and imports none of them itself.
 
 from walkcut.registry import EYES, NOISES
 
-EYES.register("embedded", "walkcut.eyes.embedded:read")
-EYES.register("stable-diffusion", "walkcut.eyes.stable:read")
-NOISES.register("inversion", "walkcut.eyes.inversion:views")
+EYES["embedded"] = "walkcut.eyes.embedded:read"
+EYES["stable-diffusion"] = "walkcut.eyes.stable:read"
+NOISES["inversion"] = "walkcut.eyes.inversion:views"

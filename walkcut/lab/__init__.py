@@ -7,22 +7,23 @@ name is imported when it is asked for.
 from walkcut.recipe import PRESETS, Preset
 from walkcut.registry import CRITERIA, GRAPHS, PIXELS, RECORDERS
 
-for _name, _place in {
+GRAPHS |= {
     "average": "walkcut.lab.graphs:averaged",
     "direct": "walkcut.lab.directed:direct",
     "rows-dot": "walkcut.lab.graphs:rows_dot",
-    "rows-cosine": "walkcut.lab.graphs:rows_cosine",
-    "divergence": "walkcut.lab.graphs:divergence",
+    "rows-cosine": "walkcut.lab.graphs:from_rows",
+    "divergence": "walkcut.lab.graphs:from_divergence",
     "features": "walkcut.lab.graphs:features",
     "renormalised": "walkcut.lab.subwalk:renormalised",
-}.items():
-    GRAPHS.register(_name, _place)
-
-PIXELS.register("random-walker", "walkcut.lab.refine:random_walk_labels")
-RECORDERS.register("features", "walkcut.lab.recorders:LayerFeatures")
-for _name in ("half-life", "eigengap", "map-equation", "region-map"):
-    CRITERIA.register(_name, f"walkcut.lab.criteria:{_name.replace('-', '_')}")
-
+}
+RECORDERS["features"] = "walkcut.lab.recorders:LayerFeatures"
+CRITERIA |= {
+    "half-life": "walkcut.lab.criteria:half_life",
+    "eigengap": "walkcut.lab.criteria:eigengap",
+    "map-equation": "walkcut.lab.criteria:map_equation",
+    "region-map": "walkcut.lab.criteria:region_map",
+}
+PIXELS["random-walker"] = "walkcut.lab.refine:random_walk_labels"
 _PAPER = {
     "steps": 2,
     "threshold": "gap",

@@ -10,7 +10,6 @@ from scipy.linalg import eig
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 
 from walkcut.graph import Graph, row_sums
-from walkcut.lab.recorders import Features
 from walkcut.ncut import DENSE, Eigenpair, signed
 from walkcut.walk import Walk
 
@@ -74,12 +73,10 @@ class Directed(Graph):
         residual = float(np.linalg.norm(after - value * v) / np.linalg.norm(v))
         y = v.real - (degrees @ v.real) / degrees.sum()
         gap = float(value.real - other[0].real) if other and n > 2 else float("inf")
-        return Eigenpair(
-            float(max(1 - value.real, 0.0)), signed(y), gap if value.imag == 0 else 0.0, residual, used
-        )
+        return Eigenpair(float(max(1 - value.real, 0.0)), signed(y), gap if value.imag == 0 else 0.0, residual, used)
 
 
-def direct(walk: Walk, features: Features | None = None) -> Graph:
+def direct(walk: Walk) -> Graph:
     """P itself as a graph with directions: the literal "NCut directly on the activations".
 
     Equation `eq-graphs-direct` of the book.

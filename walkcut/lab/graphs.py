@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 
@@ -17,7 +18,6 @@ from walkcut.lab.recorders import Features
 from walkcut.walk import Walk, reversible_form
 
 MOST = 1024  # patches for Jensen-Shannon: n^3 / 2 logarithms, 5e8 for 1,024
-BLOCK = 2**22  # numbers held at once
 ROWS = 64  # of features, summed up together
 
 
@@ -38,22 +38,15 @@ class LowRank:
 
     F: torch.Tensor
 
+    __reduce__ = packed
+
     def __post_init__(self) -> None:
-        F = torch.as_tensor(self.F).detach()
-        object.__setattr__(self, "F", F if F.is_floating_point() else F.double())
-        if F.ndim != 2 or 0 in F.shape:
-            raise InputError(f"Features must be a table of patches by features, not {tuple(F.shape)}.")
-        low, high = F.aminmax()
-        if not (torch.isfinite(low) and torch.isfinite(high)):
-            raise InputError("Features must be finite; they hold NaN or infinity.")
-        if low < 0:
+        object.__setattr__(self, "F", _checked(self.F))
+        if (low := self.F.min().item()) < 0:
             raise InputError(
-                f"Features must not be negative, they hold {low.item():.3g}: "
+                f"Features must not be negative, they hold {low:.3g}: "
                 "a dot product could be, and an edge can't weigh less than nothing."
             )
-
-    def __reduce__(self) -> tuple:
-        return packed(self)
 
     def __len__(self) -> int:
         return len(self.F)
@@ -82,6 +75,16 @@ class LowRank:
             gained.append(((2 * until - rows) * rows).sum(1))
             total = until[-1]
         return torch.cat(gained)
+
+
+def _checked(features: Any) -> torch.Tensor:
+    """Let through a table of patches by features, finite numbers; refuse anything else."""
+    F = torch.as_tensor(features).detach()
+    if F.ndim != 2 or 0 in F.shape:
+        raise InputError(f"Features must be a table of patches by features, not {tuple(F.shape)}.")
+    if not torch.isfinite(F).all():
+        raise InputError("Features must be finite; they hold NaN or infinity.")
+    return F if F.is_floating_point() else F.double()
 
 
 def from_rows(walk: Walk, measure: str = "cosine") -> LowRank:
@@ -119,12 +122,7 @@ def from_features(features: Features | torch.Tensor, alpha: float = 10.0) -> Gra
     """
     if not (0 < alpha < math.inf):
         raise InputError(f"The power of a cosine must be positive and finite, not {alpha}.")
-    values = torch.as_tensor(features.values if isinstance(features, Features) else features)
-    values = values if values.is_floating_point() else values.double()
-    if values.ndim != 2 or 0 in values.shape:
-        raise InputError(f"Features must be a table of patches by features, not {tuple(values.shape)}.")
-    if not torch.isfinite(values).all():
-        raise InputError("Features must be finite; they hold NaN or infinity.")
+    values = _checked(features.values if isinstance(features, Features) else features)
     unit = torch.nn.functional.normalize(values, dim=1)
     W = (unit @ unit.T).clamp_(0, 1).pow_(alpha)
     return Graph._trusted(W.fill_diagonal_(1.0))
@@ -149,10 +147,9 @@ def jensen_shannon(walk: Walk) -> torch.Tensor:
     entropy = _entropy(P)
     JS = torch.zeros_like(P)
     for i in range(n):
-        for j in range(i + 1, n, max(BLOCK // n, 1)):
-            others = slice(j, min(j + max(BLOCK // n, 1), n))
-            middle = _entropy((P[others] + P[i]) / 2)
-            JS[i, others] = (middle - (entropy[others] + entropy[i]) / 2).clamp_(0, math.log(2))
+        others = slice(i + 1, n)
+        middle = _entropy((P[others] + P[i]) / 2)
+        JS[i, others] = (middle - (entropy[others] + entropy[i]) / 2).clamp_(0, math.log(2))
     return JS + JS.T
 
 
@@ -161,28 +158,25 @@ def _entropy(rows: torch.Tensor) -> torch.Tensor:
     return -(rows * rows.clamp_min(torch.finfo(rows.dtype).tiny).log_()).sum(1)
 
 
-def from_divergence(walk: Walk, scale: float | None = None) -> Graph:
-    """exp(-JS / s) of rows of P, with s the median divergence of two different patches unless told otherwise.
+def from_divergence(walk: Walk) -> Graph:
+    """exp(-JS / s) of rows of P, with s the median divergence of two different patches.
 
     Equation `eq-graphs-js` of the book.
 
     A divergence is 0 for patches that are alike, so it takes a kernel to make it a weight.
     """
     JS = jensen_shannon(walk)
-    if scale is None:
-        pairs = torch.triu_indices(len(JS), len(JS), offset=1)
-        # rows that are all alike leave rounding errors of about 1e-7, which are no scale
-        scale = max(float(JS[pairs[0], pairs[1]].median()), 1e-6) if len(JS) > 1 else 1.0
-    if not 0 < scale < math.inf:
-        raise InputError(f"The scale of a divergence must be positive and finite, not {scale}.")
+    pairs = torch.triu_indices(len(JS), len(JS), offset=1)
+    # rows that are all alike leave rounding errors of about 1e-7, which are no scale
+    scale = max(float(JS[pairs[0], pairs[1]].median()), 1e-6) if len(JS) > 1 else 1.0
     return Graph._trusted(torch.exp(JS.div_(-scale)))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# By name: what `walkcut.registry.GRAPHS` finds here
+# By name: what `walkcut.registry.GRAPHS` finds here, beside the above
 
 
-def averaged(walk: Walk, features: Features | None = None) -> Graph:
+def averaged(walk: Walk) -> Graph:
     """The graph "average", (P + P^T) / 2: equal to the reversible form only where pi is uniform.
 
     Equation `eq-graphs-average` of the book.
@@ -190,19 +184,9 @@ def averaged(walk: Walk, features: Features | None = None) -> Graph:
     return Graph._trusted(reversible_form(walk.P, torch.ones_like(walk.P[0])))
 
 
-def rows_dot(walk: Walk, features: Features | None = None) -> LowRank:
+def rows_dot(walk: Walk) -> LowRank:
     """The graph "rows-dot"."""
     return from_rows(walk, "dot")
-
-
-def rows_cosine(walk: Walk, features: Features | None = None) -> LowRank:
-    """The graph "rows-cosine"."""
-    return from_rows(walk, "cosine")
-
-
-def divergence(walk: Walk, features: Features | None = None) -> Graph:
-    """The graph "divergence"."""
-    return from_divergence(walk)
 
 
 def features(walk: Walk, features: Features | None = None) -> Graph:

@@ -51,7 +51,7 @@ class RenormalisedSubwalk(Graph):
         return RenormalisedSubwalk(W.mul_(float(whole @ stays)), P, whole, stays)
 
 
-def renormalised(walk: Walk, features: object = None) -> RenormalisedSubwalk:
+def renormalised(walk: Walk) -> RenormalisedSubwalk:
     """The reversible form of a walk, in which each region is a walk of its own."""
     law = walk.stationary().law
     return RenormalisedSubwalk(reversible_form(walk.P, law), walk.P, law, torch.ones_like(law))
