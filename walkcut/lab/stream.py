@@ -18,7 +18,6 @@ from walkcut.capture import Grid
 from walkcut.errors import InputError
 from walkcut.graph import Affinity, Graph, row_sums
 from walkcut.lab.recorders import Head
-from walkcut.recipe import whole
 from walkcut.walk import (
     Stationary,
     arnoldi_law,
@@ -38,7 +37,7 @@ WRITTEN = 4096  # a region of up to so many patches is written down, in 64 MB, a
 
 @dataclass(frozen=True, eq=False)
 class StreamedWalk:
-    """A random walk over the patches of a picture, as queries and keys; the face is that of `walkcut.walk.Walk`.
+    """A random walk over the patches of a picture, as queries and keys; its methods are those of `walkcut.walk.Walk`.
 
     Attributes
     ----------
@@ -56,11 +55,6 @@ class StreamedWalk:
 
     def __len__(self) -> int:
         return self.grid[0] * self.grid[1]
-
-    def rows(self, index: torch.Tensor) -> torch.Tensor:
-        """Rows `index` (m,) of P, float32 (m, n)."""
-        P, scores = torch.empty(2, len(index), len(self), device=index.device)
-        return self._fill(P, scores, index)
 
     def _fill(self, P: torch.Tensor, scores: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         """Rows of P, written into P (m, n); scores (m, n) is scratch: fresh memory for each block would cost time."""
@@ -83,38 +77,31 @@ class StreamedWalk:
             weigh(P, index, self.grid, self.sigma)
         return normalised(P)
 
-    def blocks(self, index: torch.Tensor | None = None) -> Iterator[tuple[slice, torch.Tensor]]:
-        """Rows of P a block at a time: of all patches, or of those in `index` (m,), with their places among them.
-
-        The next block is written over the last.
-        """
-        n, device = len(self), self.heads[0].key.device
-        index = torch.arange(n, device=device) if index is None else index
-        size = min(max(BLOCK // n, 1), len(index))
-        P, scores = torch.empty(2, size, n, device=device)
+    def blocks(self, index: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Rows `index` (m,) of P, a block at a time, and their places among them; each is written over the last."""
+        size = min(max(BLOCK // len(self), 1), len(index))
+        P, scores = torch.empty(2, size, len(self), device=index.device)
         for start in range(0, len(index), size):
             part = index[start : start + size]
             yield slice(start, start + len(part)), self._fill(P[: len(part)], scores[: len(part)], part)
 
-    def expect(self, v: torch.Tensor, k: int = 1) -> torch.Tensor:
-        """P^k v, float64, for v (n,) or (n, c): k passes. Equation `eq-graphs-stream` of the book."""
-        v = self._vector(v)
-        for _ in range(whole(1)("steps", k)):
-            v = torch.cat([P @ v.float() for _, P in self.blocks()]).double()
-        return v
+    @property
+    def patches(self) -> torch.Tensor:
+        """int64 (n,): all of them, where the heads are."""
+        return torch.arange(len(self), device=self.heads[0].key.device)
 
-    def propagate(self, mu: torch.Tensor, k: int = 1) -> torch.Tensor:
-        """(P^T)^k mu, float64, for mu (n,) or (n, c): k passes."""
-        mu = self._vector(mu)
-        for _ in range(whole(1)("steps", k)):
-            after = torch.zeros_like(mu)
-            for at, P in self.blocks():
-                after += P.T @ mu[at].float()
-            mu = after
-        return mu
+    def expect(self, v: torch.Tensor) -> torch.Tensor:
+        """P v, float64, for v (n,) or (n, c): one pass. Equation `eq-graphs-stream` of the book."""
+        v = torch.as_tensor(v).to(self.patches.device, torch.float32)
+        return torch.cat([P @ v for _, P in self.blocks(self.patches)]).double()
 
-    def _vector(self, v: torch.Tensor) -> torch.Tensor:
-        return torch.as_tensor(v).to(self.heads[0].key.device, torch.float64)
+    def propagate(self, mu: torch.Tensor) -> torch.Tensor:
+        """P^T mu, float64, for mu (n,) or (n, c): one pass."""
+        mu = torch.as_tensor(mu).to(self.patches.device, torch.float64)
+        after = torch.zeros_like(mu)
+        for at, P in self.blocks(self.patches):
+            after += P.T @ mu[at].float()
+        return after
 
     def spatial_prior(self, sigma: float) -> StreamedWalk:
         """The walk that prefers short steps, see `walkcut.walk.Walk.spatial_prior`; priors multiply."""
@@ -122,21 +109,12 @@ class StreamedWalk:
         both = sigma if self.sigma is None else 1 / math.hypot(1 / sigma, 1 / self.sigma)
         return replace(self, sigma=both)
 
-    def power(self, k: int) -> StreamedWalk:
-        """The walk itself for k = 1; no table of P^k can be had without writing it down."""
-        if whole(1)("steps", k) == 1:
-            return self
-        raise InputError(
-            f"{k} steps at once need the walk written down: use walkcut.walk.aggregate on a smaller grid; "
-            "expect(v, k) and propagate(mu, k) take k steps here too."
-        )
-
     def stationary(self) -> Stationary:
         """The law pi with pi P = pi, by Arnoldi, in 16 passes; `error` says how far to trust it.
 
         Softmax leaves no probability at 0, so that the law is unique, as far as float32 can tell.
         """
-        law, gap = arnoldi_law(self.propagate, self._vector(torch.ones(len(self))), PASSES - 2)
+        law, gap = arnoldi_law(self.propagate, torch.ones_like(self.patches, dtype=torch.float64), PASSES - 2)
         law = self.propagate(law)  # one step shrinks what was left in quickly forgotten directions
         change = (self.propagate(law) - law).abs()
         return Stationary(law, change.max().item(), False, change.sum().item() / max(gap, 1e-16))
@@ -153,40 +131,38 @@ class StreamedWalk:
                 "are then only nearly those of the walk; a smaller grid can be solved exactly.",
                 stacklevel=2,
             )
-        return StreamedGraph(self, found.law)
+        return StreamedGraph(self, self.patches, found.law)
 
 
 @dataclass(frozen=True, eq=False)
 class StreamedGraph:
-    """W = (diag(u) P + P^T diag(u)) / 2 between some patches of a streamed walk: an `walkcut.graph.Affinity`.
+    """W = (diag(law) P + P^T diag(law)) / 2 between some patches of a streamed walk: a `walkcut.graph.Affinity`.
 
     Attributes
     ----------
     walk : StreamedWalk
-    law : float64 Tensor (n,)
-        u, for all patches of the walk.
-    index : int64 Tensor (m,) or None
-        The graph's nodes as patches; None for all of them.
+    index : int64 Tensor (m,)
+        The graph's nodes, as patches of the walk.
+    law : float64 Tensor (m,)
+        The walk's stationary law at these patches.
     """
 
     walk: StreamedWalk
+    index: torch.Tensor
     law: torch.Tensor
-    index: torch.Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.walk) if self.index is None else len(self.index)
+        return len(self.index)
 
     def _flows(self) -> Iterator[tuple[slice, torch.Tensor]]:
-        """Rows of diag(u) P among the nodes, a block at a time; their readers may write over them."""
-        law = self.law if self.index is None else self.law[self.index]
+        """Rows of diag(law) P among the nodes, a block at a time; their readers may write over them."""
         for at, P in self.walk.blocks(self.index):
-            P = P if self.index is None else P.index_select(1, self.index)
-            yield at, P.mul_(law[at, None])
+            yield at, P.index_select(1, self.index).mul_(self.law[at, None])
 
     @cached_property
     def degrees(self) -> torch.Tensor:
         """(m,) float64: row sums of W."""
-        return self.matvec(torch.ones(len(self), dtype=torch.float64, device=self.law.device))
+        return self.matvec(torch.ones_like(self.law))
 
     def matvec(self, v: torch.Tensor) -> torch.Tensor:
         """W v, float64, for v (m,) or (m, c): one pass."""
@@ -210,15 +186,10 @@ class StreamedGraph:
 
     def subgraph(self, index: torch.Tensor) -> Affinity:
         """The graph among the nodes `index` (m,) alone; written down if it has at most 4,096."""
-        patches = index if self.index is None else self.index[index]
-        part = replace(self, index=patches)
-        return part.written() if len(patches) <= WRITTEN else part
-
-    def written(self) -> Graph:
-        """The same graph as a table."""
-        flow = torch.empty(len(self), len(self), device=self.law.device)
-        for at, rows in self._flows():
-            flow[at] = rows
+        part = replace(self, index=self.index[index], law=self.law[index])
+        if len(part) > WRITTEN:
+            return part
+        flow = torch.cat([rows for _, rows in part._flows()])
         return Graph._trusted(reversible_form(flow, torch.ones_like(flow[0])))
 
 
