@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from walkcut.backbone import Backbone
 from walkcut.capture import Grid, Scene, attention_layers, by_head, capture
 from walkcut.errors import InputError
+from walkcut.lab.recorders import resized
 from walkcut.recipe import resolve
 from walkcut.walk import shares
 
@@ -57,16 +57,16 @@ class WordAttention:
         return list(attention_layers(scene.backbone, words=True))
 
     def record(self, name: str, layer: Any, hidden: torch.Tensor, options: Mapping[str, Any]) -> None:
-        found = _looks(layer, hidden, options["encoder_hidden_states"])
         n = hidden.shape[1]
-        self.sums[n] = self.sums.get(n, 0) + found
+        self.sums[n] = self.sums.get(n, 0) + _looks(layer, hidden, options["encoder_hidden_states"])
 
     def results(self) -> Sequence[WordMaps]:
         spans, grids = self.scene.backbone.spans, self.scene.grids
-        found = []
+        found, fine = [], grids[max(self.sums)]
         for picture in range(self.scene.pictures):
             sums = {grids[n]: total[picture] for n, total in self.sums.items()}
-            whole, fine = _gathered({grid: total / total.sum(1, keepdim=True) for grid, total in sums.items()})
+            maps = {grid: resized(total / total.sum(1, keepdim=True), grid, fine) for grid, total in sums.items()}
+            whole = torch.stack([share * maps[grid] for grid, share in shares(maps, None).items()]).sum(0)
             values = torch.stack([whole[:, list(places)].sum(1) for places in spans.values()], 1)
             found.append(WordMaps(values, fine, tuple(spans)))
         return found
@@ -75,24 +75,9 @@ class WordAttention:
 def _looks(attn: Any, patches: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
     """Mean over heads of how patches (b, n, d) look at tokens (b, tokens, d'): float32 (b, n, tokens)."""
     joint = getattr(attn, "add_k_proj", None) is not None
-    query = by_head(attn, attn.to_q(patches), attn.norm_q)
-    if joint:
-        key = by_head(attn, attn.add_k_proj(words), attn.norm_added_k)
-    else:
-        key = by_head(attn, attn.to_k(words), attn.norm_k)
+    to_key, norm = (attn.add_k_proj, attn.norm_added_k) if joint else (attn.to_k, attn.norm_k)
+    query, key = by_head(attn, attn.to_q(patches), attn.norm_q), by_head(attn, to_key(words), norm)
     return torch.softmax(query.float() @ key.float().mT * attn.scale, -1).mean(1)
-
-
-def _gathered(maps: dict[Grid, torch.Tensor]) -> tuple[torch.Tensor, Grid]:
-    """One table (n, tokens) on the finest grid, and that grid."""
-    fine = max(maps, key=lambda grid: grid[0] * grid[1])
-    tokens = next(iter(maps.values())).shape[1]
-    whole = torch.zeros(fine[0] * fine[1], tokens, device=maps[fine].device)
-    for grid, share in shares(maps, None).items():
-        picture = maps[grid].T.reshape(1, tokens, *grid)
-        lifted = functional.interpolate(picture, size=fine, mode="bilinear")[0]
-        whole.add_(lifted.flatten(1).T, alpha=share)
-    return whole, fine
 
 
 def attend_words(backbone: Backbone, image: np.ndarray, **settings: Any) -> WordMaps:
@@ -129,12 +114,11 @@ def name_segments(patch_labels: np.ndarray, maps: WordMaps) -> list[list[tuple[s
     -------
     list of n lists of (word, lead)
     """
-    values = maps.values.T.reshape(1, -1, *maps.grid)
-    resized = functional.interpolate(values, size=patch_labels.shape, mode="bilinear")[0].flatten(1).cpu().numpy()
-    everywhere = resized.mean(1)
+    values = resized(maps.values, maps.grid, patch_labels.shape).cpu().numpy()
+    everywhere = np.maximum(values.mean(0), 1e-12)
     named = []
     for label in range(int(patch_labels.max()) + 1):
-        leads = resized[:, patch_labels.ravel() == label].mean(1) / np.maximum(everywhere, 1e-12)
+        leads = values[patch_labels.ravel() == label].mean(0) / everywhere
         order = np.argsort(-leads, kind="stable")
         named.append([(maps.words[i], float(leads[i])) for i in order])
     return named
