@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from walkcut.errors import InputError
@@ -30,10 +31,9 @@ def fetch(model: str) -> Path:
     wanted = {"use_safetensors": True, **dict.fromkeys(LEFT_OUT)}
     try:
         model_info(repository, timeout=PATIENCE)  # without a network, the download would try again for minutes
-        try:
+        with suppress(ValueError):  # there are no files in half precision by that name
             return Path(DiffusionPipeline.download(repository, variant="fp16", **wanted))
-        except ValueError:  # there are no files in half precision by that name
-            return Path(DiffusionPipeline.download(repository, **wanted))
+        return Path(DiffusionPipeline.download(repository, **wanted))
     except Exception as error:  # of the hub's client, which has changed its own more than once
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
