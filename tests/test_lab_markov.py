@@ -1,4 +1,4 @@
-"""How fast walks forget, against one step after another, hitting times and eigenvalues on paper."""
+"""How fast walks forget, against one step after another and eigenvalues on paper."""
 
 import numpy as np
 import pytest
@@ -7,24 +7,15 @@ from chains import leaking, random_walk
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from walkcut.errors import InputError
 from walkcut.lab.markov import lazy, mixing_time, relaxation_time
 from walkcut.walk import DIRECT, Walk
-
-PATH = Walk(torch.tensor([[0.0, 1.0, 0.0], [0.5, 0.0, 0.5], [0.0, 1.0, 0.0]], dtype=torch.float64), (1, 3))
 
 
 def test_a_lazy_walk_stays_and_keeps_its_long_run() -> None:
     walk = random_walk(5, 2)
-    slow = lazy(walk, 0.25)
-    torch.testing.assert_close(slow.P, 0.75 * walk.P + 0.25 * torch.eye(5, dtype=torch.float64))
+    slow = lazy(walk)
+    torch.testing.assert_close(slow.P, 0.5 * walk.P + 0.5 * torch.eye(5, dtype=torch.float64))
     torch.testing.assert_close(slow.stationary().law, walk.stationary().law)
-
-
-@pytest.mark.parametrize("stay", [-0.1, 1.0, float("nan")])
-def test_a_walk_must_move_now_and_then(stay: float) -> None:
-    with pytest.raises(InputError, match=r"must lie in \[0, 1\)"):
-        lazy(PATH, stay)
 
 
 @given(a=st.floats(0.01, 0.9), b=st.floats(0.01, 0.9))
@@ -39,13 +30,13 @@ def test_two_states_forget_at_the_rate_of_their_eigenvalue(a: float, b: float) -
     assert mixing_time(walk) == expected
 
 
-@pytest.mark.parametrize("distance", [0.4, 0.25, 0.01, 1e-6])
-def test_mixing_time_against_one_step_after_another(distance: float) -> None:
-    walk = leaking(5, 0.1, 0.05)
+@pytest.mark.parametrize("leak", [0.1, 0.01, 1e-3])
+def test_mixing_time_against_one_step_after_another(leak: float) -> None:
+    walk = leaking(5, leak, leak / 2)
     law, power, steps = walk.stationary().law, walk.P, 1
-    while (power - law).abs().sum(1).max() / 2 > distance:
+    while (power - law).abs().sum(1).max() / 2 > 0.25:
         power, steps = power @ walk.P, steps + 1
-    assert mixing_time(walk, distance) == steps
+    assert mixing_time(walk) == steps
 
 
 def test_a_walk_without_memory_relaxes_at_once() -> None:
@@ -70,8 +61,3 @@ def test_large_walks_relax_like_small_ones() -> None:
     assert relaxation_time(leaking(DIRECT, 0.02, 0.06)) == pytest.approx(1 / 0.08, rel=1e-3)
     ring = Walk(torch.roll(torch.eye(DIRECT + 1), 1, 1), (1, DIRECT + 1))
     assert relaxation_time(ring) == np.inf
-
-
-def test_a_distance_that_is_none_is_refused() -> None:
-    with pytest.raises(InputError, match=r"between 0 and 1, not 1\.5"):
-        mixing_time(PATH, 1.5)

@@ -175,7 +175,7 @@ def test_jumps_against_a_loop_and_a_patch_that_is_never_left() -> None:
 
 def test_a_rest_changes_no_jump() -> None:
     walk = random_walk(8, 10)
-    torch.testing.assert_close(lazy(walk, 0.7).jump_chain().P, walk.jump_chain().P)
+    torch.testing.assert_close(lazy(walk).jump_chain().P, walk.jump_chain().P)
 
 
 def test_walkers_who_agree_by_counting_every_pair() -> None:
