@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
@@ -224,3 +224,21 @@ def chromium() -> Iterator[webdriver.Chrome]:
     browser.set_script_timeout(60)
     yield browser
     browser.quit()
+
+
+class Output:
+    """What a layer returned last, for one picture."""
+
+    output = True
+
+    def __init__(self, layer: str) -> None:
+        self.layer = layer
+
+    def begin(self, scene: object) -> list[str]:
+        return [self.layer]
+
+    def record(self, name: str, layer: object, hidden: Any, options: object) -> None:
+        self.found = hidden
+
+    def results(self) -> list[Any]:
+        return [self.found]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import make_text_config, make_tokenizer
+from conftest import Output, make_text_config, make_tokenizer
 from diffusers import (
     AutoencoderKL,
     EulerDiscreteScheduler,
@@ -133,8 +133,8 @@ def test_what_is_recorded_is_what_the_layer_itself_uses(backbone: Backbone, pict
     try:
         settings = {"grid": 8, "timesteps": [100], "heads": {name: (1.0,) * layer.heads}}
         recipe = resolve("walkcut", backbone.eye, settings)
-        # the features let the layer end: else the pass ends where its attention is known
-        ((heads, _),) = capture(backbone, [picture], recipe, QueriesAndKeys(), LayerFeatures(name))
+        # its output lets the layer end: else the pass ends where its attention is known
+        ((heads, _),) = capture(backbone, [picture], recipe, QueriesAndKeys(), Output(name))
     finally:
         hook.remove()
     hidden = taken["k"].get("hidden_states", taken["a"][0] if taken["a"] else None)

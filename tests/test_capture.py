@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import Output
 from diffusers.models.attention_processor import Attention, AttnProcessor
 
 import walkcut.capture
@@ -38,8 +39,8 @@ def recipe_for(backbone: Backbone, **settings: Any) -> Recipe:
     return resolve("walkcut", backbone.eye, {"grid": GRID, **settings})
 
 
-def features(backbone: Backbone, image: np.ndarray, layer: str | None = None, **settings: Any) -> Features:
-    return capture(backbone, [image], recipe_for(backbone, **settings), LayerFeatures(layer))[0][0]
+def features(backbone: Backbone, image: np.ndarray, **settings: Any) -> Features:
+    return capture(backbone, [image], recipe_for(backbone, **settings), LayerFeatures())[0][0]
 
 
 def read_by(backbone: Backbone, **readout: object) -> Backbone:
@@ -263,24 +264,14 @@ def test_features_of_several_timesteps_are_averaged(tiny: Backbone, two_halves: 
     assert not torch.allclose(both, features(tiny, two_halves, timesteps=(0, 300)).values, atol=1e-4)
 
 
-def test_features_of_any_layer(tiny: Backbone, whole: Backbone, two_halves: np.ndarray) -> None:
-    for backbone in (tiny, whole):  # of diffusers' blocks, some return a tuple, its first entry a picture
-        first = features(backbone, two_halves, FIRST)
-        assert (first.grid, first.values.shape) == ((12, 16), (192, 16))
-        block = features(backbone, two_halves, "down_blocks.1")
-        assert (block.grid, block.values.shape) == ((6, 8), (48, 32))
-
-
-def test_by_default_features_are_those_of_the_encoders_last_attention(
+def test_features_are_the_same_without_the_encoder_written_out(
     tiny: Backbone, whole: Backbone, two_halves: np.ndarray
 ) -> None:
-    expected = features(tiny, two_halves, SECOND).values
-    assert torch.equal(features(tiny, two_halves).values, expected)
-    torch.testing.assert_close(features(whole, two_halves).values, expected)
+    torch.testing.assert_close(features(whole, two_halves).values, features(tiny, two_halves).values)
 
 
 def test_a_recorder_may_be_used_again_elsewhere(tiny: Backbone, two_halves: np.ndarray) -> None:
-    """By default it looks for the layer anew in each eye, and begins with nothing."""
+    """It looks for the layer anew in each eye, and begins with nothing."""
     flow = random_backbone("sd-3", small=True, num_layers=2)
     recorder = LayerFeatures()
     for backbone in (tiny, flow, tiny):
@@ -288,18 +279,10 @@ def test_a_recorder_may_be_used_again_elsewhere(tiny: Backbone, two_halves: np.n
         assert torch.equal(found.values, features(backbone, two_halves, grid=8).values)
 
 
-@pytest.mark.parametrize(
-    ("layer", "words"),
-    [
-        ("attn9", "no layer 'attn9'"),
-        ("", "no layer ''"),
-        ("down_blocks", "'down_blocks' does not give one vector a patch"),  # a list of blocks, which never runs
-        ("time_embedding", "'time_embedding' does not give one vector a patch"),
-    ],
-)
-def test_features_of_no_layer(tiny: Backbone, two_halves: np.ndarray, layer: str, words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        features(tiny, two_halves, layer)
+@pytest.mark.parametrize("layer", ["attn9", ""])
+def test_a_layer_that_is_not_there_is_refused(tiny: Backbone, two_halves: np.ndarray, layer: str) -> None:
+    with pytest.raises(InputError, match=f"no layer '{layer}'"):
+        capture(tiny, [two_halves], recipe_for(tiny), Output(layer))
     assert nothing_hooked(tiny)
 
 
@@ -338,14 +321,14 @@ def test_several_recorders_share_one_pass(whole: Backbone, two_halves: np.ndarra
     recipe = recipe_for(whole, **settings)
     with watched(whole.denoiser) as ran:
         ((attention, said, kept),) = capture(
-            whole, [two_halves], recipe, MeanAttention(), LayerFeatures(SECOND), QueriesAndKeys()
+            whole, [two_halves], recipe, MeanAttention(), LayerFeatures(), QueriesAndKeys()
         )
     assert ran.count("") == 2
     assert ran.count(FIRST) == ran.count(SECOND) == 2
     alone = attend(whole, two_halves, grid=GRID, **settings)
     assert attention.maps.keys() == alone.maps.keys()
     assert all(torch.equal(attention.maps[grid], alone.maps[grid]) for grid in alone.maps)
-    assert torch.equal(said.values, features(whole, two_halves, SECOND, **settings).values)
+    assert torch.equal(said.values, features(whole, two_halves, **settings).values)
     ((kept_alone,),) = capture(whole, [two_halves], recipe, QueriesAndKeys())
     assert len(kept) == len(kept_alone) == 8
     for found, expected in zip(kept, kept_alone, strict=True):
@@ -382,7 +365,7 @@ def test_a_pass_ends_behind_the_output_of_a_layer(tiny: Backbone, two_halves: np
     later = {name for name in order[order.index(SECOND) :] if name != SECOND and not within(name, SECOND)}
     assert later
     with watched(network) as ran:
-        features(tiny, two_halves, SECOND)
+        features(tiny, two_halves)
     assert f"{SECOND}.to_out.0" in ran
     assert not later & set(ran)
 
@@ -391,8 +374,8 @@ def test_a_whole_pass_where_the_last_layer_is_recorded(tiny: Backbone, two_halve
     """Recording changes nothing of what the model says."""
     latent = tiny.encode(two_halves, GRID)
     recipe = recipe_for(tiny, timesteps=(0,))
-    ((_, said),) = capture(tiny, [two_halves], recipe, MeanAttention(), LayerFeatures("conv_out"))
-    assert torch.equal(said.values, tiny.denoise(latent, 0)[0].flatten(1).T)
+    ((_, said),) = capture(tiny, [two_halves], recipe, MeanAttention(), Output("conv_out"))
+    assert torch.equal(said, tiny.denoise(latent, 0))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -457,10 +440,10 @@ def test_nothing_stays_hooked(tiny: Backbone, two_halves: np.ndarray, error: Bas
     for last in (SECOND, BACK_UP):
         recipe = recipe_for(tiny, heads={FIRST: (1.0, 1.0), last: (1.0, 1.0)})
         with pytest.raises(type(error)):
-            capture(tiny, [two_halves], recipe, LayerFeatures(FIRST), Failing(error, last))
+            capture(tiny, [two_halves], recipe, Output(FIRST), Failing(error, last))
         assert nothing_hooked(tiny)
     with pytest.raises(InputError, match="no layer 'attn1'"):
-        capture(tiny, [two_halves], recipe_for(tiny), MeanAttention(), LayerFeatures("attn1"))
+        capture(tiny, [two_halves], recipe_for(tiny), MeanAttention(), Output("attn1"))
     assert nothing_hooked(tiny)
     assert all(processors[name] is processor for name, processor in tiny.denoiser.attn_processors.items())
     assert torch.equal(tiny.denoise(latent, 100), before)

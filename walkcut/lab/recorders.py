@@ -80,37 +80,22 @@ class QueriesAndKeys(HeadRecorder):
 class LayerFeatures:
     """What a layer passes on, averaged over timesteps: `Features` on its own grid for each picture.
 
-    Parameters
-    ----------
-    layer : str, optional
-        A module of the denoiser, by name, whose output is one vector a patch. Default: the encoder's last
-        self-attention, DiffCut's choice (Couairon et al. 2024); half-way where there is no encoder.
+    The layer is the encoder's last self-attention, DiffCut's choice (Couairon et al. 2024); half-way where there is no
+    encoder.
     """
 
     output = True
 
-    def __init__(self, layer: str | None = None) -> None:
-        self.layer = layer
-
     def begin(self, scene: Scene) -> Sequence[str]:
         self.scene, self.sum, self.passes = scene, torch.zeros(()), 0
-        self.name = self._usual() if self.layer is None else self.layer
-        return [self.name]
-
-    def _usual(self) -> str:
-        layers = list(attention_layers(self.scene.backbone, self.scene.backbone.networks.first))
+        layers = list(attention_layers(scene.backbone, scene.backbone.networks.first))
         encoder = [name for name in layers if name.startswith("down_blocks")]
-        return encoder[-1] if encoder else layers[len(layers) // 2]
+        return [encoder[-1] if encoder else layers[len(layers) // 2]]
 
     def record(self, name: str, layer: Any, hidden: Any, options: Mapping[str, Any]) -> None:
-        hidden = hidden[0] if isinstance(hidden, tuple) else getattr(hidden, "sample", hidden)
-        values = hidden.flatten(2).mT if hidden.ndim == 4 else hidden
-        if values.ndim == 3 and values.shape[1] in self.scene.grids:
-            self.sum, self.passes = self.sum.to(values.device) + values.float(), self.passes + 1
+        patches = hidden[0] if isinstance(hidden, tuple) else hidden  # without words, if those were passed on, too
+        self.sum, self.passes = self.sum.to(patches.device) + patches.float(), self.passes + 1
 
     def results(self) -> Sequence[Any]:
-        if not self.passes:  # or it is a list of layers, which is never called itself
-            wanted = "name an attention layer or block"
-            raise InputError(f"The layer {self.name!r} does not give one vector a patch: {wanted}.")
         means = where_doubles_are(self.sum / self.passes)
         return [Features(values, self.scene.grids[len(values)]) for values in means]
