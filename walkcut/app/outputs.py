@@ -210,11 +210,10 @@ def save(picture: Picture, result: Segmentation) -> None:
 
     job = picture.job
     images = _png(_labels(result, picture.size)), _png(Image.fromarray(overlay(result.image, result.labels)))
-    h, w = result.patch_labels.shape
     record = _origin(job, picture.digest, picture.record.recipe) | {
         "outputs": [hashlib.sha256(content).hexdigest() for content in images],
         "size": list(picture.size),
-        "patches": [h, w],
+        "patches": list(result.patch_labels.shape),
         "segments": result.count,
         "criterion": result.criterion,
         "threshold": result.threshold,

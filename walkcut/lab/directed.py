@@ -65,15 +65,14 @@ class Directed(Graph):
                 values, vectors = eigs(operator, 3, which="LR", v0=start, tol=tolerance, ncv=BASIS, maxiter=RESTARTS)
             except ArpackNoConvergence:
                 values, vectors = eig(product(np.eye(n)))  # slow and sure
-        order = np.argsort(-values.real, kind="stable")
-        value, other = values[order[0]], [values[i] for i in order[1:] if values[i] != np.conj(values[order[0]])]
-        v, used = vectors[:, order[0]], products
+        first, other = np.argsort(-values.real, kind="stable")[:2]
+        value, v, used = values[first], vectors[:, first], products
         v = v / v[np.argmax(np.abs(v))]  # a phase that makes the largest entry real, so that the real part tells most
         after = (product(v.real.copy()) + 1j * product(v.imag.copy())).ravel()
         residual = float(np.linalg.norm(after - value * v) / np.linalg.norm(v))
         y = v.real - (degrees @ v.real) / degrees.sum()
-        gap = float(value.real - other[0].real) if other and n > 2 else float("inf")
-        return Eigenpair(float(max(1 - value.real, 0.0)), signed(y), gap if value.imag == 0 else 0.0, residual, used)
+        gap = float(value.real - values[other].real) if n > 2 else float("inf")  # 0 for a complex pair
+        return Eigenpair(float(max(1 - value.real, 0.0)), signed(y), gap, residual, used)
 
 
 def direct(walk: Walk) -> Graph:
