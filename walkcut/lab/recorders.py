@@ -49,13 +49,8 @@ class Features:
 
     def resized(self, grid: Grid) -> Features:
         """The features on another grid, bilinear."""
-        return Features(resized(self.values, self.grid, grid), grid)
-
-
-def resized(values: torch.Tensor, coarse: Grid, fine: Grid) -> torch.Tensor:
-    """What is known of each patch (h*w, d), on another grid, bilinear."""
-    maps = values.T.reshape(1, -1, *coarse)  # (1, d, h, w)
-    return functional.interpolate(maps, size=fine, mode="bilinear")[0].flatten(1).T
+        maps = self.values.T.reshape(1, -1, *self.grid)  # (1, d, h, w)
+        return Features(functional.interpolate(maps, size=grid, mode="bilinear")[0].flatten(1).T, grid)
 
 
 class QueriesAndKeys(HeadRecorder):

@@ -16,15 +16,15 @@ import numpy as np
 import torch
 
 from walkcut.backbone import Backbone
-from walkcut.capture import Grid, Scene, attention_layers, by_head, capture
+from walkcut.capture import Scene, attention_layers, by_head, capture
 from walkcut.errors import InputError
-from walkcut.lab.recorders import resized
+from walkcut.lab.recorders import Features
 from walkcut.recipe import resolve
 from walkcut.walk import shares
 
 
 @dataclass(frozen=True)
-class WordMaps:
+class WordMaps(Features):
     """How much each patch takes from each word of the prompt.
 
     Attributes
@@ -35,8 +35,6 @@ class WordMaps:
     words : tuple of str
     """
 
-    values: torch.Tensor
-    grid: Grid
     words: tuple[str, ...]
 
 
@@ -65,8 +63,9 @@ class WordAttention:
         found, fine = [], grids[max(self.sums)]
         for picture in range(self.scene.pictures):
             sums = {grids[n]: total[picture] for n, total in self.sums.items()}
-            maps = {grid: resized(total / total.sum(1, keepdim=True), grid, fine) for grid, total in sums.items()}
-            whole = torch.stack([share * maps[grid] for grid, share in shares(maps, None).items()]).sum(0)
+            maps = {grid: Features(total / total.sum(1, keepdim=True), grid) for grid, total in sums.items()}
+            parts = [share * maps[grid].resized(fine).values for grid, share in shares(maps, None).items()]
+            whole = torch.stack(parts).sum(0)
             values = torch.stack([whole[:, list(places)].sum(1) for places in spans.values()], 1)
             found.append(WordMaps(values, fine, tuple(spans)))
         return found
@@ -114,7 +113,7 @@ def name_segments(patch_labels: np.ndarray, maps: WordMaps) -> list[list[tuple[s
     -------
     list of n lists of (word, lead)
     """
-    values = resized(maps.values, maps.grid, patch_labels.shape).cpu().numpy()
+    values = maps.resized(patch_labels.shape).values.cpu().numpy()
     everywhere = np.maximum(values.mean(0), 1e-12)
     named = []
     for label in range(int(patch_labels.max()) + 1):
