@@ -17,13 +17,10 @@ GRAPHS |= {
     "renormalised": "walkcut.lab.subwalk:renormalised",
 }
 RECORDERS["features"] = "walkcut.lab.recorders:LayerFeatures"
-CRITERIA |= {
-    "half-life": "walkcut.lab.criteria:half_life",
-    "eigengap": "walkcut.lab.criteria:eigengap",
-    "map-equation": "walkcut.lab.criteria:map_equation",
-    "region-map": "walkcut.lab.criteria:region_map",
-}
+for _name in ("half-life", "eigengap", "map-equation", "region-map"):
+    CRITERIA[_name] = f"walkcut.lab.criteria:{_name.replace('-', '_')}"
 PIXELS["random-walker"] = "walkcut.lab.refine:random_walk_labels"
+
 _PAPER = {
     "steps": 2,
     "threshold": "gap",

@@ -37,7 +37,7 @@ WRITTEN = 4096  # a region of up to so many patches is written down, in 64 MB, a
 
 @dataclass(frozen=True, eq=False)
 class StreamedWalk:
-    """A random walk over the patches of a picture, as queries and keys; its methods are those of `walkcut.walk.Walk`.
+    """A random walk over the patches of a picture, as queries and keys; steps and cuts as of `walkcut.walk.Walk`.
 
     Attributes
     ----------
