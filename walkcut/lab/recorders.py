@@ -10,7 +10,6 @@ import torch
 from torch.nn import functional
 
 from walkcut.capture import Grid, HeadRecorder, Scene, attention_layers, where_doubles_are
-from walkcut.errors import InputError
 from walkcut.graph import packed
 
 
@@ -67,8 +66,6 @@ class QueriesAndKeys(HeadRecorder):
                 self.heads[picture].append(Head(grid, q, k, float(weight)))
 
     def results(self) -> Sequence[Any]:
-        if not all(self.heads):
-            raise InputError("No self-attention was captured: name at least one layer with a positive weight.")
         return [tuple(heads) for heads in self.heads]
 
 
