@@ -20,17 +20,25 @@ def to_linkage(tree: PartitionTree) -> np.ndarray:
     height just below 2 - threshold gives the segments of `labels(threshold)`, and, where no two splits are equal,
     `fcluster(linkage, k, "maxclust")` those of `labels(k=k)`.
     """
-    from scipy.cluster.hierarchy import linkage  # here, as it takes long
-    from scipy.spatial.distance import squareform
+    n = len(tree.order)
+    rows: list[tuple[int, int, float, int]] = []
+    cluster = np.empty(len(tree), np.int64)  # that stands for a node; n + i is made by row i
 
-    n, height = len(tree.order), tree.split_height()
-    if n == 1:
-        return np.zeros((0, 4))
-    merged = np.zeros((n, n))  # at which height two patches meet
-    for node in np.flatnonzero(tree.left >= 0):
-        one, other = (tree.order[tree.start[side] : tree.stop[side]] for side in (tree.left[node], tree.right[node]))
-        merged[np.ix_(one, other)] = merged[np.ix_(other, one)] = 2 - height[node]
-    return linkage(squareform(merged), "single")  # an ultrametric's single linkage is its tree
+    def merge(a: int, b: int, height: float, size: int) -> int:
+        rows.append((min(a, b), max(a, b), height, size))
+        return n + len(rows) - 1
+
+    for node in np.flatnonzero(tree.left < 0):
+        patches = tree.order[tree.start[node] : tree.stop[node]]
+        cluster[node] = patches[0]
+        for size, patch in enumerate(patches[1:], 2):
+            cluster[node] = merge(cluster[node], patch, 0.0, size)
+    height = tree.split_height()
+    last_first = np.argsort(height, kind="stable")[::-1]  # children before their parents
+    for node in last_first[tree.left[last_first] >= 0]:
+        size = tree.stop[node] - tree.start[node]
+        cluster[node] = merge(cluster[tree.left[node]], cluster[tree.right[node]], 2 - height[node], size)
+    return np.array(rows, np.float64).reshape(-1, 4)
 
 
 def tree_to_dict(tree: PartitionTree) -> dict:
