@@ -17,7 +17,7 @@ from walkcut.bench.scores import Classes
 from walkcut.errors import InputError
 
 CLASSES = 5
-MATCHINGS = [matching.field_matching, matching.fair_matching, matching.global_matching]
+MATCHINGS = [matching.field_matching, matching.fair_matching]
 tables_of_any_width = st.integers(1, 7).flatmap(
     lambda width: hnp.arrays(np.int64, (CLASSES, width), elements=st.integers(0, 6))
 )
@@ -307,33 +307,6 @@ def test_a_perfect_prediction_scores_one(matched: object) -> None:
     tables = [matching.class_table(truth, names[truth], CLASSES, renumber=False) for truth in truths]
     found = matching.scores(matched(tables))
     assert (found.miou, found.accuracy, found.void) == (1, 1, 0)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The whole data set at once
-
-
-def test_global_matching_gives_a_cluster_one_class_in_all_pictures() -> None:
-    first, second = (
-        np.array([[8, 1], [0, 3]]),
-        np.array(
-            [
-                [0, 4],
-                [2, 0],
-            ]
-        ),
-    )
-    counts = matching.global_matching([first, second])  # summed: [[8, 5], [2, 3]], so 0 to 0 and 1 to 1
-    assert as_lists(counts, 0) == ([8, 3], [0, 1], [1, 0], 0)
-    assert as_lists(counts, 1) == ([0, 0], [2, 4], [4, 2], 0)
-    assert matching.scores(counts).accuracy == pytest.approx(11 / 18)
-    assert matching.scores(matching.fair_matching([first, second])).accuracy == pytest.approx(17 / 18)
-
-
-def test_global_matching_takes_pictures_with_fewer_clusters() -> None:
-    counts = matching.global_matching([np.array([[3], [0]]), np.array([[0, 0, 1], [0, 5, 0]])])
-    assert matching.scores(counts).accuracy == pytest.approx(8 / 9)
-    assert counts.void.tolist() == [0, 1]
 
 
 # ---------------------------------------------------------------------------------------------------------------------

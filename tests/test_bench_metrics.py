@@ -213,12 +213,6 @@ def test_ois_is_never_worse_than_ods(values: np.ndarray, sign: int) -> None:
     assert sign * found.ois >= sign * found.ods - 1e-12
 
 
-@pytest.mark.parametrize("bad", [np.zeros((0, 2)), np.array([[np.nan]]), np.zeros(3)])
-def test_aggregate_refuses_what_is_no_table(bad: np.ndarray) -> None:
-    with pytest.raises(InputError):
-        metrics.aggregate(bad, np.ones(len(bad)))
-
-
 def test_bootstrap_of_a_constant_gap_is_that_gap() -> None:
     values = np.random.default_rng(0).uniform(size=(30, 3))
     for sign in (1, -1):

@@ -6,23 +6,22 @@ in cluster k. Three ways to give names, each a function from the tables to `Coun
 - `field_matching`: as DiffSeg (Tian et al., CVPR 2024), DiffCut (Couairon et al., NeurIPS 2024) and others have it,
   with its two traps. For comparison with published numbers.
 - `fair_matching`: one matching per picture in which no cluster is given a class that it does not touch.
-- `global_matching`: one matching for the whole data set, for clusters that mean the same in every picture.
 
-Numbers of different ways must not stand in one column: per-picture matching lets a name change from picture to picture.
+Their numbers must not stand in one column; nor beside those of methods that cluster a whole data set and get one
+matching for all of it, as a matching per picture lets a name change from picture to picture.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from walkcut.errors import InputError
 from walkcut.pixels import nearest
-
-UNLABELLED = "No pixel of these pictures is labelled: there is nothing to score."
 
 
 def class_table(truth: np.ndarray, labels: np.ndarray, classes: int, renumber: bool = True) -> np.ndarray:
@@ -38,7 +37,7 @@ def class_table(truth: np.ndarray, labels: np.ndarray, classes: int, renumber: b
         Of the data set, C.
     renumber : bool
         Number the clusters 0..K-1 by falling size over *all* pixels, labelled or not, ties by first appearance. False
-        keeps their numbers, which then mean the same in every picture (`global_matching`).
+        keeps their numbers.
 
     Returns
     -------
@@ -62,9 +61,7 @@ def class_table(truth: np.ndarray, labels: np.ndarray, classes: int, renumber: b
     clusters = nearest(labels, truth.shape).ravel().astype(np.int64)
     if renumber:
         _, first, inverse, size = np.unique(clusters, return_index=True, return_inverse=True, return_counts=True)
-        rank = np.empty(len(first), np.int64)
-        rank[np.lexsort((first, -size))] = np.arange(len(first))
-        clusters = rank[inverse]
+        clusters = np.argsort(np.lexsort((first, -size)))[inverse]  # the place of each in that order
     known, width = truth.ravel() >= 0, int(clusters.max()) + 1
     cells = truth.ravel()[known].astype(np.int64) * width + clusters[known]
     return np.bincount(cells, minlength=classes * width).reshape(classes, width)
@@ -123,7 +120,7 @@ def scores(counts: Counts) -> Scores:
     hits, wrong, missed = (part.sum(0) for part in (counts.hits, counts.wrong, counts.missed))
     labelled = int((hits + missed).sum())
     if not labelled:
-        raise InputError(UNLABELLED)
+        raise InputError("No pixel of these pictures is labelled: there is nothing to score.")
     iou = class_iou(hits, wrong, missed)
     each = tuple(None if np.isnan(value) else float(value) for value in iou)
     return Scores(float(np.nanmean(iou)), float(hits.sum() / labelled), float(counts.void.sum() / labelled), each)
@@ -132,8 +129,7 @@ def scores(counts: Counts) -> Scores:
 def drawn(counts: Counts, draws: np.ndarray) -> np.ndarray:
     """mIoU and accuracy (m, 2), where draws (m, pictures) say how often each picture is taken.
 
-    A draw's classes are those that occur in it. The matching is not made again: it is per picture, or, for
-    `global_matching`, that of all pictures.
+    A draw's classes are those that occur in it. The matching, which is per picture, is not made again.
     """
     hits, wrong, missed = (draws @ part.astype(float) for part in (counts.hits, counts.wrong, counts.missed))
     iou = class_iou(hits, wrong, missed)
@@ -151,19 +147,6 @@ def class_iou(hits: np.ndarray, wrong: np.ndarray, missed: np.ndarray) -> np.nda
     return np.divide(hits, union, out=np.full(np.shape(union), np.nan), where=union > 0)
 
 
-def check_tables(tables: Sequence[np.ndarray]) -> int:
-    """The number of classes; `InputError` unless there are tables and all have it."""
-    heights = sorted({table.shape[0] if table.ndim == 2 else -1 for table in tables})
-    if len(heights) != 1 or heights[0] < 1:
-        raise InputError(f"Tables (classes, clusters) of one number of classes are needed, not of {heights or 'none'}.")
-    return heights[0]
-
-
-def pad(table: np.ndarray, width: int) -> np.ndarray:
-    """The table with empty clusters at its end, to at least `width` of them."""
-    return np.pad(table, ((0, 0), (0, max(width - table.shape[1], 0))))
-
-
 def count(table: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> list[np.ndarray]:
     """Hits, wrong, missed (C,) and void, when class rows[i] is given cluster columns[i].
 
@@ -175,13 +158,16 @@ def count(table: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> list[np.n
     return [hits, wrong, table.sum(1) - hits, table.sum() - (hits + wrong).sum()]
 
 
-def stack(parts: Sequence[list[np.ndarray]]) -> Counts:
-    """One `Counts` of many pictures."""
-    return Counts(*(np.array(part) for part in zip(*parts, strict=True)))
+def named(tables: Sequence[np.ndarray], pairs: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]) -> Counts:
+    """What is counted when `pairs` says of each picture's table which classes are given which clusters."""
+    if len({len(table) for table in tables}) != 1:
+        raise InputError("Tables (classes, clusters) of one number of classes are needed, at least one.")
+    found = [count(table, *pairs(table)) for table in tables]
+    return Counts(*(np.array(part) for part in zip(*found, strict=True)))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Three ways to give names
+# Two ways to give names
 
 
 def field_matching(tables: Sequence[np.ndarray]) -> Counts:
@@ -200,34 +186,18 @@ def field_matching(tables: Sequence[np.ndarray]) -> Counts:
     ----------
     tables : sequence of int (C, K), K of each picture
     """
-    classes = check_tables(tables)
-    found = []
-    for table in tables:
-        padded = pad(table, classes)
-        found.append(count(padded, *linear_sum_assignment(padded, maximize=True)))
-    return stack(found)
+    padded = [np.pad(table, ((0, 0), (0, max(len(table) - table.shape[1], 0)))) for table in tables]
+    return named(padded, partial(linear_sum_assignment, maximize=True))
 
 
 def numberings(tables: Sequence[np.ndarray], n: int = 20, seed: int = 0) -> tuple[float, float]:
     """Mean and standard deviation of the field's mIoU over n random numberings of every picture's clusters."""
     if n < 2:
         raise InputError(f"{n} numberings have no standard deviation: ask for at least 2.")
-    classes, rng = check_tables(tables), np.random.default_rng(seed)
-    padded = [pad(table, classes) for table in tables]
-    labelled = np.sum([table.sum(1) for table in tables], axis=0)
-    if not labelled.any():
-        raise InputError(UNLABELLED)
-    rows, found = np.arange(classes), []
-    for _ in range(n):  # as `field_matching`, but only the sums over pictures are kept: this is done often
-        hits, wrong = np.zeros((2, classes), np.int64)
-        for table, whole in zip(tables, padded, strict=True):
-            order = np.arange(whole.shape[1])
-            order[: table.shape[1]] = rng.permutation(table.shape[1])
-            columns = order[linear_sum_assignment(whole[:, order], maximize=True)[1]]
-            own = whole[rows, columns]
-            hits += own
-            wrong += whole[:, columns].sum(0) - own
-        found.append(np.nanmean(class_iou(hits, wrong, labelled - hits)))
+    rng, found = np.random.default_rng(seed), []
+    for _ in range(n):
+        shuffled = [table[:, rng.permutation(table.shape[1])] for table in tables]
+        found.append(scores(field_matching(shuffled)).miou)
     return float(np.mean(found)), float(np.std(found, ddof=1))
 
 
@@ -265,19 +235,4 @@ def fair_matching(tables: Sequence[np.ndarray]) -> Counts:
     IoU is at least the field's. Renumbering clusters changes nothing. Cutting a cluster that holds one class into two
     never raises the accuracy: one part at most can have the class, and the other nothing else.
     """
-    check_tables(tables)
-    return stack([count(table, *best_pairs(table)) for table in tables])
-
-
-def global_matching(tables: Sequence[np.ndarray]) -> Counts:
-    """One matching of the summed table, by the rule of `fair_matching`: a cluster has one class in all pictures.
-
-    Meaningful only where cluster k is the same in every picture, as in methods that cluster a whole data set (PiCIE,
-    Cho et al., CVPR 2021; STEGO, Hamilton et al., ICLR 2022): tables of `class_table(..., renumber=False)`. For
-    clusters numbered anew in each picture it is near chance, and says nothing.
-    """
-    check_tables(tables)
-    width = max(table.shape[1] for table in tables)
-    padded = [pad(table, width) for table in tables]
-    pairs = best_pairs(np.sum(padded, axis=0))
-    return stack([count(table, *pairs) for table in padded])
+    return named(tables, best_pairs)
