@@ -53,36 +53,41 @@ class HumanBoundaries:
     Parameters
     ----------
     truths : sequence of int (H, W)
-        At least one.
+        At least one, all of one size.
     distance : float
         Of two pixels that may be matched, at most, as a share of the diagonal.
     """
 
     def __init__(self, truths: Sequence[np.ndarray], distance: float = DISTANCE) -> None:
-        self.shape = np.shape(truths[0]) if len(truths) else ()
-        if len(self.shape) != 2 or any(np.shape(truth) != self.shape for truth in truths):
-            raise InputError("Boundaries need one or several true maps (H, W) of one size.")
+        self.shape = truths[0].shape
         longest = distance * np.hypot(*self.shape)
         self.margin = int(longest)
         reach = range(-self.margin, self.margin + 1)
         steps = [(y * y + x * x, y, x) for y in reach for x in reach if np.hypot(y, x) <= longest]
-        width = self.shape[1] + 2 * self.margin
-        self.steps = np.array([y * width + x for _, y, x in sorted(steps)])  # nearest first
+        self.width = self.shape[1] + 2 * self.margin
+        self.steps = np.array([y * self.width + x for _, y, x in sorted(steps)])  # nearest first
         self.sizes, self.places = [], []
-        for truth in truths:
-            boundary = boundary_map(truth)
-            place = np.full((self.shape[0] + 2 * self.margin, width), -1, np.int32)  # number of a boundary pixel
-            inner = place[self.margin : self.margin + self.shape[0], self.margin : self.margin + self.shape[1]]
-            inner[boundary] = np.arange(boundary.sum())
+        for boundary in map(boundary_map, truths):
+            place = np.full(self.shape, -1, np.int32)  # number of a boundary pixel
+            place[boundary] = np.arange(boundary.sum())
+            self.places.append(np.pad(place, self.margin, constant_values=-1).ravel())
             self.sizes.append(int(boundary.sum()))
-            self.places.append(place.ravel())
 
     def counts(self, labels: np.ndarray) -> Counts:
-        """The four counts of a label map, see `boundary_counts`."""
+        """Matched and all boundary pixels of a segmentation; matched and all of the humans, summed over them.
+
+        Parameters
+        ----------
+        labels : int (H, W)
+
+        Returns
+        -------
+        (matched by any human, boundary pixels of `labels`, matched pixels of humans, boundary pixels of humans)
+        """
         if np.shape(labels) != self.shape:
             raise InputError(f"The true maps are {self.shape} and the labels {np.shape(labels)}: sizes must agree.")
         rows, columns = np.nonzero(boundary_map(labels))
-        here = (rows + self.margin) * (self.shape[1] + 2 * self.margin) + columns + self.margin
+        here = (rows + self.margin) * self.width + columns + self.margin
         near = here[:, None] + self.steps  # (boundary pixels, steps)
         by_any, pairs = np.zeros(len(here), bool), 0
         for place, size in zip(self.places, self.sizes, strict=True):
@@ -143,23 +148,6 @@ def most_pairs(found: np.ndarray, size: int) -> np.ndarray:
     return matched
 
 
-def boundary_counts(truths: Sequence[np.ndarray], labels: np.ndarray, distance: float = DISTANCE) -> Counts:
-    """Matched and all boundary pixels of a segmentation; matched and all of the humans, summed over them.
-
-    Parameters
-    ----------
-    truths : sequence of int (H, W)
-    labels : int (H, W)
-    distance : float
-        See `HumanBoundaries`, which saves time where one picture has many label maps.
-
-    Returns
-    -------
-    (matched by any human, boundary pixels of `labels`, matched pixels of humans, boundary pixels of humans)
-    """
-    return HumanBoundaries(truths, distance).counts(labels)
-
-
 def f_measure(counts: np.ndarray) -> np.ndarray:
     """2 P R / (P + R) of counts (..., 4), in [0, 1]; P or R of no pixels is 0, and so is F of two zeros.
 
@@ -168,11 +156,6 @@ def f_measure(counts: np.ndarray) -> np.ndarray:
     counts = np.asarray(counts, float)
     precision, recall = (counts[..., i] / np.maximum(counts[..., i + 1], 1) for i in (0, 2))
     return 2 * precision * recall / np.where(precision + recall > 0, precision + recall, 1)
-
-
-def at_best(counts: np.ndarray) -> np.ndarray:
-    """(pictures, 4): the counts of each picture at its own best setting, of equal ones the first."""
-    return counts[np.arange(len(counts)), f_measure(counts).argmax(1)]
 
 
 def drawn(counts: np.ndarray, draws: np.ndarray) -> np.ndarray:
@@ -190,4 +173,5 @@ def drawn(counts: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """
     pictures, settings, _ = counts.shape
     sums = (draws @ counts.reshape(pictures, -1)).reshape(-1, settings, 4)
-    return np.stack([f_measure(sums).max(1), f_measure(draws @ at_best(counts))], 1)
+    at_best = counts[np.arange(pictures), f_measure(counts).argmax(1)]  # of equal settings the first
+    return np.stack([f_measure(sums).max(1), f_measure(draws @ at_best)], 1)
