@@ -217,10 +217,6 @@ def test_what_does_not_fit_is_refused() -> None:
     tree = tree_of(PERFECT, 8)
     with pytest.raises(InputError):
         hierarchy.node_table(tree, pixels_of(tree), np.zeros((2, 4), int))
-    with pytest.raises(InputError):
-        hierarchy.parted_pairs(tree, pixels_of(tree), [])
-    with pytest.raises(InputError):
-        hierarchy.first_parted(tree, pixels_of(tree), MATERIALS, INSTANCES)
 
 
 def test_scores_of_a_segmentation_by_kind_of_truth() -> None:

@@ -12,8 +12,6 @@ All numbers are exact sums over pixels, pairs or triples of pixels, from counts 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
-from math import comb
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -86,8 +84,7 @@ def best_node_covering(tree: PartitionTree, pixels: np.ndarray, truths: Sequence
 def parted_pairs(tree: PartitionTree, pixels: np.ndarray, truths: Sequence[np.ndarray]) -> np.ndarray:
     """Count pairs of pixels by the height at which the tree parts them and by how many truths part them.
 
-    Pairs that a set of truths keeps together are sums of squares of counts; from these, the pairs that exactly j truths
-    keep together follow by inclusion and exclusion.
+    All pixels of a cell, in which each truth has one region, are parted from those of another cell by the same truths.
 
     Parameters
     ----------
@@ -101,40 +98,19 @@ def parted_pairs(tree: PartitionTree, pixels: np.ndarray, truths: Sequence[np.nd
         Rows by rising height, one per distinct value of `split_height`, the last for pairs that are never parted;
         columns by the number of truths that part the pair. The sum is that of all pairs of two pixels.
     """
-    m = len(truths)
-    if not m:
-        raise InputError("Pairs of pixels can be ordered only by one or several true maps.")
-    regions = np.stack([compact(truth) for truth in truths])
-    cells = regions[0]  # in each of which all truths have one region
-    for region in regions[1:]:
-        cells = compact(cells * (region.max() + 1) + region)
-    names = regions[:, np.unique(cells, return_index=True)[1]]
+    names, cells = np.unique(np.stack([compact(truth) for truth in truths]), axis=1, return_inverse=True)
+    apart = sum(region[:, None] != region for region in names)  # (cells, cells): how many truths part two of them
     table = node_table(tree, pixels, cells.reshape(np.shape(pixels)))
-    together = np.zeros((len(tree), m + 1), np.int64)  # [node, j]: summed over sets of j truths, ordered pairs
-    for size in range(m + 1):
-        for chosen in combinations(range(m), size):
-            together[:, size] += squares(table, names[list(chosen)])
-    exactly = np.zeros_like(together)
-    for j in range(m + 1):
-        for i in range(j, m + 1):
-            exactly[:, j] += (-1) ** (i - j) * comb(i, j) * together[:, i]
+    counts = table.astype(float)  # whole numbers, whose sums of products are exact up to 2^53
+    inside = [((counts @ (apart == level)) * counts).sum(1) for level in range(len(truths) + 1)]
+    exactly = np.stack(inside, 1).astype(np.int64)  # [node, level]: ordered pairs of pixels in it
     split = tree.left >= 0
     exactly[split] -= exactly[tree.left[split]] + exactly[tree.right[split]]  # what parts here
-    exactly[~split, m] -= table[~split].sum(1)  # a pixel with itself
-    heights, rows = np.unique(np.where(split, tree.split_height(), np.inf), return_inverse=True)
-    pairs = np.zeros((len(heights), m + 1), np.int64)
+    exactly[~split, 0] -= table[~split].sum(1)  # a pixel with itself
+    heights, rows = np.unique(tree.split_height(), return_inverse=True)  # a leaf's is infinite
+    pairs = np.zeros((len(heights), len(truths) + 1), np.int64)
     np.add.at(pairs, rows, exactly // 2)
-    return pairs[:, ::-1]
-
-
-def squares(table: np.ndarray, names: np.ndarray) -> np.ndarray:
-    """(nodes,) int64: squared pixel counts, summed over groups of cells with equal `names` (truths, cells)."""
-    if not len(names):
-        return table.sum(1) ** 2
-    order = np.lexsort(names)
-    ordered = names[:, order]
-    starts = np.flatnonzero(np.append(True, (ordered[:, 1:] != ordered[:, :-1]).any(0)))
-    return (np.add.reduceat(table[:, order], starts, axis=1) ** 2).sum(1)
+    return pairs
 
 
 def concordance(pairs: np.ndarray) -> float:
@@ -174,38 +150,25 @@ def first_parted(
     -------
     (instances first, materials first), or None if the scene has no such triple
     """
-    parts = node_table(tree, pixels, instances)
-    own, made = compact(instances), compact(materials)
-    owner = np.zeros(parts.shape[1], np.int64)
-    owner[own] = made
-    if (owner[own] != made).any():
-        raise InputError("An instance lies in several materials: instances must be nested in materials.")
-    whole = np.zeros((len(tree), int(owner.max()) + 1), np.int64)
-    np.add.at(whole.T, owner, parts.T)
+    parts, whole = node_table(tree, pixels, instances), node_table(tree, pixels, materials)
+    owner = np.zeros(parts.shape[1], np.int64)  # the material of each instance
+    owner[compact(instances)] = compact(materials)
     same = (whole[:, owner] - parts).astype(float)  # [node, i]: pixels of other instances of i's material
     other = (whole.sum(1, keepdims=True) - whole[:, owner]).astype(float)  # of other materials
     triples = float(parts[0] @ (same[0] * other[0]))
     if not triples:
         return None
-    height = tree.split_height()
-    parent = np.full(len(tree), -1)
+    height, parent, top = tree.split_height(), np.zeros(len(tree), np.int64), np.arange(len(tree))
     split = np.flatnonzero(tree.left >= 0)
     parent[tree.left[split]] = parent[tree.right[split]] = split
-    early = late = 0.0
-    for leaf in np.flatnonzero((tree.left < 0) & parts.any(1)):
-        path = [leaf]
-        while parent[path[-1]] >= 0:
-            path.append(parent[path[-1]])
-        mine = np.flatnonzero(parts[leaf])
-        kept = np.array(path[::-1])  # from the root down
-        q, r = same[np.ix_(kept, mine)], other[np.ix_(kept, mine)]
-        first = np.unique(height[kept[:-1]], return_index=True)[1]  # heights never fall on the way down
-        last = np.append(first, len(kept) - 1)[1:]
-        weight = parts[leaf, mine]
-        q_left, r_left = q[last], r[last]  # after the cuts at each height
-        early += float((weight * (q[first] - q_left) * r_left).sum())
-        late += float((weight * (r[first] - r_left) * q_left).sum())
-    return early / triples, late / triples
+    for node in np.flatnonzero(height == height[parent])[1:]:  # split together with its parent, which comes before it
+        top[node] = top[parent[node]]
+    after = np.flatnonzero(height > height[parent])  # what is left when all cuts of one height are made
+    before = top[parent[after]]  # and what it was part of
+    same_left, other_left = same[after], other[after]
+    early = (parts[after] * (same[before] - same_left) * other_left).sum()
+    late = (parts[after] * (other[before] - other_left) * same_left).sum()
+    return float(early / triples), float(late / triples)
 
 
 def hierarchy_scores(
