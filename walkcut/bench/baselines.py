@@ -14,19 +14,27 @@ from skimage.graph import rag_mean_color
 from skimage.segmentation import felzenszwalb, slic
 
 from walkcut.bench.datasets import Item
-from walkcut.bench.method import TRUE_K, Method, Result, in_range, library, true_counts
-from walkcut.errors import InputError
+from walkcut.bench.method import TRUE_K, Method, Result, library, true_counts
+from walkcut.bench.peers.common import STARTS, kmeans
 from walkcut.graph import Graph
 from walkcut.images import resize_image
 from walkcut.pixels import connected_parts, nearest, without_gaps
 from walkcut.tree import partition
 
-FELZENSZWALB_SCALES = (10, 30, 60, 100, 200, 400, 700, 1000, 1500, 2000, 3000, 4000)
-KMEANS_COUNTS = (2, 4, 6, 8, 12, 16)
+FELZENSZWALB_SCALES = {f"scale={s}": s for s in (10, 30, 60, 100, 200, 400, 700, 1000, 1500, 2000, 3000, 4000)}
+KMEANS_COUNTS = {f"K={count}": count for count in (2, 4, 6, 8, 12, 16)}
 FIT_PIXELS = 10_000
-SLIC_THRESHOLDS = (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
-SPACES = (0.02, 0.04)  # of the longer side
-RANGES = (4.0, 6.0, 8.0, 10.0, 12.0, 15.0)  # in units of CIELAB
+# SLIC + NCut
+THRESHOLDS = (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
+SLIC_THRESHOLDS = {f"threshold={threshold:g}": threshold for threshold in THRESHOLDS}
+SEGMENTS = 400  # super-pixels, about
+COMPACTNESS = 30.0  # of super-pixels: weight of place against colour
+# Mean shift
+SPACES = (0.02, 0.04)  # h_s, in units of the longer side
+RANGES = (4.0, 6.0, 8.0, 10.0, 12.0, 15.0)  # h_r, in units of CIELAB
+BANDWIDTHS = {f"space={space:g}, colour={colour:g}": (space, colour) for space in SPACES for colour in RANGES}
+SMALLEST = 3e-3  # region, as a share of the picture
+SIDE = 240  # a picture with a longer side is shrunk to it first, and its labels are enlarged, nearest
 LAB_STEPS = 1.3  # steps of a byte per unit of CIELAB: all colours fit
 
 
@@ -46,86 +54,60 @@ def colour_features(image: np.ndarray, position: float = 0.0) -> np.ndarray:
 def kmeans_labels(features: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     """Cluster pixels (N, d) into `count` groups, or as many as there are distinct pixels; int32 (N,).
 
-    Four k-means++ starts; beyond `FIT_PIXELS` pixels the centres are fitted to a random sample of that many.
+    Beyond `FIT_PIXELS` pixels the centres are fitted to a random sample of that many.
     """
-    from sklearn.cluster import KMeans
-
     rng = np.random.default_rng(seed)
     few = len(features) <= FIT_PIXELS
     sample = features if few else features[rng.choice(len(features), FIT_PIXELS, replace=False)]
-    count = min(count, len(np.unique(sample, axis=0)))
-    return KMeans(count, n_init=4, random_state=seed).fit(sample).predict(features)
+    return kmeans(sample, count, seed).predict(features)
 
 
-def kmeans_method(
-    position: float = 0.0, counts: tuple[int, ...] = (), seed: int = 0, oracle: bool | None = None
-) -> Method:
-    """k-means on pixels, for a list of K; as an oracle also for the true number of regions of each kind of truth.
-
-    With no `counts` the oracle alone; `oracle` says otherwise.
-    """
-    oracle = not counts if oracle is None else oracle
+def kmeans_method(position: float = 0.0, seed: int = 0) -> Method:
+    """k-means on pixels, for a list of K, and as an oracle for the true number of regions of each kind of truth."""
 
     def run(item: Item) -> Iterator[Result]:
         features = colour_features(item.image, position)
         shape = item.image.shape[:2]
-        for count in counts:
-            yield Result(f"K={count}", kmeans_labels(features, count, seed).reshape(shape))
-        for kind, count in true_counts(item).items() if oracle else ():
+        for setting, count in KMEANS_COUNTS.items():
+            yield Result(setting, kmeans_labels(features, count, seed).reshape(shape))
+        for kind, count in true_counts(item).items():
             yield Result(TRUE_K, kmeans_labels(features, count, seed).reshape(shape), (kind,))
 
-    config = {"features": "CIELAB", "position": position, "seed": seed, "starts": 4, "fit_pixels": FIT_PIXELS}
-    config |= {"given": {TRUE_K: "K"}} if oracle else {}
-    config |= library("k-means", "scikit-learn")
-    told = (TRUE_K,) if oracle else ()
+    config = {"features": "CIELAB", "position": position, "seed": seed, "starts": STARTS, "fit_pixels": FIT_PIXELS}
+    config |= {"given": {TRUE_K: "K"}} | library("k-means", "scikit-learn")
     name = "k-means, colour" + " and position" * (position > 0)
-    return Method(name, (*(f"K={count}" for count in counts), *told), config, run, alone=told)
+    return Method(name, (*KMEANS_COUNTS, TRUE_K), config, run, alone=(TRUE_K,))
 
 
-def felzenszwalb_method(
-    scales: tuple[float, ...] = FELZENSZWALB_SCALES, sigma: float = 0.8, min_size: int = 100
-) -> Method:
+def felzenszwalb_method(sigma: float = 0.8, min_size: int = 100) -> Method:
     """Graph-based segmentation (Felzenszwalb & Huttenlocher, IJCV 2004) over a list of scales."""
 
     def run(item: Item) -> Iterator[Result]:
-        for scale in scales:
-            yield Result(f"scale={scale:g}", felzenszwalb(item.image, scale=scale, sigma=sigma, min_size=min_size))
+        for setting, scale in FELZENSZWALB_SCALES.items():
+            yield Result(setting, felzenszwalb(item.image, scale=scale, sigma=sigma, min_size=min_size))
 
     config = {"sigma": sigma, "min_size": min_size, "scikit-image": version("scikit-image")}
-    return Method("Felzenszwalb", tuple(f"scale={scale:g}" for scale in scales), config, run)
+    return Method("Felzenszwalb", tuple(FELZENSZWALB_SCALES), config, run)
 
 
-def slic_ncut_method(
-    thresholds: tuple[float, ...] = SLIC_THRESHOLDS, segments: int = 400, compactness: float = 30.0
-) -> Method:
+def slic_ncut_method() -> Method:
     """SLIC super-pixels (Achanta et al., TPAMI 2012), then recursive NCut (Shi & Malik 2000) on neighbouring regions.
 
     scikit-image's `slic` and `rag_mean_color`, whose weights are exp(-d^2 / 255) of mean colours, with the numbers of
     that library's example of a normalised cut. Its `cut_normalized` runs anew for every threshold, seconds each; here
     the recursion runs once, with exact splits, and is pruned. A node is tied to itself with weight 1, as there.
-
-    Parameters
-    ----------
-    thresholds : tuple of float in (0, 2]
-    segments : int
-        Super-pixels, about.
-    compactness : float, positive
-        Of super-pixels: weight of place against colour.
     """
-    thresholds = in_range("The thresholds of SLIC + NCut", thresholds, 0, 2)
-    if segments < 1 or not 0 < compactness < np.inf:
-        raise InputError(f"SLIC needs at least one segment and a positive compactness, not {segments}, {compactness}.")
+    largest = max(SLIC_THRESHOLDS.values())
 
     def run(item: Item) -> Iterator[Result]:
-        regions = without_gaps(slic(item.image, n_segments=segments, compactness=compactness, start_label=0))
-        tree = partition(region_graph(item.image, regions), (1, regions.max() + 1), 1, max_ncut=max(thresholds))
-        for threshold in thresholds:
-            yield Result(f"threshold={threshold:g}", without_gaps(tree.labels(threshold)[0][regions]))
+        regions = without_gaps(slic(item.image, n_segments=SEGMENTS, compactness=COMPACTNESS, start_label=0))
+        tree = partition(region_graph(item.image, regions), (1, regions.max() + 1), 1, max_ncut=largest)
+        for setting, threshold in SLIC_THRESHOLDS.items():
+            yield Result(setting, without_gaps(tree.labels(threshold)[0][regions]))
 
-    settings = tuple(f"threshold={threshold:g}" for threshold in thresholds)
-    config: dict = {"segments": segments, "compactness": compactness, "max_ncut": max(thresholds)}
+    settings, usual = tuple(SLIC_THRESHOLDS), ("threshold=0.001",)  # scikit-image's default
+    config = {"segments": SEGMENTS, "compactness": COMPACTNESS, "max_ncut": largest}
     config |= {"scikit-image": version("scikit-image")}
-    usual = tuple(name for name in settings if name == "threshold=0.001")  # scikit-image's default
     return Method("SLIC + NCut", settings, config, run, alone=usual, swept=settings)
 
 
@@ -164,7 +146,7 @@ def fused(colours: np.ndarray, labels: np.ndarray, radius: float, passes: int = 
     return labels.astype(np.int32)
 
 
-def mean_shift_labels(image: np.ndarray, space: float, colour: float, smallest: float) -> np.ndarray:
+def mean_shift_labels(image: np.ndarray, space: float, colour: float) -> np.ndarray:
     """Mean shift segmentation, int32 (H, W): filter, join pixels of one mode, fuse regions, drop the small.
 
     Parameters
@@ -174,8 +156,6 @@ def mean_shift_labels(image: np.ndarray, space: float, colour: float, smallest: 
         h_s, in units of the longer side.
     colour : float
         h_r, in units of CIELAB.
-    smallest : float
-        Smallest region, as a share of the picture.
     """
     import cv2
 
@@ -185,44 +165,23 @@ def mean_shift_labels(image: np.ndarray, space: float, colour: float, smallest: 
     colours = cv2.pyrMeanShiftFiltering(whole, radius, colour * LAB_STEPS, None, 0) / LAB_STEPS
     pixels = np.arange(image[..., 0].size).reshape(image.shape[:2])
     labels = fused(colours, fused(colours, pixels, 1.0, passes=1), colour / 2)
-    return connected_parts(labels, round(smallest * labels.size))
+    return connected_parts(labels, round(SMALLEST * labels.size))
 
 
-def mean_shift_method(
-    spaces: tuple[float, ...] = SPACES,
-    ranges: tuple[float, ...] = RANGES,
-    smallest: float = 3e-3,
-    side: int = 240,
-) -> Method:
+def mean_shift_method() -> Method:
     """Mean shift in space and colour (Comaniciu & Meer, TPAMI 2002, section 4.2), over bandwidths of both.
 
     OpenCV's filter moves each pixel to its mode; pixels of one mode are joined, then neighbouring regions closer than
     half the bandwidth of colour, as in the authors' own program (EDISON); small regions join the nearest one.
-
-    Parameters
-    ----------
-    spaces : tuple of float in (0, 1]
-        In units of the longer side.
-    ranges : tuple of float in (0, 100]
-        In units of CIELAB.
-    smallest : float in [0, 1)
-        Smallest region, as a share of the picture.
-    side : int
-        A picture with a longer side is shrunk to it first, and its labels are enlarged, nearest.
     """
-    spaces, ranges = in_range("The spaces of mean shift", spaces, 0, 1), in_range("Its ranges", ranges, 0, 100)
-    if not 0 <= smallest < 1 or side < 1:
-        raise InputError(f"Mean shift needs a share in [0, 1) and a side of at least 1, not {smallest}, {side}.")
 
     def run(item: Item) -> Iterator[Result]:
         height, width = item.image.shape[:2]
-        scale = min(1.0, side / max(height, width))
+        scale = min(1.0, SIDE / max(height, width))
         small = resize_image(item.image, (max(1, round(height * scale)), max(1, round(width * scale))))
-        for space in spaces:
-            for colour in ranges:
-                labels = mean_shift_labels(small, space, colour, smallest)
-                yield Result(f"space={space:g}, colour={colour:g}", nearest(labels, (height, width)))
+        for setting, bandwidths in BANDWIDTHS.items():
+            yield Result(setting, nearest(mean_shift_labels(small, *bandwidths), (height, width)))
 
-    settings = tuple(f"space={space:g}, colour={colour:g}" for space in spaces for colour in ranges)
-    config = {"smallest": smallest, "side": side} | library("Mean shift", "opencv-python-headless")
+    config = {"smallest": SMALLEST, "side": SIDE} | library("Mean shift", "opencv-python-headless")
+    settings = tuple(BANDWIDTHS)
     return Method("mean shift", settings, config, run, swept=settings)

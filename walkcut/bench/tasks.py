@@ -44,9 +44,7 @@ PICTURE_ONLY: dict[str, Callable[[int], list[Method]]] = {
     "slic-ncut": lambda seed: [baselines.slic_ncut_method()],
     "mean-shift": lambda seed: [baselines.mean_shift_method()],
     "felzenszwalb": lambda seed: [baselines.felzenszwalb_method()],
-    "kmeans": lambda seed: [
-        baselines.kmeans_method(position, baselines.KMEANS_COUNTS, seed, oracle=True) for position in (0.0, 20.0)
-    ],
+    "kmeans": lambda seed: [baselines.kmeans_method(position, seed) for position in (0.0, 20.0)],
 }
 ROSTER = (*PRESETS, *LOOKING, *PICTURE_ONLY)
 

@@ -1,6 +1,8 @@
-"""What several peers share: likeness of features, a few eigenvectors, from patches to pixels."""
+"""What several peers share: likeness of features, a few eigenvectors, clusters, from patches to pixels."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from walkcut.pixels import pixel_labels, without_gaps
 
 PIXELS = "bilinear membership of patches, the largest wins"  # what `from_patches` does, for a config
 TOLERANCE = 1e-4  # of eigenvalues, relative
+STARTS = 4  # of k-means
 
 
 def unit(features: Features) -> torch.Tensor:
@@ -56,6 +59,17 @@ def smallest_eigenvectors(W: torch.Tensor, count: int) -> tuple[np.ndarray, np.n
     return np.maximum(1 - values[first], 0), vectors[:, first] / root[:, None]
 
 
+def kmeans(points: np.ndarray, count: int, seed: int) -> Any:
+    """scikit-learn's k-means, fitted to points (n, d), from four k-means++ starts.
+
+    It has `count` clusters, or as many as there are points distinct to six digits.
+    """
+    from sklearn.cluster import KMeans
+
+    distinct = len(np.unique(points.round(6), axis=0))
+    return KMeans(min(count, distinct), n_init=STARTS, random_state=seed).fit(points)
+
+
 def cluster_qr(vectors: np.ndarray) -> np.ndarray:
     """Clusters from spectral vectors (n, k), by pivoted QR: no start, no iteration; int64 (n,) in 0..k-1.
 
@@ -70,6 +84,9 @@ def cluster_qr(vectors: np.ndarray) -> np.ndarray:
 
 def from_patches(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Labels of patches (h, w) to labels of pixels (H, W): membership of 0 or 1 a patch, up-sampled as ours is."""
-    labels = without_gaps(labels)
-    members = functional.one_hot(torch.from_numpy(labels.ravel().astype(np.int64))).float()
-    return without_gaps(pixel_labels(members, labels.shape, shape))
+    return without_gaps(pixel_labels(indicators(without_gaps(labels)), labels.shape, shape))
+
+
+def indicators(labels: np.ndarray) -> torch.Tensor:
+    """float32 (n, m): for each of n labels, of 0..m-1, a row with a one at its place."""
+    return functional.one_hot(torch.from_numpy(labels.ravel().astype(np.int64))).float()

@@ -4,41 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import torch
-from torch.nn import functional
 
 from walkcut.bench.datasets import Item
 from walkcut.bench.look import Looker
-from walkcut.bench.method import Method, Result, in_range
+from walkcut.bench.method import Method, Result
 from walkcut.capture import AttentionMaps, Grid
-from walkcut.errors import InputError
 from walkcut.pixels import pixel_labels, without_gaps
+from walkcut.walk import Walk, aggregate
 
-THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9, 1.1, 1.3)  # 1.1 for COCO-Stuff-27, 0.9 for Cityscapes
+THRESHOLDS = {f"tau={tau:g}": tau for tau in (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9, 1.1, 1.3)}
+PUBLISHED = ("tau=1.1", "tau=0.9")  # for COCO-Stuff-27, and for Cityscapes
+SIDE = 16  # anchors along each side of the picture
+PASSES = 3  # of merging, the anchors' own included
 LEAST = 1e-12  # attention below it counts as so much: the logarithm of none is not finite
 
 
-def aggregated(attention: AttentionMaps) -> tuple[torch.Tensor, Grid]:
-    """All grids in one: where each patch of the finest grid looks, float32 (n, n) with rows that sum to 1.
-
-    A map of a coarser grid is up-sampled bilinearly, and stands for all fine patches under its own. Weights are
-    proportional to the resolution, the side of the grid ("Attention Aggregation" of the paper).
-    """
-    height, width = finest = attention.finest
-    total = torch.zeros(height * width, height * width)
-    weights = {(h, w): (h * w) ** 0.5 for h, w in attention.maps}
-    for (h, w), maps in attention.maps.items():
-        wide = maps.float().cpu().view(h * w, 1, h, w)
-        wide = functional.interpolate(wide, size=finest, mode="bilinear").flatten(1)
-        wide /= wide.sum(1, keepdim=True)
-        y, x = torch.arange(height) * h // height, torch.arange(width) * w // width
-        rows = (y[:, None] * w + x).ravel()
-        total += wide[rows] * (weights[h, w] / sum(weights.values()))
-    return total, finest
+def aggregated(attention: AttentionMaps) -> Walk:
+    """All grids in one, weighed in proportion to the side of the grid ("Attention Aggregation" of the paper)."""
+    return aggregate(attention, {(h, w): (h * w) ** 0.5 for h, w in attention.maps})
 
 
-def anchors(grid: Grid, side: int) -> torch.Tensor:
+def anchors(grid: Grid, side: int = SIDE) -> torch.Tensor:
     """Patches at the centres of `side` x `side` equal cells; fewer where the grid is smaller."""
     y, x = (torch.unique((torch.arange(side) * 2 + 1) * length // (2 * side)) for length in grid)
     return (y[:, None] * grid[1] + x).ravel()
@@ -66,7 +53,7 @@ def merged(maps: torch.Tensor, threshold: float) -> torch.Tensor:
     return torch.stack(found)
 
 
-def proposals(near: torch.Tensor, maps: torch.Tensor, threshold: float, passes: int) -> torch.Tensor:
+def proposals(near: torch.Tensor, maps: torch.Tensor, threshold: float) -> torch.Tensor:
     """Merged maps (m, n), from divergences `near` (a, n) between anchors and all maps (n, n).
 
     First each anchor becomes the mean of all maps close to it; every later pass merges what is left ("Iterative
@@ -74,18 +61,12 @@ def proposals(near: torch.Tensor, maps: torch.Tensor, threshold: float, passes: 
     """
     close = (near < threshold).to(maps)
     found = close @ maps / close.sum(1, keepdim=True)
-    for _ in range(passes - 1):
+    for _ in range(PASSES - 1):
         found = merged(found, threshold)
     return found
 
 
-def diffseg_method(
-    looker: Looker,
-    thresholds: tuple[float, ...] = THRESHOLDS,
-    published: tuple[float, ...] = (1.1, 0.9),
-    side: int = 16,
-    passes: int = 3,
-) -> Method:
+def diffseg_method(looker: Looker) -> Method:
     """DiffSeg (Tian, Aggarwal, Colaco, Kira & Gonzalez-Franco, "Diffuse, Attend, and Segment", CVPR 2024).
 
     Attention of all grids is one map a patch. A grid of anchors gathers the maps close to them by symmetric KL
@@ -94,32 +75,16 @@ def diffseg_method(
 
     Ours: the maps come from the shared look, with the model's own timestep and weights of heads, where the paper
     shows the picture without noise at t = 300 and weighs all heads alike.
-
-    Parameters
-    ----------
-    looker : Looker
-    thresholds : tuple of float
-        On the divergence; one setting each.
-    published : tuple of float
-        Settings that stand for the paper's: 1.1 for COCO-Stuff-27, 0.9 for Cityscapes.
-    side : int
-        Anchors along each side of the picture.
-    passes : int
-        Of merging, the anchors' own included.
     """
-    thresholds = in_range("The thresholds of DiffSeg", thresholds, 0, np.inf)
-    if side < 1 or passes < 1:
-        raise InputError(f"DiffSeg needs at least one anchor and one pass, not {side} and {passes}.")
 
     def run(item: Item) -> Iterator[Result]:
-        maps, grid = aggregated(looker(item.image).attention)
-        near = divergences(maps[anchors(grid, side)], maps)
-        for threshold in thresholds:
-            found = proposals(near, maps, threshold, passes)
-            labels = pixel_labels(found.T, grid, item.image.shape[:2])
-            yield Result(f"tau={threshold:g}", without_gaps(labels))
+        walk = aggregated(looker(item.image).attention)
+        maps = walk.P.float().cpu()
+        near = divergences(maps[anchors(walk.grid)], maps)
+        for setting, threshold in THRESHOLDS.items():
+            labels = pixel_labels(proposals(near, maps, threshold).T, walk.grid, item.image.shape[:2])
+            yield Result(setting, without_gaps(labels))
 
-    settings = tuple(f"tau={threshold:g}" for threshold in thresholds)
-    usual = tuple(f"tau={tau:g}" for tau in published if tau in thresholds)
-    config = {"anchors": side, "passes": passes, "least": LEAST, "pixels": "largest map, bilinear"}
-    return Method("DiffSeg", settings, config, run, alone=usual, swept=settings, looker=looker)
+    settings = tuple(THRESHOLDS)
+    config = {"anchors": SIDE, "passes": PASSES, "least": LEAST, "pixels": "largest map, bilinear"}
+    return Method("DiffSeg", settings, config, run, alone=PUBLISHED, swept=settings, looker=looker)

@@ -10,14 +10,14 @@ from scipy.ndimage import label as connected_components
 
 from walkcut.bench.datasets import Item
 from walkcut.bench.look import Looker
-from walkcut.bench.method import Method, Result, in_range
+from walkcut.bench.method import Method, Result
 from walkcut.bench.peers.common import PIXELS, from_patches, unit
-from walkcut.errors import InputError
 from walkcut.graph import Graph
 from walkcut.ncut import second_eigenvector
 
 THRESHOLDS = (0.15, 0.4, 0.6, 0.8)  # of a cosine; 0.15 for DINO's features
-COUNTS = (3, 5, 10)  # masks; 3 is the paper's
+COUNTS = (3, 5, 10)  # masks at most; 3 is the paper's
+PUBLISHED = ("tau=0.15, N=3",)
 WEAK = 1e-5  # weight of an edge below the threshold
 SMALLEST = 0.01  # of the picture; a later mask that is no larger ends the search
 
@@ -42,8 +42,6 @@ def masks(unit_features: torch.Tensor, grid: tuple[int, int], threshold: float, 
     """At most `count` masks that do not overlap, bool (h, w), in the order in which they are found."""
     features, painted = unit_features.clone(), np.zeros(grid, bool)
     found: list[np.ndarray] = []
-    if len(features) < 2:
-        return found
     while len(found) < count:
         W = torch.where(features @ features.T > threshold, 1.0, WEAK)
         y = second_eigenvector(Graph._trusted(torch.minimum(W, W.T)), twins=False).y
@@ -56,12 +54,7 @@ def masks(unit_features: torch.Tensor, grid: tuple[int, int], threshold: float, 
     return found
 
 
-def maskcut_method(
-    looker: Looker,
-    thresholds: tuple[float, ...] = THRESHOLDS,
-    counts: tuple[int, ...] = COUNTS,
-    published: tuple[float, int] = (0.15, 3),
-) -> Method:
+def maskcut_method(looker: Looker) -> Method:
     """MaskCut-like iteration (Wang, Girdhar, Yu & Misra, "Cut and Learn", CVPR 2023, section 3.2) on features.
 
     Patches are joined if their cosine is above tau; the second eigenvector of NCut gives an object; its features are
@@ -69,35 +62,19 @@ def maskcut_method(
 
     Ours: features of the shared look instead of DINO's keys; a mask that covers nothing new ends the search; no
     conditional random field afterwards. Larger tau are tried besides, since these features are more alike than DINO's.
-
-    Parameters
-    ----------
-    looker : Looker
-    thresholds : tuple of float in (0, 1]
-    counts : tuple of int
-        Masks at most; a setting for each, and each threshold.
-    published : (float, int)
-        Threshold and count that stand for the paper's.
     """
-    thresholds = in_range("The thresholds of MaskCut", thresholds, 0, 1)
-    if not counts or min(counts) < 1 or len(set(counts)) < len(counts):
-        raise InputError(f"MaskCut needs distinct numbers of masks of at least 1, not {list(counts)}.")
-
-    def name(threshold: float, count: int) -> str:
-        return f"tau={threshold:g}, N={count}"
 
     def run(item: Item) -> Iterator[Result]:
         seen = looker(item.image).features
         features = unit(seen)
-        for threshold in thresholds:
-            found = masks(features, seen.grid, threshold, max(counts))
-            for count in counts:
+        for threshold in THRESHOLDS:
+            found = masks(features, seen.grid, threshold, max(COUNTS))
+            for count in COUNTS:
                 labels = np.zeros(seen.grid, np.int64)
                 for number, mask in enumerate(found[:count], 1):
                     labels[mask] = number
-                yield Result(name(threshold, count), from_patches(labels, item.image.shape[:2]))
+                yield Result(f"tau={threshold:g}, N={count}", from_patches(labels, item.image.shape[:2]))
 
-    settings = tuple(name(threshold, count) for threshold in thresholds for count in counts)
-    usual = tuple(setting for setting in settings if setting == name(*published))
+    settings = tuple(f"tau={threshold:g}, N={count}" for threshold in THRESHOLDS for count in COUNTS)
     config = {"weak": WEAK, "smallest": SMALLEST, "pixels": PIXELS}
-    return Method("MaskCut", settings, config, run, alone=usual, swept=settings, looker=looker)
+    return Method("MaskCut", settings, config, run, alone=PUBLISHED, swept=settings, looker=looker)
