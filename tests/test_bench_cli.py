@@ -11,6 +11,7 @@ import sys
 from dataclasses import fields, replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def tiny(tiny_model: Path, tmp_path: Path) -> tuple[str, ...]:
 def test_names_are_those_of_the_modules() -> None:
     assert tuple(DATASETS) == config.DATASETS
     assert set(tasks.ROSTER) == set(config.METHODS)
-    assert tuple(ablate.ABLATIONS) == config.ABLATIONS
+    assert {*ablate.SETTINGS, *ablate.OTHERS} == set(config.ABLATIONS)
     assert set(config.PROTOCOLS) == set(semantic.PROTOCOLS)
     assert [tasks.TASKS[name] for name in ("run", "ablate", "ladder", "models", "criteria")]
     assert cli.ENGINES == stages.ENGINES
@@ -205,7 +206,7 @@ def test_what_was_tried_is_scored_from_the_command(
 def test_pictures_to_choose_by_are_not_those_of_the_results() -> None:
     data = tried.choosing_scenes()
     assert len(data.names) == 50
-    held_out = datasets.held_out_scenes("seeds", 1)
+    held_out = datasets.held_out_scenes("seeds")
     assert not np.array_equal(data.load("0-00").image, held_out.load("0000").image)
     assert not np.array_equal(data.load("0-00").image, data.load("1-00").image)
     assert len(np.unique(tried.blank_pictures(1).load("constant-3").image.reshape(-1, 3), axis=0)) == 1
@@ -223,7 +224,7 @@ def test_the_best_threshold_against_all_thresholds(seed: int) -> None:
     def total(threshold: float) -> float:
         return segment[tree.leaves(threshold)].sum() + split[height <= threshold].sum()
 
-    leaves = tried.best_threshold(tree, segment, split, most)
+    leaves = tried.best_threshold(SimpleNamespace(tree=tree, max_ncut=most), segment, split)
     best = max(total(threshold) for threshold in np.linspace(0, 0.7999, 4000))
     taken = height <= height[np.isin(tree.left, leaves) | np.isin(tree.right, leaves)].max(initial=0)
     assert segment[leaves].sum() + split[taken].sum() == pytest.approx(best)

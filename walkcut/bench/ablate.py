@@ -17,18 +17,13 @@ from walkcut.bench.method import Method
 from walkcut.bench.ours import Segmenter, tree_method
 from walkcut.capture import AttentionMaps, Grid, attention_layers
 from walkcut.criteria import blank_ncut
-from walkcut.errors import InputError
 from walkcut.registry import GRAPHS, PIXELS
 from walkcut.segmentation import Segmentation
 from walkcut.tree import MEMORYLESS
 from walkcut.walk import Walk, aggregate, lift
 
 THRESHOLDS = (0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
-STEPS = tuple(range(1, 9))
 TIMESTEPS = ((0,), (50,), (100,), (200,), (400,), (700,), (10, 10), (10, 100))
-PRIORS = (None, 0.25, 1.0, 2.0)
-WALKERS = (1.0, 1.5, 2.0, 3.0, 4.0)
-GRIDS = (16, 24, 48)
 USUAL = "as usual"
 Change = tuple[Looker, Segmenter]  # under which recipe, and how pictures are segmented
 
@@ -49,18 +44,8 @@ def changed(looker: Looker, **settings: Any) -> Change:
     return other, lambda image: other(image).segment()
 
 
-def graphs(looker: Looker) -> dict[str, Change]:
-    """What is cut: graphs of the walk, of its rows, of features, of walks that stay in their regions."""
-    return {name: changed(looker, graph=name) for name in GRAPHS if name != looker.recipe.graph}
-
-
-def steps(looker: Looker) -> dict[str, Change]:
-    """The walk takes k steps at once."""
-    return {f"k={k}": changed(looker, steps=k) for k in STEPS if k != looker.recipe.steps}
-
-
 def resolutions(looker: Looker) -> dict[str, Change]:
-    """How attention of several grids is weighed, and how fine the finest is."""
+    """How attention of several grids is weighed."""
 
     def weighed(weigh: Callable[[Sequence[Grid]], Mapping[Grid, float]]) -> Change:
         def segment(image: np.ndarray) -> Segmentation:
@@ -69,12 +54,11 @@ def resolutions(looker: Looker) -> dict[str, Change]:
 
         return looker, segment
 
-    found = {
+    return {
         "finest grid alone": weighed(lambda grids: {grids[-1]: 1.0}),
         "coarsest grid alone": weighed(lambda grids: {grids[0]: 1.0}),
         "grids weighed alike": weighed(lambda grids: dict.fromkeys(grids, 1.0)),
     }
-    return found | {f"{n} patches": changed(looker, grid=n) for n in GRIDS if n != looker.recipe.grid}
 
 
 def layers(looker: Looker) -> dict[str, Change]:
@@ -93,32 +77,28 @@ def heads(looker: Looker) -> dict[str, Change]:
     return found
 
 
-def timesteps(looker: Looker) -> dict[str, Change]:
-    """How noisy the picture is that the denoiser sees; several passes are averaged."""
-    others = [when for when in TIMESTEPS if when != looker.recipe.timesteps]
-    return {"t=" + "+".join(map(str, when)): changed(looker, timesteps=when) for when in others}
-
-
-def priors(looker: Looker) -> dict[str, Change]:
-    """Width of the prior on distance, in shares of the picture; none at all."""
-    return {f"sigma={s}" if s else "no prior": changed(looker, spatial_prior=s) for s in PRIORS}
-
-
-def inflations(looker: Looker) -> dict[str, Change]:
-    """How many walkers must agree on a step; and one who may also rest, as the model's attention has it."""
-    found = {f"{r:g} walkers": changed(looker, inflation=r) for r in WALKERS if r != looker.recipe.inflation}
-    rests = {"1 walker, with rests": changed(looker, inflation=1.0, jump_chain=False)}
-    return found | (rests if looker.recipe.jump_chain else {})
-
-
-def pixels(looker: Looker) -> dict[str, Change]:
-    """How segments of patches become segments of pixels."""
-    return {way: changed(looker, pixels=way) for way in PIXELS if way != looker.recipe.pixels}
-
-
-ABLATIONS: dict[str, Callable[[Looker], dict[str, Change]]] = {"graph": graphs, "steps": steps}
-ABLATIONS |= {"resolutions": resolutions, "layers": layers, "heads": heads, "timesteps": timesteps}
-ABLATIONS |= {"prior": priors, "inflation": inflations, "pixels": pixels}
+# Changes of settings, by ablation.
+SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
+    # what is cut: graphs of the walk, of its rows, of features, of walks that stay in their regions
+    "graph": {name: {"graph": name} for name in GRAPHS},
+    # the walk takes k steps at once
+    "steps": {f"k={k}": {"steps": k} for k in range(1, 9)},
+    # how fine the finest grid is
+    "resolutions": {f"{n} patches": {"grid": n} for n in (16, 24, 48)},
+    # how noisy the picture is that the denoiser sees; several passes are averaged
+    "timesteps": {"t=" + "+".join(map(str, when)): {"timesteps": when} for when in TIMESTEPS},
+    # width of the prior on distance, in shares of the picture; none at all
+    "prior": {f"sigma={s}" if s else "no prior": {"spatial_prior": s} for s in (None, 0.25, 1.0, 2.0)},
+    # how many walkers must agree on a step; and one who may also rest, as the model's attention has it
+    "inflation": {
+        **{f"{r:g} walkers": {"inflation": r} for r in (1.0, 1.5, 2.0, 3.0, 4.0)},
+        "1 walker, with rests": {"inflation": 1.0, "jump_chain": False},
+    },
+    # how segments of patches become segments of pixels
+    "pixels": {way: {"pixels": way} for way in PIXELS},
+}
+# Changes that are no settings.
+OTHERS = {"resolutions": resolutions, "layers": layers, "heads": heads}
 
 
 def short(layer: str) -> str:
@@ -151,16 +131,18 @@ def ablation(
     Parameters
     ----------
     what : str
-        One of `ABLATIONS`.
+        One of `walkcut.bench.config.ABLATIONS`.
     looker : Looker
     connected : bool
         Score connected parts instead of segments.
     thresholds : sequence of float
         Constants beside the dynamic threshold.
     """
-    if what not in ABLATIONS:
-        raise InputError(f"There is no ablation {what!r}: choose from {', '.join(ABLATIONS)}.")
-    return compared({USUAL: changed(looker)} | ABLATIONS[what](looker), connected, thresholds, what=what)
+    changes = {USUAL: changed(looker)} | (OTHERS[what](looker) if what in OTHERS else {})
+    for name, settings in SETTINGS.get(what, {}).items():
+        if any(getattr(looker.recipe, key) != value for key, value in settings.items()):
+            changes[name] = changed(looker, **settings)
+    return compared(changes, connected, thresholds, what=what)
 
 
 def compared(

@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from walkcut.app.outputs import digest
-from walkcut.bench.catalogue import source
+from walkcut.bench.catalogue import DATASETS, check_folder
 from walkcut.bench.datasets import BSDS_PICTURES, Entry, bsds_entries, check_sizes, read_bsds_truth
 from walkcut.bench.semantic import SEMANTIC, find, layout, read_picture, read_values, unknown_values
 from walkcut.errors import InputError
@@ -96,23 +96,13 @@ def _read_all(kind: _Classes | _Humans, entries: list[Entry]) -> tuple[list[str]
     digests: list[str] = []
     for entry in tqdm(entries, desc=kind.title, unit="picture"):
         files = {"pictures": entry.image, "truth": entry.truth}
+        there = {folder: path for folder, path in files.items() if path.is_file()}
+        digests += [f"{folder}/{entry.name}{path.suffix}\t{digest(path)}\n" for folder, path in there.items()]
         try:
-            for folder, path in files.items():
-                if path.is_file():
-                    digests.append(f"{folder}/{entry.name}{path.suffix}\t{digest(path)}\n")
-            if all(path.is_file() for path in files.values()):
-                problems.extend(kind.problems(entry))  # what it told before it gave up is kept
+            problems.extend(kind.problems(entry) if there == files else ())  # what it told before it gave up is kept
         except InputError as error:
             problems.append(str(error))
     return problems, hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
-
-
-def _missing(kind: _Classes | _Humans, entries: list[Entry]) -> Iterator[str]:
-    have = sum(entry.image.is_file() for entry in entries)
-    if have != kind.pictures:
-        yield f"{have:,} pictures were found where {kind.title} has {kind.pictures:,}."
-    for path in (path for entry in entries for path in (entry.image, entry.truth) if not path.is_file()):
-        yield f"{path} is missing."
 
 
 def check(name: str, data: str | Path) -> Report:
@@ -131,25 +121,29 @@ def check(name: str, data: str | Path) -> Report:
     Raises
     ------
     InputError
-        If there is no such data set, or a whole folder of it is missing.
+        If a whole folder of the data set is missing.
     """
-    where = source(name, data).where
+    folder = check_folder(name, data)
     kind = _Classes(name) if name in SEMANTIC else _Humans(name)
-    entries = kind.entries(Path(data))
-    problems = list(_missing(kind, entries))
+    entries = kind.entries(folder)
+    pairs = [(entry.image, entry.truth) for entry in entries]
+    images, truths = (sum(map(Path.is_file, paths)) for paths in zip(*pairs, strict=True))
     found, checksum = _read_all(kind, entries)
+    problems = [f"{images:,} pictures were found where {kind.title} has {kind.pictures:,}."]
+    problems = problems * (images != kind.pictures)
+    problems += [f"{path} is missing." for pair in pairs for path in pair if not path.is_file()] + found
     lines = [
         f"{kind.title} in {data}",
-        f"pictures  {sum(entry.image.is_file() for entry in entries):,} of {kind.pictures:,}",
-        f"truths    {sum(entry.truth.is_file() for entry in entries):,} of {kind.pictures:,}",
+        f"pictures  {images:,} of {kind.pictures:,}",
+        f"truths    {truths:,} of {kind.pictures:,}",
+        f"checksum  {checksum}",
     ]
-    lines += [f"checksum  {checksum}", "", *kind.lines(), "", *_verdict(problems + found)] + [where] * bool(problems)
-    return Report("\n".join(lines), tuple(problems + found), checksum)
+    lines += ["", *kind.lines(), "", *_verdict(problems)] + [DATASETS[name]] * bool(problems)
+    return Report("\n".join(lines), tuple(problems), checksum)
 
 
 def _verdict(problems: list[str]) -> Iterator[str]:
     yield f"{len(problems):,} problem{'s' * (len(problems) > 1)}:" if problems else "No problem was found."
-    for problem in problems[:SHOWN]:
-        yield f"- {problem}"
+    yield from (f"- {problem}" for problem in problems[:SHOWN])
     if len(problems) > SHOWN:
         yield f"- and {len(problems) - SHOWN:,} more."

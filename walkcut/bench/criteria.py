@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from walkcut import scenes
-from walkcut.bench.datasets import Dataset, Item
+from walkcut.bench.datasets import SCENE_SIDE, Dataset, Item, scene_item
 from walkcut.criteria import best_pruning
 from walkcut.lab.criteria import codebooks, stability_at
 from walkcut.tree import PartitionTree
@@ -36,10 +36,9 @@ def choosing_scenes(every: int = 1) -> Dataset:
     def load(name: str) -> Item:
         family, index = map(int, name.split("-"))
         shapes, textures, _ = FAMILIES[family]
-        scene = scenes.make_scene([SEED, family, index], 128, shapes, textures)
-        return Item(name, scene.image, {"instances": (scene.instances,), "materials": (scene.materials,)})
+        return scene_item(name, [SEED, family, index], shapes, textures)
 
-    config = {"seed": SEED, "size": 128, "families": [count for *_, count in FAMILIES]}
+    config = {"seed": SEED, "size": SCENE_SIDE, "families": [count for *_, count in FAMILIES]}
     return Dataset("criteria-scenes", "Criteria on dead leaves to choose by", names[::every], load, config)
 
 
@@ -61,16 +60,46 @@ def blank_pictures(noise: int = 100) -> Dataset:
     return Dataset("criteria-blank", "Criteria where there is nothing to find", names, load, config)
 
 
-def best_threshold(tree: PartitionTree, segment: np.ndarray, split: np.ndarray, max_ncut: float) -> np.ndarray:
-    """As `walkcut.criteria.best_pruning`, but only among the prunings by a threshold: the leaves."""
-    height = tree.split_height()
-    places = [0.0, *np.unique(height[height < max_ncut])]
+# ---------------------------------------------------------------------------------------------------------------------
+# What is maximised, over segments and over splits, and among which prunings
 
-    def total(place: float) -> float:
-        return segment[tree.leaves(place)].sum() + split[height <= place].sum()
 
-    scores = np.array([total(place) for place in places])
+def stability(tree: PartitionTree, time: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Stability; at a time below 1 the walk has taken its step with that probability (Delvenne et al. 2010)."""
+    return time * tree.association + (1 - time) * tree.volume - tree.volume**2, np.zeros(len(tree))
+
+
+def map_equation(tree: PartitionTree, time: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """The map equation when a step is taken with probability `time` only (Schaub, Lambiotte & Barahona 2012)."""
+    segment, index = codebooks(tree, time * np.maximum(tree.volume - tree.association, 0))
+    return -segment, -index
+
+
+def majority(tree: PartitionTree) -> tuple[np.ndarray, np.ndarray]:
+    """The sum over segments of Pr(a walker stays for a step) - 1/2: segments are kept more often than left.
+
+    Each is then a community in the weak sense of Radicchi et al. 2004, on average.
+    """
+    return tree.association / np.maximum(tree.volume, 1e-300) - 0.5, np.zeros(len(tree))
+
+
+def best(found: Segmentation, segment: np.ndarray, split: np.ndarray) -> np.ndarray:
+    """The best of all prunings that the largest NCut of a split allows, see `walkcut.criteria.best_pruning`."""
+    return best_pruning(found.tree, segment, split, found.max_ncut)[0]
+
+
+def best_threshold(found: Segmentation, segment: np.ndarray, split: np.ndarray) -> np.ndarray:
+    """The same, but only among the prunings by a threshold: the leaves."""
+    tree, height = found.tree, found.tree.split_height()
+    places = [0.0, *np.unique(height[height < found.max_ncut])]
+    scores = np.array([segment[tree.leaves(place)].sum() + split[height <= place].sum() for place in places])
     return tree.leaves(places[int(np.argmax(scores > scores.max() - 1e-12))])
+
+
+def later(found: Segmentation, time: int) -> np.ndarray:
+    """Stability after several steps."""
+    assert found.walk is not None, "the benchmark keeps it"
+    return stability_at(found.tree, found.walk, time, found.max_ncut).leaves
 
 
 def otsu(found: Segmentation) -> np.ndarray:
@@ -84,69 +113,14 @@ def otsu(found: Segmentation) -> np.ndarray:
     return found.tree.leaves(float(values[np.argmax(between)]))
 
 
-def best(found: Segmentation, segment: np.ndarray, split: np.ndarray | float = 0.0) -> np.ndarray:
-    """The best of all prunings that the largest NCut of a split allows, see `walkcut.criteria.best_pruning`."""
-    return best_pruning(found.tree, segment, split + np.zeros(len(segment)), found.max_ncut)[0]
-
-
-def majority(found: Segmentation) -> np.ndarray:
-    """The largest sum over segments of Pr(a walker stays for a step) - 1/2: segments are kept more often than left.
-
-    Each is then a community in the weak sense of Radicchi et al. 2004, on average.
-    """
-    return best(found, found.tree.association / np.maximum(found.tree.volume, 1e-300) - 0.5)
-
-
-def linearised(time: float) -> Variant:
-    """Stability at a time below 1: the walk has taken its step with probability `time` (Delvenne et al. 2010)."""
-
-    def variant(found: Segmentation) -> np.ndarray:
-        tree = found.tree
-        return best(found, time * tree.association + (1 - time) * tree.volume - tree.volume**2)
-
-    return variant
-
-
-def later(time: int) -> Variant:
-    """Stability after several steps."""
-
-    def variant(found: Segmentation) -> np.ndarray:
-        assert found.walk is not None, "the benchmark keeps it"
-        return stability_at(found.tree, found.walk, time, found.max_ncut).leaves
-
-    return variant
-
-
-def by_threshold(found: Segmentation) -> np.ndarray:
-    """Stability at one step, the best threshold instead of the best pruning."""
-    tree = found.tree
-    return best_threshold(tree, tree.association - tree.volume**2, np.zeros(len(tree)), found.max_ncut)
-
-
-def slow_map(time: float) -> Variant:
-    """The map equation when a step is taken with probability `time` only (Schaub, Lambiotte & Barahona 2012)."""
-
-    def variant(found: Segmentation) -> np.ndarray:
-        segment, index = codebooks(found.tree, time * np.maximum(found.tree.volume - found.tree.association, 0))
-        return best(found, -segment, -index)
-
-    return variant
-
-
-def map_by_threshold(found: Segmentation) -> np.ndarray:
-    """The map equation, the best threshold instead of the best pruning."""
-    segment, index = codebooks(found.tree, np.maximum(found.tree.volume - found.tree.association, 0))
-    return best_threshold(found.tree, -segment, -index, found.max_ncut)
-
-
 VARIANTS: dict[str, Variant] = {
-    "stability by threshold": by_threshold,
-    "stability at 1/2": linearised(0.5),
-    "stability at 2": later(2),
-    "stability at 4": later(4),
-    "map-equation by threshold": map_by_threshold,
-    "map-equation at 1/2": slow_map(0.5),
-    "map-equation at 3/4": slow_map(0.75),
-    "majority": majority,
+    "stability by threshold": lambda found: best_threshold(found, *stability(found.tree)),
+    "stability at 1/2": lambda found: best(found, *stability(found.tree, 0.5)),
+    "stability at 2": lambda found: later(found, 2),
+    "stability at 4": lambda found: later(found, 4),
+    "map-equation by threshold": lambda found: best_threshold(found, *map_equation(found.tree)),
+    "map-equation at 1/2": lambda found: best(found, *map_equation(found.tree, 0.5)),
+    "map-equation at 3/4": lambda found: best(found, *map_equation(found.tree, 0.75)),
+    "majority": lambda found: best(found, *majority(found.tree)),
     "Otsu": otsu,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -17,10 +17,10 @@ from walkcut.errors import InputError
 
 BSDS_HOME = "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/resources.html"
 BSDS_PICTURES = {"train": 200, "val": 100, "test": 200}
-BSDS_SPLITS = tuple(BSDS_PICTURES)
 BSDS_WHERE = f"BSDS500 comes from {BSDS_HOME}; name the folder that holds data/images and data/groundTruth."
 # Training draws from seeds (seed, step, index) with a small first number; no training run starts with this one.
 SCENE_SEED = 90_210_001
+SCENE_SIDE = 128  # pixels
 SCENE_SUITES = {
     "seeds": ("unseen seeds, the training's own families", scenes.TRAIN_SHAPES, scenes.TRAIN_TEXTURES, 200),
     "families": ("unseen families of shapes and textures", scenes.HELD_OUT_SHAPES, scenes.HELD_OUT_TEXTURES, 100),
@@ -86,7 +86,13 @@ def check_sizes(entry: Entry, image: np.ndarray, truth: np.ndarray) -> None:
         )
 
 
-def held_out_scenes(suite: str, count: int | None = None, size: int = 128) -> Dataset:
+def scene_item(name: str, seed: Sequence[int], shapes: Sequence[str], textures: Sequence[str]) -> Item:
+    """A dead-leaves scene and its two truths."""
+    scene = scenes.make_scene(seed, SCENE_SIDE, shapes, textures)
+    return Item(name, scene.image, {"instances": (scene.instances,), "materials": (scene.materials,)})
+
+
+def held_out_scenes(suite: str) -> Dataset:
     """Dead-leaves scenes that no training has seen.
 
     Parameters
@@ -94,29 +100,14 @@ def held_out_scenes(suite: str, count: int | None = None, size: int = 128) -> Da
     suite : str
         "seeds": 200 new scenes of the families that training uses; "families": 100 scenes made only of shapes and
         textures that training never uses.
-    count : int, optional
-        Take the first `count` instead.
-    size : int
-        Side in pixels, 16 to 1024.
-
-    Raises
-    ------
-    InputError
-        For an unknown suite or a count below 1.
     """
-    if suite not in SCENE_SUITES:
-        raise InputError(f"There is no suite of scenes {suite!r}: choose from {', '.join(SCENE_SUITES)}.")
-    title, shapes, textures, usual = SCENE_SUITES[suite]
-    count = usual if count is None else count
-    if count < 1:
-        raise InputError(f"{count} scenes cannot be scored: choose at least 1.")
+    title, shapes, textures, count = SCENE_SUITES[suite]
     prefix = list(SCENE_SUITES).index(suite)
 
     def load(name: str) -> Item:
-        scene = scenes.make_scene([SCENE_SEED, prefix, int(name)], size, shapes, textures)
-        return Item(name, scene.image, {"instances": (scene.instances,), "materials": (scene.materials,)})
+        return scene_item(name, [SCENE_SEED, prefix, int(name)], shapes, textures)
 
-    config = {"seed": [SCENE_SEED, prefix], "size": size, "shapes": list(shapes), "textures": list(textures)}
+    config = {"seed": [SCENE_SEED, prefix], "size": SCENE_SIDE, "shapes": list(shapes), "textures": list(textures)}
     return Dataset(f"scenes-{suite}", f"Dead leaves, {title}", tuple(f"{i:04d}" for i in range(count)), load, config)
 
 
@@ -144,8 +135,6 @@ def read_bsds_truth(path: Path) -> tuple[np.ndarray, ...]:
 
 def bsds_entries(root: str | Path, split: str) -> list[Entry]:
     """The pictures of a split of BSDS500, whose truth may be missing; see `bsds500`."""
-    if split not in BSDS_SPLITS:
-        raise InputError(f"BSDS500 has no split {split!r}: choose from {', '.join(BSDS_SPLITS)}.")
     root = Path(root)
     data = root if (root / "images").is_dir() else root / "data"
     images, truths = data / "images" / split, data / "groundTruth" / split
@@ -173,7 +162,7 @@ def bsds500(root: str | Path, split: str = "val", every: int = 1) -> Dataset:
     Raises
     ------
     InputError
-        If the split is unknown, `every` is below 1, or files are missing: which ones, and where to get them.
+        If files are missing: which ones, and where to get them.
     """
     entries = bsds_entries(root, split)
     lost = [entry.truth for entry in entries if not entry.truth.is_file()]
@@ -194,7 +183,5 @@ def bsds500(root: str | Path, split: str = "val", every: int = 1) -> Dataset:
 
 
 def thin(dataset: Dataset, every: int) -> Dataset:
-    """Keep one picture of `every`, in order, from the first; InputError below 1."""
-    if every < 1:
-        raise InputError(f"One picture of {every} cannot be taken: choose 1 or more.")
+    """Keep one picture of `every`, in order, from the first."""
     return replace(dataset, names=dataset.names[::every])

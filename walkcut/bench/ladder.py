@@ -87,21 +87,13 @@ def climb(
 
 def ladder(looker: Looker, connected: bool = False) -> list[Method]:
     """One method per rung, the method as it is first; each true segmentation is told and scored on its own."""
-
     thresholds = thresholds_for(looker)
-
-    def tree(look: Look, kind: str | None, truth: np.ndarray) -> Segmentation:
-        if kind is None:
-            return look.segment()
-        if ("told", kind) not in look.kept:
-            look.kept["told", kind] = told_affinity(look, truth)
-        return look.kept["told", kind]
 
     def method(name: str, told: tuple[str, ...]) -> Method:
         def run(item: Item) -> Iterator[Result]:
             look = looker(item.image)
             for kind, (truth, *_) in item.truths.items():
-                found = tree(look, kind if "affinity" in told else None, truth)
+                found = told_affinity(look, truth) if "affinity" in told else look.segment()
                 yield Result(SETTING, climb(found, truth, told, connected, thresholds), (kind,))
 
         config = {"told": list(told), "leak": LEAK, "connected": connected}
@@ -111,8 +103,11 @@ def ladder(looker: Looker, connected: bool = False) -> list[Method]:
 
 
 def told_affinity(look: Look, truth: np.ndarray) -> Segmentation:
-    """The usual tree, grown on the true walk."""
-    return look.segment(maps_of(true_walk(truth, look.attention.finest)))
+    """The usual tree, grown on the true walk, once for each picture and truth."""
+    key = "told", look.recipe, truth.tobytes()
+    if key not in look.kept:
+        look.kept[key] = look.segment(maps_of(true_walk(truth, look.attention.finest)))
+    return look.kept[key]
 
 
 def typical(truths: tuple[np.ndarray, ...]) -> np.ndarray:

@@ -93,10 +93,10 @@ def layout(name: str) -> Layout:
 
 
 def _folder(root: Path, choices: tuple[str, ...], where: str) -> Path:
-    found = [root / choice for choice in choices if (root / choice).is_dir()]
-    if not found:
-        raise InputError(f"{root} does not hold {' or '.join(choices)}. {where}")
-    return found[0]
+    for choice in choices:
+        if (root / choice).is_dir():
+            return root / choice
+    raise InputError(f"{root} does not hold {' or '.join(choices)}. {where}")
 
 
 def find(kind: Layout, root: str | Path) -> list[Entry]:
@@ -200,14 +200,7 @@ def load(entry: Entry, kind: Layout, size: int, score_size: int) -> Item:
     return Item(entry.name, resize_image(square(image), (size, size)), {"classes": (truth,)})
 
 
-def semantic(
-    name: str,
-    root: str | Path,
-    protocol: str = "diffseg",
-    size: int | None = None,
-    score_size: int | None = None,
-    partial: bool = False,
-) -> Dataset:
+def semantic(name: str, root: str | Path, protocol: str = "diffseg", partial: bool = False) -> Dataset:
     """A data set with named classes, from its files.
 
     Parameters
@@ -217,30 +210,21 @@ def semantic(
     root : path
         See `where` of the layout: the original folders, for COCO in either common arrangement.
     protocol : str
-        "diffseg": pictures and truth of 512 pixels; "diffcut": pictures of 1024, truth of 128.
-    size, score_size : int, optional
-        Sides in pixels, 1 to 4096, instead of the protocol's; `score_size` is then `size` if it is not given.
+        Of `PROTOCOLS`, which says at which sides pictures are shown and scored.
     partial : bool
         Be content with the pictures that are there.
 
     Raises
     ------
     InputError
-        If a choice is unknown or files are missing: which, how many, and where they are obtained.
+        If files are missing: which, how many, and where they are obtained.
     """
-    if name not in SEMANTIC:
-        raise InputError(f"There is no data set {name!r} with named classes: choose from {', '.join(SEMANTIC)}.")
-    if protocol not in PROTOCOLS:
-        raise InputError(f"There is no protocol {protocol!r}: choose from {', '.join(PROTOCOLS)}.")
-    usual = PROTOCOLS[protocol] if size is None else (size, size)
-    sides = usual[0], usual[1] if score_size is None else score_size
-    for side in sides:
-        if not 1 <= side <= 4096:
-            raise InputError(f"A side of {side} pixels will not do: choose 1 to 4096.")
-    kind = layout(name)
+    kind, (size, score_size) = layout(name), PROTOCOLS[protocol]
     known = {entry.name: entry for entry in _whole(kind, find(kind, root), partial)}
+
+    def load_named(name: str) -> Item:
+        return load(known[name], kind, size, score_size)
+
     meaning = hashlib.sha256(repr((kind.classes, kind.table.tolist())).encode()).hexdigest()[:12]
-    config = {"size": sides[0], "score_size": sides[1], "labels": meaning}
-    return Dataset(
-        name, kind.title, tuple(known), lambda name: load(known[name], kind, *sides), config, classes=kind.classes
-    )
+    config = {"size": size, "score_size": score_size, "labels": meaning}
+    return Dataset(name, kind.title, tuple(known), load_named, config, classes=kind.classes)

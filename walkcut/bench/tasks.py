@@ -86,8 +86,7 @@ def roster(
 
 def opened(config: RunConfig) -> Dataset:
     """The data set of a configuration."""
-    options = {"protocol": config.protocol, "partial": config.partial or None}
-    return open_dataset(config.dataset, config.data, config.every, **options)
+    return open_dataset(config.dataset, config.data, config.every, config.protocol, config.partial)
 
 
 def looker_of(config: RunConfig) -> Looker:
