@@ -125,7 +125,6 @@ def add_bench(subparsers: argparse._SubParsersAction) -> None:
 
 def _add_speed(fast: argparse.ArgumentParser) -> None:
     fast.add_argument("--sizes", type=_sizes, default=(1024, 4096), metavar="LIST", help="default: 1024,4096")
-    fast.add_argument("--curve", action="store_true", help="only time and memory against n, anew in the file")
     whole = fast.add_argument_group("the whole method")
     whole.add_argument("--whole", action="store_true", help="pictures a second, stages, memory, instead of the cut")
     whole.add_argument("--random-weights", action="store_true", help="the same, with no weights but the architecture")
@@ -202,14 +201,10 @@ def run_speed(arguments: argparse.Namespace) -> int:
 
         print(text(measured(arguments)))
         return 0
-    from walkcut.bench.speed import markdown, measure_curve, speed
+    from walkcut.bench.speed import markdown, speed
 
-    path = arguments.out / "speed.json"
-    if arguments.curve:
-        print(markdown(measure_curve(path)))
-        return 0
     words = ["walkcut", "bench", "speed"]
     words += ["--sizes", ",".join(map(str, arguments.sizes))] * (arguments.sizes != (1024, 4096))
     words += ["--model", Path(arguments.model).name] * (arguments.model != "dead-leaves")
-    print(markdown(speed(arguments.sizes, path, " ".join(words), arguments.model)))
+    print(markdown(speed(arguments.sizes, arguments.out / "speed.json", " ".join(words), arguments.model)))
     return 0

@@ -5,7 +5,6 @@ Each peer turns an affinity (n, n) into labels (n,). All get the same float32 nu
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import time
 from collections.abc import Callable
@@ -21,11 +20,12 @@ import torch
 from scipy.linalg import eigh
 
 from walkcut.bench.method import library
-from walkcut.bench.record import commit, keep, peak_memory, provenance
+from walkcut.bench.peers.common import indicators
+from walkcut.bench.record import keep, peak_memory, provenance
 from walkcut.bench.table import Table
-from walkcut.errors import InputError
 from walkcut.graph import Graph
 from walkcut.ncut import best_cut, best_split, second_eigenvector
+from walkcut.pixels import without_gaps
 from walkcut.tree import TOLERANCE, partition
 
 THRESHOLD = 0.5  # for the peers that are not given K
@@ -89,8 +89,6 @@ def attention(n: int, model: str = "dead-leaves") -> Case:
     from walkcut.samples import sample
 
     walk = Looker(load_backbone(model), grid=round(n**0.5))(sample("astronaut")).walk
-    if walk.grid[0] * walk.grid[1] != n:
-        raise InputError(f"Attention of {n} patches needs a square grid whose side the model can take.")
     return Case("attention", walk.reversible().W.cpu(), None)
 
 
@@ -110,10 +108,8 @@ def up_to_threshold(W: torch.Tensor, k: int) -> np.ndarray:
 
 def dense_root(W: torch.Tensor, k: int) -> np.ndarray:
     """SciPy's dense solver for the second eigenvector alone, and one split."""
-    split = best_split(Graph._trusted(W), torch.from_numpy(_dense_vector(W.double().numpy())))
-    labels = np.zeros(len(W), np.int64)
-    labels[split.order[: split.size].numpy()] = 1
-    return labels
+    y = torch.from_numpy(_dense_vector(W.double().numpy()))
+    return best_split(Graph._trusted(W), y).side.long().numpy()
 
 
 def _dense_vector(W: np.ndarray) -> np.ndarray:
@@ -200,12 +196,9 @@ PEERS = (
 
 def escape(W: torch.Tensor, labels: np.ndarray) -> float:
     """Mean over segments of the probability to leave them: the k-way NCut divided by k, in [0, 1]."""
-    graph, found = Graph._trusted(W), []
-    for label in np.unique(labels):
-        index = torch.from_numpy(np.flatnonzero(labels == label))
-        volume = float(graph.degrees[index].sum())
-        found.append(1 - float(graph.subgraph(index).degrees.sum()) / volume)
-    return float(np.mean(found))
+    members = indicators(without_gaps(labels))
+    flow = (members.T @ (W @ members)).double()  # between segments
+    return float((1 - flow.diagonal() / flow.sum(1)).mean())
 
 
 def timed(run: Callable[[], Any]) -> tuple[float, Any]:
@@ -218,28 +211,23 @@ def timed(run: Callable[[], Any]) -> tuple[float, Any]:
     return min(seconds), labels
 
 
-def compare(case: Case, peers: tuple[Peer, ...] = PEERS) -> list[dict]:
-    """One row per peer: seconds, segments, mean escape, agreement with what was planted; or why it did not run."""
+def compare(case: Case, peer: Peer) -> dict:
+    """A peer's seconds, segments, mean escape, agreement with what was planted; or why it did not run."""
     from sklearn.metrics import adjusted_rand_score
 
-    rows = []
-    for peer in peers:
-        row = {"affinity": case.name, "n": len(case.W), "peer": peer.name, "given_k": peer.given_k}
-        try:
-            row["version"] = version(peer.package)
-        except PackageNotFoundError:
-            rows.append(row | {"not_run": f"not run yet: pip install {peer.package}"})
-            continue
-        if len(case.W) > peer.largest:
-            rows.append(row | {"not_run": f"out of reach beyond {peer.largest} nodes"})
-            continue
-        seconds, labels = timed(partial(peer.run, case.W, REGIONS))
-        row |= {"seconds": round(seconds, 4), "segments": len(np.unique(labels))}
-        row["escape"] = round(escape(case.W, labels), 4)
-        if case.truth is not None:
-            row["ari"] = round(float(adjusted_rand_score(case.truth, labels)), 4)
-        rows.append(row)
-    return rows
+    row = {"affinity": case.name, "n": len(case.W), "peer": peer.name, "given_k": peer.given_k}
+    try:
+        row["version"] = version(peer.package)
+    except PackageNotFoundError:
+        return row | {"not_run": f"not run yet: pip install {peer.package}"}
+    if len(case.W) > peer.largest:
+        return row | {"not_run": f"out of reach beyond {peer.largest} nodes"}
+    seconds, labels = timed(partial(peer.run, case.W, REGIONS))
+    row |= {"seconds": round(seconds, 4), "segments": len(np.unique(labels))}
+    row["escape"] = round(escape(case.W, labels), 4)
+    if case.truth is not None:
+        row["ari"] = round(float(adjusted_rand_score(case.truth, labels)), 4)
+    return row
 
 
 def root(case: Case) -> dict:
@@ -283,28 +271,17 @@ def curve(sizes: tuple[int, ...] = CURVE) -> list[dict]:
     return points
 
 
-def curve_record() -> dict:
-    """The curve and how it was made: it may be measured anew without the rest."""
-    return {"curve": curve(), "curve_commit": commit(), "curve_date": time.strftime("%Y-%m-%d")}
-
-
-def measure_curve(path: Path) -> dict:
-    """Measure time and memory against n again, in a summary that is there."""
-    if not path.is_file():
-        raise InputError(f"{path} does not exist: run walkcut bench speed first.")
-    return keep(path, json.loads(path.read_text()) | curve_record(), "command")
-
-
 def speed(sizes: tuple[int, ...], path: Path, command: str, model: str = "dead-leaves") -> dict:
     """Measure everything and write the summary to `path`."""
     library("The table of peers", "scikit-learn")
     cases = [make(n) for n in sizes for make in (planted, lambda n: attention(n, model))]
     measured = {
-        "peers": [row for case in cases for row in compare(case)],
+        "peers": [compare(case, peer) for case in cases for peer in PEERS],
         "root": [root(case) for case in cases],
         "threads": torch.get_num_threads(),
+        "curve": curve(),
     }
-    return keep(path, {"title": "Speed of the cut"} | provenance(command) | measured | curve_record(), "command")
+    return keep(path, {"title": "Speed of the cut"} | provenance(command) | measured, "command")
 
 
 def markdown(summary: dict) -> str:
