@@ -23,15 +23,12 @@ from walkcut.errors import InputError
 from walkcut.eyes.stable import offload_layers
 from walkcut.recipe import Eye
 
-CROSS, PLAIN = "CrossAttnDownBlock2D", "DownBlock2D"
-UP_CROSS, UP_PLAIN = "CrossAttnUpBlock2D", "UpBlock2D"
-Config = dict[str, Any]
-LATENT: Config = {"in_channels": 4, "out_channels": 4}
-SD1 = LATENT | {"block_out_channels": (320, 640, 1280, 1280), "attention_head_dim": 8, "cross_attention_dim": 768}
-SD1 |= {"down_block_types": (CROSS,) * 3 + (PLAIN,), "up_block_types": (UP_PLAIN,) + (UP_CROSS,) * 3}
-SD2 = SD1 | {"attention_head_dim": (5, 10, 20, 20), "cross_attention_dim": 1024, "use_linear_projection": True}
-SDXL = LATENT | {"block_out_channels": (320, 640, 1280), "attention_head_dim": (5, 10, 20), "cross_attention_dim": 2048}
-SDXL |= {"down_block_types": (PLAIN, CROSS, CROSS), "up_block_types": (UP_CROSS, UP_CROSS, UP_PLAIN)}
+Config = dict[str, Any]  # what differs from the defaults of diffusers, which are Stable Diffusion 1's
+SD1: Config = {"attention_head_dim": 8, "cross_attention_dim": 768}
+SD2: Config = {"attention_head_dim": (5, 10, 20, 20), "cross_attention_dim": 1024, "use_linear_projection": True}
+SDXL: Config = {"block_out_channels": (320, 640, 1280), "attention_head_dim": (5, 10, 20), "cross_attention_dim": 2048}
+SDXL |= {"down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D")}
+SDXL |= {"up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D")}
 SDXL |= {"transformer_layers_per_block": (1, 2, 10), "use_linear_projection": True}
 SDXL |= {"addition_embed_type": "text_time", "addition_time_embed_dim": 256}
 SDXL |= {"projection_class_embeddings_input_dim": 2816}
@@ -39,8 +36,7 @@ SSD = SDXL | {"mid_block_type": "UNetMidBlock2D", "transformer_layers_per_block"
 SSD |= {"reverse_transformer_layers_per_block": ((4, 4, 10), (2, 1, 1), 1)}
 VEGA = SSD | {"transformer_layers_per_block": (1, 1, (2, 2))}
 VEGA |= {"reverse_transformer_layers_per_block": ((2, 2, 2), (1, 1, 1), 1)}
-SD3: Config = {"sample_size": 128, "patch_size": 2, "in_channels": 16, "out_channels": 16, "num_layers": 24}
-SD3 |= {"num_attention_heads": 24, "attention_head_dim": 64, "joint_attention_dim": 4096}
+SD3: Config = {"patch_size": 2, "num_layers": 24, "num_attention_heads": 24, "joint_attention_dim": 4096}
 SD3 |= {"caption_projection_dim": 1536, "pooled_projection_dim": 2048, "pos_embed_max_size": 192}
 SD35 = SD3 | {"qk_norm": "rms_norm", "dual_attention_layers": tuple(range(13)), "pos_embed_max_size": 384}
 NETWORKS = {"sd-1.4": SD1, "sd-1.5": SD1, "sd-2.1": SD2, "ssd-1b": SSD, "segmind-vega": VEGA, "sdxl": SDXL}
@@ -50,26 +46,23 @@ VAE: Config = {"block_out_channels": (128, 256, 512, 512), "layers_per_block": 2
 VAE |= {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
 VAE_FLOW = VAE | {"latent_channels": 16, "scaling_factor": 1.5305, "shift_factor": 0.0609}
 VAE_FLOW |= {"use_quant_conv": False, "use_post_quant_conv": False}
+# The same blocks and layers with few heads and channels, for tests: of a U-Net, of one with pooled prompts, of SD 3
+SMALL: Config = {"block_out_channels": (8, 16, 32, 32), "norm_num_groups": 4, "attention_head_dim": 2}
+SMALL |= {"cross_attention_dim": 16}
+SMALL_XL = SMALL | {"block_out_channels": (8, 16, 32), "addition_time_embed_dim": 8}
+SMALL_XL |= {"projection_class_embeddings_input_dim": 16 + 6 * 8}
+SMALL_FLOW: Config = {"num_attention_heads": 2, "attention_head_dim": 8, "joint_attention_dim": 16}
+SMALL_FLOW |= {"caption_projection_dim": 16, "pooled_projection_dim": 16, "pos_embed_max_size": 48}
 TOKENS = 77  # of a prompt; Stable Diffusion 3 has 256 more of its third encoder
 
 
 def network_config(name: str, small: bool = False) -> Config:
-    """Settings of a model's denoiser; `small` keeps its blocks, layers and heads, with few channels."""
+    """Settings of a model's denoiser; `small` keeps its blocks and layers, with few heads and channels."""
     if name not in NETWORKS:
         raise InputError(f"The architecture of {name!r} is not known: choose from {', '.join(NETWORKS)}.")
     config: Config = NETWORKS[name]
-    if not small:
-        return config
-    if "patch_size" in config:
-        few = {"num_attention_heads": 2, "attention_head_dim": 8, "joint_attention_dim": 16}
-        return config | few | {"caption_projection_dim": 16, "pooled_projection_dim": 16, "pos_embed_max_size": 48}
-    heads = config["attention_head_dim"]
-    narrow: Config = {"attention_head_dim": 2 if isinstance(heads, int) else (1, 2, 4, 4)[: len(heads)]}
-    narrow |= {"block_out_channels": (8, 16, 32, 32)[: len(config["block_out_channels"])], "norm_num_groups": 4}
-    narrow |= {"cross_attention_dim": 16}
-    if "addition_time_embed_dim" in config:
-        narrow |= {"addition_time_embed_dim": 8, "projection_class_embeddings_input_dim": 16 + 6 * 8}
-    return config | narrow
+    few = SMALL_FLOW if "patch_size" in config else SMALL_XL if "addition_time_embed_dim" in config else SMALL
+    return config | few if small else config
 
 
 def vae_config(name: str, small: bool = False) -> Config:
@@ -131,6 +124,4 @@ def pooled_width(config: dict) -> int:
     """Length of the prompt as one vector; 0 where a model is not told it."""
     if "patch_size" in config:
         return config["pooled_projection_dim"]
-    if "addition_time_embed_dim" not in config:
-        return 0
-    return config["projection_class_embeddings_input_dim"] - 6 * config["addition_time_embed_dim"]
+    return config.get("projection_class_embeddings_input_dim", 0) - 6 * config.get("addition_time_embed_dim", 0)

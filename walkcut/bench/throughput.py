@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,7 +22,7 @@ from walkcut.eyes.loading import find_device, load_backbone
 from walkcut.eyes.networks import compile_layers
 from walkcut.recipe import resolve
 from walkcut.samples import sample_names, sample_path
-from walkcut.segmentation import Segmentation, cut, extract_walks
+from walkcut.segmentation import Segmentation, cut, extract_walks, timed
 
 STAGES = ("VAE", "denoiser", "capture", "walk", "cut", "pixels")
 
@@ -40,21 +39,16 @@ class Deaf(MeanAttention):
 
 def one_picture(backbone: Backbone, image: np.ndarray, grid: int) -> tuple[Segmentation, dict[str, float]]:
     """Segment a picture; seconds of each stage. The pass of the denoiser is taken twice, bare and listened to."""
-
-    def seconds(act: Callable[[], Any]) -> tuple[Any, float]:
-        start = time.perf_counter()
-        found = act()
-        if backbone.device.type == "cuda":
-            torch.cuda.synchronize(backbone.device)
-        return found, time.perf_counter() - start
-
-    recipe = resolve("walkcut", backbone.eye, {"grid": grid})
-    _, encoded = seconds(lambda: backbone.encode(image, grid))
-    _, bare = seconds(lambda: capture(backbone, [image], recipe, Deaf()))
+    recipe, seconds = resolve("walkcut", backbone.eye, {"grid": grid}), {}
+    with timed(seconds, "VAE", backbone.device):
+        backbone.encode(image, grid)
+    with timed(seconds, "denoiser", backbone.device):
+        capture(backbone, [image], recipe, Deaf())
     found = cut(extract_walks([image], backbone, recipe)[0])
-    told = found.timings
-    times = (encoded, bare - encoded, told["attention"] - encoded, told["walk"], told["cut"], told["pixels"])
-    return found, dict(zip(STAGES, times, strict=True))
+    seconds |= found.timings
+    seconds["denoiser"] -= seconds["VAE"]  # a pass begins with it
+    seconds["capture"] = seconds["attention"] - seconds["VAE"]
+    return found, {stage: seconds[stage] for stage in STAGES}
 
 
 def throughput(backbone: Backbone, command: str, pictures: int = 10, grid: int = 64) -> dict:
@@ -154,10 +148,10 @@ def text(record: dict) -> str:
 
 def backbone_of(arguments: argparse.Namespace) -> Backbone:
     """The model that a command asks for, or its architecture without weights."""
-    device = find_device(arguments.device)
     if not arguments.random_weights:
         options = {"offload": arguments.offload, "compiled": arguments.compiled}
-        return load_backbone(arguments.model, str(device), arguments.dtype, **options)
+        return load_backbone(arguments.model, arguments.device, arguments.dtype, **options)
+    device = find_device(arguments.device)
     usual = "float16" if device.type == "cuda" else "float32"
     dtype = getattr(torch, usual if arguments.dtype == "auto" else arguments.dtype)
     backbone = architectures.random_backbone(arguments.model, str(device), dtype, offload=arguments.offload)
