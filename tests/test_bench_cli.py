@@ -47,7 +47,7 @@ def tiny(tiny_model: Path, tmp_path: Path) -> tuple[str, ...]:
 
 
 def test_names_are_those_of_the_modules() -> None:
-    assert tuple(DATASETS) == config.DATASETS
+    assert DATASETS == config.DATASETS
     assert set(tasks.ROSTER) == set(config.METHODS)
     assert {*ablate.SETTINGS, *ablate.OTHERS} == set(config.ABLATIONS)
     assert set(config.PROTOCOLS) == set(semantic.PROTOCOLS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,8 @@ from PIL import Image
 from scipy.io import savemat
 
 from walkcut import scenes
-from walkcut.bench import check as checking
-from walkcut.bench import datasets, semantic
-from walkcut.bench.catalogue import DATASETS, open_dataset
+from walkcut.bench import datasets
+from walkcut.bench.catalogue import DATASETS, LAYOUTS, open_dataset
 from walkcut.bench.check import check
 from walkcut.bench.datasets import bsds500
 from walkcut.bench.semantic import LABELS, PROTOCOLS, SEMANTIC, layout, square
@@ -64,9 +64,8 @@ def only(root: Path, pattern: str) -> Path:
 
 def whole(monkeypatch: pytest.MonkeyPatch, name: str, count: int) -> None:
     """Let a data set have `count` pictures, so that a tiny one is whole."""
-    kind = semantic.Layout(**{**vars(layout(name)), "pictures": count, "listed": layout(name).listed[:count]})
-    for module in (semantic, checking):
-        monkeypatch.setattr(module, "layout", lambda _: kind)
+    kind = replace(layout(name), pictures=count, listed=layout(name).listed[:count])
+    monkeypatch.setitem(LAYOUTS, name, kind)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -7,23 +7,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from walkcut.bench.datasets import BSDS_PICTURES, BSDS_WHERE, SCENE_SUITES, Dataset, bsds500, held_out_scenes, thin
+from walkcut.bench.datasets import BSDS_PICTURES, SCENE_SUITES, Dataset, bsds500, bsds_layout, held_out_scenes, thin
 from walkcut.bench.semantic import SEMANTIC, layout, semantic
 from walkcut.errors import InputError
 
-# Where the files of each are obtained and how they must lie; empty where none are needed.
-DATASETS = {
-    **{f"scenes-{suite}": "" for suite in SCENE_SUITES},
-    **{f"bsds500-{split}": BSDS_WHERE for split in BSDS_PICTURES},
-    **{name: layout(name).where for name in SEMANTIC},
-}
+LAYOUTS = {f"bsds500-{split}": bsds_layout(split) for split in BSDS_PICTURES}
+LAYOUTS |= {name: layout(name) for name in SEMANTIC}
+DATASETS = (*(f"scenes-{suite}" for suite in SCENE_SUITES), *LAYOUTS)
 
 
 def check_folder(name: str, data: str | Path | None) -> Path:
     """The folder of a data set, empty where it has none; InputError if it needs one and gets none, or the reverse."""
-    if DATASETS[name] and data is None:
-        raise InputError(f"{name} needs its files, with --data DIR. {DATASETS[name]}")
-    if data is not None and not DATASETS[name]:
+    if name in LAYOUTS and data is None:
+        raise InputError(f"{name} needs its files, with --data DIR. {LAYOUTS[name].where}")
+    if data is not None and name not in LAYOUTS:
         raise InputError(f"{name} is drawn from seeds and has no files: leave out --data {data}.")
     return Path(data or "")
 
@@ -51,7 +48,7 @@ def open_dataset(
     """
     folder = check_folder(name, data)
     if name in SEMANTIC:
-        return thin(semantic(name, folder, protocol or "diffseg", partial), every)
+        return thin(semantic(LAYOUTS[name], folder, protocol or "diffseg", partial), every)
     if protocol or partial:
         raise InputError(f"{name} has no option {'protocol' if protocol else 'partial'!r}: it has every.")
     family, _, part = name.partition("-")

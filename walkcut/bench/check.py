@@ -11,9 +11,9 @@ import numpy as np
 from tqdm import tqdm
 
 from walkcut.app.outputs import digest
-from walkcut.bench.catalogue import DATASETS, check_folder
-from walkcut.bench.datasets import BSDS_PICTURES, Entry, bsds_entries, check_sizes, read_bsds_truth
-from walkcut.bench.semantic import SEMANTIC, find, layout, read_picture, read_values, unknown_values
+from walkcut.bench.catalogue import LAYOUTS, check_folder
+from walkcut.bench.datasets import Entry, Layout, check_sizes, find, read_bsds_truth
+from walkcut.bench.semantic import read_picture, read_values, unknown_values
 from walkcut.errors import InputError
 from walkcut.reading import read_image
 
@@ -33,19 +33,15 @@ class Report(NamedTuple):
         return int(bool(self.problems))
 
 
-# One kind of data set each: its pictures, what a good pair of files is, and what there is to tell about all truths.
+# One kind of data set each: what a good pair of files is, and what there is to tell about all truths.
 
 
 class _Classes:
     """Data sets with named classes; counts the pixels of each over whole label maps, before any crop."""
 
-    def __init__(self, name: str) -> None:
-        self.layout = layout(name)
-        self.title, self.pictures = self.layout.title, self.layout.pictures
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
         self.counts = np.zeros(256, np.int64)  # of each value in the label files
-
-    def entries(self, root: Path) -> list[Entry]:
-        return find(self.layout, root)
 
     def problems(self, entry: Entry) -> Iterator[str]:
         values = read_values(entry.truth)
@@ -66,13 +62,8 @@ class _Classes:
 class _Humans:
     """BSDS500: several human segmentations per picture."""
 
-    def __init__(self, name: str) -> None:
-        self.split = name.removeprefix("bsds500-")
-        self.title, self.pictures = f"BSDS500 {self.split}", BSDS_PICTURES[self.split]
+    def __init__(self) -> None:
         self.segments: list[list[int]] = []  # of each human, per picture
-
-    def entries(self, root: Path) -> list[Entry]:
-        return bsds_entries(root, self.split)
 
     def problems(self, entry: Entry) -> Iterator[str]:
         truths = read_bsds_truth(entry.truth)
@@ -90,11 +81,11 @@ class _Humans:
         yield f"segments in each      {min(counts):,} to {max(counts):,}, median {np.median(counts):g}"
 
 
-def _read_all(kind: _Classes | _Humans, entries: list[Entry]) -> tuple[list[str], str]:
+def _read_all(kind: _Classes | _Humans, entries: list[Entry], title: str) -> tuple[list[str], str]:
     """Problems of the pairs that are there, and one SHA-256 over the sorted names and digests of all their files."""
     problems: list[str] = []
     digests: list[str] = []
-    for entry in tqdm(entries, desc=kind.title, unit="picture"):
+    for entry in tqdm(entries, desc=title, unit="picture"):
         files = {"pictures": entry.image, "truth": entry.truth}
         there = {folder: path for folder, path in files.items() if path.is_file()}
         digests += [f"{folder}/{entry.name}{path.suffix}\t{digest(path)}\n" for folder, path in there.items()]
@@ -124,21 +115,22 @@ def check(name: str, data: str | Path) -> Report:
         If a whole folder of the data set is missing.
     """
     folder = check_folder(name, data)
-    kind = _Classes(name) if name in SEMANTIC else _Humans(name)
-    entries = kind.entries(folder)
+    layout = LAYOUTS[name]
+    kind = _Classes(layout) if layout.classes else _Humans()
+    entries = find(layout, folder)
     pairs = [(entry.image, entry.truth) for entry in entries]
     images, truths = (sum(map(Path.is_file, paths)) for paths in zip(*pairs, strict=True))
-    found, checksum = _read_all(kind, entries)
-    problems = [f"{images:,} pictures were found where {kind.title} has {kind.pictures:,}."]
-    problems = problems * (images != kind.pictures)
+    found, checksum = _read_all(kind, entries, layout.title)
+    problems = [f"{images:,} pictures were found where {layout.title} has {layout.pictures:,}."]
+    problems = problems * (images != layout.pictures)
     problems += [f"{path} is missing." for pair in pairs for path in pair if not path.is_file()] + found
     lines = [
-        f"{kind.title} in {data}",
-        f"pictures  {images:,} of {kind.pictures:,}",
-        f"truths    {truths:,} of {kind.pictures:,}",
+        f"{layout.title} in {data}",
+        f"pictures  {images:,} of {layout.pictures:,}",
+        f"truths    {truths:,} of {layout.pictures:,}",
         f"checksum  {checksum}",
     ]
-    lines += ["", *kind.lines(), "", *_verdict(problems)] + [DATASETS[name]] * bool(problems)
+    lines += ["", *kind.lines(), "", *_verdict(problems)] + [layout.where] * bool(problems)
     return Report("\n".join(lines), tuple(problems), checksum)
 
 

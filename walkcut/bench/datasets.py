@@ -63,6 +63,43 @@ class Dataset:
     borders: bool = True
 
 
+NOT_LABELLED, UNKNOWN = -1, -2
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the files of a data set lie, and what the values in its label files mean.
+
+    Attributes
+    ----------
+    name, title : str
+    pictures : int
+        How many there are.
+    images, truths : tuple of str
+        Folders relative to the root, any one of which will do.
+    endings : (str, str)
+        What follows the name of a picture in the names of its two files.
+    where : str
+        Where the files are obtained and how they must lie.
+    classes : tuple of str
+    table : int32 (256,)
+        Class of each value; -1 where it stands for nothing labelled, -2 where no file may hold it.
+    listed : tuple of str
+        Names of the pictures; empty if all that lie in the folder, or in folders inside it, count.
+    """
+
+    name: str
+    title: str
+    pictures: int
+    images: tuple[str, ...]
+    truths: tuple[str, ...]
+    endings: tuple[str, str]
+    where: str
+    classes: tuple[str, ...] = ()
+    table: np.ndarray = field(default_factory=lambda: np.full(256, UNKNOWN, np.int32), repr=False, compare=False)
+    listed: tuple[str, ...] = field(default=(), repr=False)
+
+
 class Entry(NamedTuple):
     """The files of one picture: the picture itself and its truth."""
 
@@ -71,9 +108,56 @@ class Entry(NamedTuple):
     truth: Path
 
 
-def visible(folder: Path, pattern: str) -> list[Path]:
-    """Sorted files below a folder that match, without the hidden ones that some systems leave beside real files."""
-    return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
+def _folder(root: Path, choices: tuple[str, ...], where: str) -> Path:
+    for choice in choices:
+        if (root / choice).is_dir():
+            return root / choice
+    raise InputError(f"{root} does not hold {' or '.join(choices)}. {where}")
+
+
+def find(kind: Layout, root: str | Path) -> list[Entry]:
+    """All pictures that count, in the order of names; files of some may be missing.
+
+    Raises
+    ------
+    InputError
+        If a folder is missing, or holds no picture at all.
+    """
+    root = Path(root)
+    images, truths = _folder(root, kind.images, kind.where), _folder(root, kind.truths, kind.where)
+    of_image, of_truth = kind.endings
+    paths = [images / f"{name}{of_image}" for name in kind.listed]
+    if not paths:  # hidden files are what some systems leave beside real ones
+        paths = sorted(path for path in images.glob(f"**/*{of_image}") if not path.name.startswith("."))
+    if not any(path.is_file() for path in paths):
+        raise InputError(f"{images} holds no picture of {kind.title}. {kind.where}")
+
+    def entry(path: Path) -> Entry:
+        name = path.name.removesuffix(of_image)
+        return Entry(name, path, truths / path.parent.relative_to(images) / f"{name}{of_truth}")
+
+    return [entry(path) for path in paths]
+
+
+def whole(kind: Layout, root: str | Path, partial: bool = False) -> dict[str, Entry]:
+    """The pictures that are there, by name.
+
+    Raises
+    ------
+    InputError
+        If that is not all of them (unless `partial`), or a truth is missing; and as `find`.
+    """
+    entries = find(kind, root)
+    have = [entry for entry in entries if entry.image.is_file()]
+    if len(have) != kind.pictures and not partial:
+        lacking = next((f", first lacking {entry.image}" for entry in entries if not entry.image.is_file()), "")
+        raise InputError(
+            f"{len(have):,} pictures were found where {kind.title} has {kind.pictures:,}{lacking}. {kind.where}"
+        )
+    lost = [entry.truth for entry in have if not entry.truth.is_file()]
+    if lost:
+        raise InputError(f"The labels of {len(lost):,} pictures are missing, first {lost[0]}. {kind.where}")
+    return {entry.name: entry for entry in have}
 
 
 def check_sizes(entry: Entry, image: np.ndarray, truth: np.ndarray) -> None:
@@ -133,18 +217,11 @@ def read_bsds_truth(path: Path) -> tuple[np.ndarray, ...]:
     return truths
 
 
-def bsds_entries(root: str | Path, split: str) -> list[Entry]:
-    """The pictures of a split of BSDS500, whose truth may be missing; see `bsds500`."""
-    root = Path(root)
-    data = root if (root / "images").is_dir() else root / "data"
-    images, truths = data / "images" / split, data / "groundTruth" / split
-    for folder in (images, truths):
-        if not folder.is_dir():
-            raise InputError(f"{folder} does not exist. {BSDS_WHERE}")
-    entries = [Entry(path.stem, path, truths / f"{path.stem}.mat") for path in visible(images, "*.jpg")]
-    if not entries:
-        raise InputError(f"{images} holds no JPEG picture. {BSDS_WHERE}")
-    return entries
+def bsds_layout(split: str) -> Layout:
+    """Where the files of "train", "val" or "test" lie, below the folder that holds `data` or below `data` itself."""
+    images, truths = ((f"{part}/{split}", f"data/{part}/{split}") for part in ("images", "groundTruth"))
+    ends = (".jpg", ".mat")
+    return Layout(f"bsds500-{split}", f"BSDS500 {split}", BSDS_PICTURES[split], images, truths, ends, BSDS_WHERE)
 
 
 def bsds500(root: str | Path, split: str = "val", every: int = 1) -> Dataset:
@@ -164,13 +241,7 @@ def bsds500(root: str | Path, split: str = "val", every: int = 1) -> Dataset:
     InputError
         If files are missing: which ones, and where to get them.
     """
-    entries = bsds_entries(root, split)
-    lost = [entry.truth for entry in entries if not entry.truth.is_file()]
-    if lost:
-        raise InputError(
-            f"{lost[0].parent} lacks {len(lost)} of {len(entries)} files, first {lost[0].name}. {BSDS_WHERE}"
-        )
-    known = {entry.name: entry for entry in entries}
+    known = whole(bsds_layout(split), root, partial=True)
 
     def load(name: str) -> Item:
         from walkcut.reading import read_image

@@ -16,7 +16,6 @@ import hashlib
 import json
 import struct
 import zlib
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from walkcut.bench.datasets import Dataset, Entry, Item, check_sizes, visible
+from walkcut.bench.datasets import NOT_LABELLED, UNKNOWN, Dataset, Entry, Item, Layout, check_sizes, whole
 from walkcut.errors import InputError
 from walkcut.images import resize_image
 from walkcut.pixels import nearest
@@ -33,45 +32,7 @@ from walkcut.pixels import nearest
 PROTOCOLS = {"diffseg": (512, 512), "diffcut": (1024, 128), "walkcut": (512, 512)}
 SEMANTIC = ("coco-stuff-27", "cityscapes-27", "ade20k-150")
 LABELS = Path(__file__).parent / "labels"
-NOT_LABELLED, UNKNOWN = -1, -2
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where the files of a data set lie, and what the values in its label files mean.
-
-    Attributes
-    ----------
-    name, title : str
-    pictures : int
-        How many there are.
-    images, truths : tuple of str
-        Folders relative to the root, any one of which will do.
-    endings : (str, str)
-        What follows the name of a picture in the names of its two files.
-    where : str
-        Where the files are obtained and how they must lie.
-    classes : tuple of str
-    table : int32 (256,)
-        Class of each value; -1 where it stands for nothing labelled, -2 where no file may hold it.
-    listed : tuple of str
-        Names of the pictures; empty if all that lie in the folder count.
-    nested : bool
-        Whether pictures lie in folders one level deeper.
-    """
-
-    name: str
-    title: str
-    pictures: int
-    images: tuple[str, ...]
-    truths: tuple[str, ...]
-    endings: tuple[str, str]
-    where: str
-    classes: tuple[str, ...] = ()
-    table: np.ndarray = field(default_factory=lambda: np.full(256, UNKNOWN, np.int32), repr=False, compare=False)
-    listed: tuple[str, ...] = field(default=(), repr=False)
-    nested: bool = False
 
 
 @cache
@@ -86,56 +47,6 @@ def layout(name: str) -> Layout:
     told.pop("about")
     facts: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
     return Layout(name, table=table, listed=listed, **facts)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Files
-
-
-def _folder(root: Path, choices: tuple[str, ...], where: str) -> Path:
-    for choice in choices:
-        if (root / choice).is_dir():
-            return root / choice
-    raise InputError(f"{root} does not hold {' or '.join(choices)}. {where}")
-
-
-def find(kind: Layout, root: str | Path) -> list[Entry]:
-    """All pictures that count, in the order of names; files of some may be missing.
-
-    Raises
-    ------
-    InputError
-        If a folder is missing, or holds no picture at all.
-    """
-    root = Path(root)
-    images, truths = _folder(root, kind.images, kind.where), _folder(root, kind.truths, kind.where)
-    of_image, of_truth = kind.endings
-    if kind.listed:
-        paths = [images / f"{name}{of_image}" for name in kind.listed]
-    else:
-        paths = visible(images, ("*/" if kind.nested else "") + f"*{of_image}")
-    if not any(path.is_file() for path in paths):
-        raise InputError(f"{images} holds no picture of {kind.title}. {kind.where}")
-
-    def entry(path: Path) -> Entry:
-        name = path.name.removesuffix(of_image)
-        return Entry(name, path, truths / path.parent.relative_to(images) / f"{name}{of_truth}")
-
-    return [entry(path) for path in paths]
-
-
-def _whole(kind: Layout, entries: list[Entry], partial: bool) -> list[Entry]:
-    """The pictures that are there; InputError if that is not all of them (unless `partial`), or a truth is missing."""
-    have = [entry for entry in entries if entry.image.is_file()]
-    if len(have) != kind.pictures and not partial:
-        lacking = next((f", first lacking {entry.image}" for entry in entries if not entry.image.is_file()), "")
-        raise InputError(
-            f"{len(have):,} pictures were found where {kind.title} has {kind.pictures:,}{lacking}. {kind.where}"
-        )
-    lost = [entry.truth for entry in have if not entry.truth.is_file()]
-    if lost:
-        raise InputError(f"The labels of {len(lost):,} pictures are missing, first {lost[0]}. {kind.where}")
-    return have
 
 
 def _read(path: Path, mode: str | None, what: str) -> np.ndarray:
@@ -200,13 +111,13 @@ def load(entry: Entry, kind: Layout, size: int, score_size: int) -> Item:
     return Item(entry.name, resize_image(square(image), (size, size)), {"classes": (truth,)})
 
 
-def semantic(name: str, root: str | Path, protocol: str = "diffseg", partial: bool = False) -> Dataset:
+def semantic(kind: Layout, root: str | Path, protocol: str, partial: bool = False) -> Dataset:
     """A data set with named classes, from its files.
 
     Parameters
     ----------
-    name : str
-        One of `SEMANTIC`.
+    kind : Layout
+        Of one of `SEMANTIC`.
     root : path
         See `where` of the layout: the original folders, for COCO in either common arrangement.
     protocol : str
@@ -219,12 +130,11 @@ def semantic(name: str, root: str | Path, protocol: str = "diffseg", partial: bo
     InputError
         If files are missing: which, how many, and where they are obtained.
     """
-    kind, (size, score_size) = layout(name), PROTOCOLS[protocol]
-    known = {entry.name: entry for entry in _whole(kind, find(kind, root), partial)}
+    (size, score_size), known = PROTOCOLS[protocol], whole(kind, root, partial)
 
     def load_named(name: str) -> Item:
         return load(known[name], kind, size, score_size)
 
     meaning = hashlib.sha256(repr((kind.classes, kind.table.tolist())).encode()).hexdigest()[:12]
     config = {"size": size, "score_size": score_size, "labels": meaning}
-    return Dataset(name, kind.title, tuple(known), load_named, config, classes=kind.classes)
+    return Dataset(kind.name, kind.title, tuple(known), load_named, config, classes=kind.classes)
