@@ -76,7 +76,6 @@ def random_backbone(
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
     small: bool = False,
-    seed: int = 0,
     offload: bool = False,
     **changes: Any,
 ) -> Backbone:
@@ -90,8 +89,6 @@ def random_backbone(
         Of the denoiser; the VAE computes in float32.
     small : bool
         See `network_config`.
-    seed : int
-        Of the weights, and of the prompt's random vectors.
     offload : bool
         As for `walkcut.backbone.load_backbone`.
     **changes
@@ -101,7 +98,7 @@ def random_backbone(
     flow = "patch_size" in config
     where = torch.device(device)
     with torch.random.fork_rng(), torch.device("cpu") if offload else where:
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         denoiser: Any = (SD3Transformer2DModel if flow else UNet2DConditionModel)(**config)
         denoiser = denoiser if dtype == torch.float32 else denoiser.to(dtype)
         vae: Any = AutoencoderKL(**vae_config(name, small))

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from walkcut.bench.metrics import compact
-from walkcut.errors import InputError
+from walkcut.bench.metrics import compact, contingency
 from walkcut.pixels import leaf_of, pruned_membership
 from walkcut.refine import refined_labels
 from walkcut.tree import PartitionTree
@@ -53,11 +52,9 @@ def node_table(tree: PartitionTree, pixels: np.ndarray, regions: np.ndarray) -> 
     int64 (nodes, regions)
         Regions in the order of their labels; a node that lost every pixel is a row of zeros.
     """
-    if np.shape(pixels) != np.shape(regions):
-        raise InputError(f"The leaves are {np.shape(pixels)} and the truth {np.shape(regions)}: sizes must agree.")
-    columns = compact(regions)
-    width, nodes = int(columns.max()) + 1, len(tree)
-    table = np.bincount(np.ravel(pixels) * width + columns, minlength=nodes * width).reshape(nodes, width)
+    of_leaves = contingency(pixels, regions)
+    table = np.zeros((len(tree), of_leaves.shape[1]), np.int64)
+    table[np.unique(pixels)] = of_leaves
     for node in np.flatnonzero(tree.left >= 0)[::-1]:  # parents come first, so children are complete
         table[node] = table[tree.left[node]] + table[tree.right[node]]
     return table

@@ -174,10 +174,8 @@ def aggregate(values: np.ndarray, weights: np.ndarray, sign: int = 1) -> Aggrega
     sign : 1 or -1
         -1 if less is better.
     """
-    share = weights / weights.sum()
-    means = share @ values
-    setting = int(np.argmax(sign * means))
-    return Aggregate(float(means[setting]), setting, float(share @ (sign * (sign * values).max(1))))
+    ods, ois = drawn(values, weights, np.ones((1, len(values))), sign)[0]
+    return Aggregate(float(ods), int(np.argmax(sign * (weights @ values))), float(ois))
 
 
 def drawn(values: np.ndarray, weights: np.ndarray, draws: np.ndarray, sign: int = 1) -> np.ndarray:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -44,8 +43,7 @@ class Case(NamedTuple):
     truth: np.ndarray | None
 
 
-@dataclass(frozen=True)
-class Peer:
+class Peer(NamedTuple):
     """A way to cut an affinity.
 
     Attributes
