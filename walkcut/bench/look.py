@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from walkcut.backbone import Backbone
 from walkcut.capture import AttentionMaps, MeanAttention, capture
 from walkcut.lab.recorders import Features, LayerFeatures
 from walkcut.recipe import Preset, Recipe, resolve
-from walkcut.segmentation import Segmentation, WalkRecord, cut
+from walkcut.segmentation import Segmentation, WalkRecord, cut, timed
 from walkcut.walk import Walk
 
 # Settings of a recipe that a pass depends on, and those that make its walk.
@@ -80,12 +78,11 @@ class Look:
         return self.kept[key]
 
     def _pass(self) -> tuple[AttentionMaps, Features, float]:
-        start = time.perf_counter()
-        recorders = MeanAttention(), LayerFeatures()
-        ((attention, features),) = capture(self.backbone, [self.image], self.recipe, *recorders)
-        if self.backbone.device.type == "cuda":
-            torch.cuda.synchronize()
-        return attention, features, time.perf_counter() - start
+        seconds: dict[str, float] = {}
+        with timed(seconds, "look", self.backbone.device):
+            recorders = MeanAttention(), LayerFeatures()
+            ((attention, features),) = capture(self.backbone, [self.image], self.recipe, *recorders)
+        return attention, features, seconds["look"]
 
     @property
     def attention(self) -> AttentionMaps:
