@@ -5,7 +5,7 @@ Settings are names; every picture has the same ones, so that a table (pictures, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, NamedTuple
@@ -84,13 +84,6 @@ def library(who: str, name: str) -> dict[str, str]:
         return {name: version(name)}
     except PackageNotFoundError as error:
         raise InputError(f"{who} needs {name}, which is not installed: pip install 'walkcut[bench]'.") from error
-
-
-def in_range(name: str, values: Sequence[float], low: float, high: float) -> tuple[float, ...]:
-    """A list of numbers above `low` and at most `high`, none twice; else an InputError."""
-    if not values or len(set(values)) < len(values) or not all(low < value <= high for value in values):
-        raise InputError(f"{name} must be distinct numbers above {low:g} and at most {high:g}, not {list(values)}.")
-    return tuple(values)
 
 
 def true_counts(item: Item) -> dict[str, int]:
