@@ -16,15 +16,6 @@ LAYOUTS |= {name: layout(name) for name in SEMANTIC}
 DATASETS = (*(f"scenes-{suite}" for suite in SCENE_SUITES), *LAYOUTS)
 
 
-def check_folder(name: str, data: str | Path | None) -> Path:
-    """The folder of a data set, empty where it has none; InputError if it needs one and gets none, or the reverse."""
-    if name in LAYOUTS and data is None:
-        raise InputError(f"{name} needs its files, with --data DIR. {LAYOUTS[name].where}")
-    if data is not None and name not in LAYOUTS:
-        raise InputError(f"{name} is drawn from seeds and has no files: leave out --data {data}.")
-    return Path(data or "")
-
-
 def open_dataset(
     name: str, data: str | Path | None = None, every: int = 1, protocol: str | None = None, partial: bool = False
 ) -> Dataset:
@@ -44,9 +35,14 @@ def open_dataset(
     Raises
     ------
     InputError
-        If an option does not suit, or files are missing: which, how many, and where they are obtained.
+        If a folder is missing or not needed, an option does not suit, or files are missing: which, how many, and where
+        they are obtained.
     """
-    folder = check_folder(name, data)
+    if name in LAYOUTS and data is None:
+        raise InputError(f"{name} needs its files, with --data DIR. {LAYOUTS[name].where}")
+    if data is not None and name not in LAYOUTS:
+        raise InputError(f"{name} is drawn from seeds and has no files: leave out --data {data}.")
+    folder = Path(data or "")
     if name in SEMANTIC:
         return thin(semantic(LAYOUTS[name], folder, protocol or "diffseg", partial), every)
     if protocol or partial:

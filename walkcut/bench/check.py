@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from walkcut.app.outputs import digest
-from walkcut.bench.catalogue import LAYOUTS, check_folder
+from walkcut.bench.catalogue import LAYOUTS
 from walkcut.bench.datasets import Entry, Layout, check_sizes, find, read_bsds_truth
 from walkcut.bench.semantic import read_picture, read_values, unknown_values
 from walkcut.errors import InputError
@@ -114,10 +114,9 @@ def check(name: str, data: str | Path) -> Report:
     InputError
         If a whole folder of the data set is missing.
     """
-    folder = check_folder(name, data)
     layout = LAYOUTS[name]
     kind = _Classes(layout) if layout.classes else _Humans()
-    entries = find(layout, folder)
+    entries = find(layout, data)
     pairs = [(entry.image, entry.truth) for entry in entries]
     images, truths = (sum(map(Path.is_file, paths)) for paths in zip(*pairs, strict=True))
     found, checksum = _read_all(kind, entries, layout.title)
