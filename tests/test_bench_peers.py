@@ -139,16 +139,15 @@ def test_divergences_by_products_are_those_by_definition() -> None:
 
 def test_attention_of_two_grids_is_weighted_by_their_sides() -> None:
     fine, coarse = torch.eye(16), torch.full((4, 4), 0.25)
-    walk = diffseg.aggregated(AttentionMaps({(4, 4): fine, (2, 2): coarse}))
-    assert walk.grid == (4, 4)
-    assert walk.P.sum(1).tolist() == pytest.approx([1.0] * 16)
-    assert torch.allclose(walk.P, 2 / 3 * fine + 1 / 3 * torch.full((16, 16), 1 / 16))
+    total = diffseg.aggregated(AttentionMaps({(4, 4): fine, (2, 2): coarse}))
+    assert total.sum(1).tolist() == pytest.approx([1.0] * 16)
+    assert torch.allclose(total, 2 / 3 * fine + 1 / 3 * torch.full((16, 16), 1 / 16))
 
 
 def test_a_coarse_map_stands_for_the_patches_under_it() -> None:
     coarse = torch.eye(4).roll(1, 1)  # each quarter looks at the next
-    walk = diffseg.aggregated(AttentionMaps({(4, 4): torch.full((16, 16), 1 / 16), (2, 2): coarse}))
-    where = walk.P.view(4, 4, 16)
+    total = diffseg.aggregated(AttentionMaps({(4, 4): torch.full((16, 16), 1 / 16), (2, 2): coarse}))
+    where = total.view(4, 4, 16)
     assert torch.equal(where[0, 0], where[1, 1])  # under one coarse patch
     assert not torch.allclose(where[1, 1], where[1, 2])
     assert where[0, 0].view(4, 4)[:2, 2:].sum() > where[0, 0].view(4, 4)[:2, :2].sum()

@@ -11,7 +11,7 @@ from walkcut.bench.look import Looker
 from walkcut.bench.method import Method, Result
 from walkcut.capture import AttentionMaps, Grid
 from walkcut.pixels import pixel_labels, without_gaps
-from walkcut.walk import Walk, aggregate
+from walkcut.walk import parents, spread
 
 THRESHOLDS = {f"tau={tau:g}": tau for tau in (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9, 1.1, 1.3)}
 PUBLISHED = ("tau=1.1", "tau=0.9")  # for COCO-Stuff-27, and for Cityscapes
@@ -20,9 +20,19 @@ PASSES = 3  # of merging, the anchors' own included
 LEAST = 1e-12  # attention below it counts as so much: the logarithm of none is not finite
 
 
-def aggregated(attention: AttentionMaps) -> Walk:
-    """All grids in one, weighed in proportion to the side of the grid ("Attention Aggregation" of the paper)."""
-    return aggregate(attention, {(h, w): (h * w) ** 0.5 for h, w in attention.maps})
+def aggregated(attention: AttentionMaps) -> torch.Tensor:
+    """All grids in one: where each patch of the finest grid looks, float32 (n, n) with rows that sum to 1.
+
+    As `walkcut.walk.aggregate`, but weights are proportional to the resolution, the side of the grid ("Attention
+    Aggregation" of the paper).
+    """
+    fine = attention.finest
+    sides = {(h, w): (h * w) ** 0.5 for h, w in attention.maps}
+    total = torch.zeros(fine[0] * fine[1], fine[0] * fine[1])
+    for grid, maps in attention.maps.items():
+        lifted = spread(maps.float().cpu(), grid, fine)[parents(grid, fine)]
+        total += lifted * (sides[grid] / sum(sides.values()))
+    return total
 
 
 def anchors(grid: Grid, side: int = SIDE) -> torch.Tensor:
@@ -78,11 +88,11 @@ def diffseg_method(looker: Looker) -> Method:
     """
 
     def run(item: Item) -> Iterator[Result]:
-        walk = aggregated(looker(item.image).attention)
-        maps = walk.P.float().cpu()
-        near = divergences(maps[anchors(walk.grid)], maps)
+        attention = looker(item.image).attention
+        maps, grid = aggregated(attention), attention.finest
+        near = divergences(maps[anchors(grid)], maps)
         for setting, threshold in THRESHOLDS.items():
-            labels = pixel_labels(proposals(near, maps, threshold).T, walk.grid, item.image.shape[:2])
+            labels = pixel_labels(proposals(near, maps, threshold).T, grid, item.image.shape[:2])
             yield Result(setting, without_gaps(labels))
 
     settings = tuple(THRESHOLDS)
