@@ -158,7 +158,7 @@ def first_parted(
     height, parent, top = tree.split_height(), np.zeros(len(tree), np.int64), np.arange(len(tree))
     split = np.flatnonzero(tree.left >= 0)
     parent[tree.left[split]] = parent[tree.right[split]] = split
-    for node in np.flatnonzero(height == height[parent])[1:]:  # split together with its parent, which comes before it
+    for node in np.flatnonzero(height == height[parent])[1:]:  # but for the root: split together with its parent
         top[node] = top[parent[node]]
     after = np.flatnonzero(height > height[parent])  # what is left when all cuts of one height are made
     before = top[parent[after]]  # and what it was part of

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from walkcut.bench.datasets import NOT_LABELLED, UNKNOWN, Dataset, Entry, Item, Layout, check_sizes, whole
+from walkcut.bench.datasets import NOT_LABELLED, UNKNOWN, Dataset, Item, Layout, check_sizes, whole
 from walkcut.errors import InputError
 from walkcut.images import resize_image
 from walkcut.pixels import nearest
@@ -95,24 +95,11 @@ def square(array: np.ndarray) -> np.ndarray:
     return array[top : top + side, left : left + side]
 
 
-def load(entry: Entry, kind: Layout, size: int, score_size: int) -> Item:
-    """One picture: image uint8 (size, size, 3) and truth int32 (score_size, score_size).
-
-    Raises
-    ------
-    InputError
-        If a file is missing, damaged, of another size than the other, or holds an unknown value.
-    """
-    image, values = read_picture(entry.image), read_values(entry.truth)
-    check_sizes(entry, image, values)
-    if odd := unknown_values(values, entry.truth, kind):
-        raise InputError(odd)
-    truth = kind.table[nearest(square(values), (score_size, score_size))]
-    return Item(entry.name, resize_image(square(image), (size, size)), {"classes": (truth,)})
-
-
 def semantic(kind: Layout, root: str | Path, protocol: str, partial: bool = False) -> Dataset:
-    """A data set with named classes, from its files.
+    """A data set with named classes, from its files: images uint8 (size, size, 3), truths int32 (side, side).
+
+    A picture is refused with an InputError if a file of it is damaged, of another size than the other, or holds an
+    unknown value.
 
     Parameters
     ----------
@@ -132,9 +119,15 @@ def semantic(kind: Layout, root: str | Path, protocol: str, partial: bool = Fals
     """
     (size, score_size), known = PROTOCOLS[protocol], whole(kind, root, partial)
 
-    def load_named(name: str) -> Item:
-        return load(known[name], kind, size, score_size)
+    def load(name: str) -> Item:
+        entry = known[name]
+        image, values = read_picture(entry.image), read_values(entry.truth)
+        check_sizes(entry, image, values)
+        if odd := unknown_values(values, entry.truth, kind):
+            raise InputError(odd)
+        truth = kind.table[nearest(square(values), (score_size, score_size))]
+        return Item(name, resize_image(square(image), (size, size)), {"classes": (truth,)})
 
     meaning = hashlib.sha256(repr((kind.classes, kind.table.tolist())).encode()).hexdigest()[:12]
     config = {"size": size, "score_size": score_size, "labels": meaning}
-    return Dataset(kind.name, kind.title, tuple(known), load_named, config, classes=kind.classes)
+    return Dataset(kind.name, kind.title, tuple(known), load, config, classes=kind.classes)
