@@ -99,8 +99,7 @@ def random_backbone(
     where = torch.device(device)
     with torch.random.fork_rng(), torch.device("cpu") if offload else where:
         torch.manual_seed(0)
-        denoiser: Any = (SD3Transformer2DModel if flow else UNet2DConditionModel)(**config)
-        denoiser = denoiser if dtype == torch.float32 else denoiser.to(dtype)
+        denoiser: Any = (SD3Transformer2DModel if flow else UNet2DConditionModel)(**config).to(dtype)
         vae: Any = AutoencoderKL(**vae_config(name, small))
         width = config["joint_attention_dim" if flow else "cross_attention_dim"]
         context = torch.randn(1, TOKENS + 256 if flow else TOKENS, width, dtype=dtype)

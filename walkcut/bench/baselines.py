@@ -56,9 +56,8 @@ def kmeans_labels(features: np.ndarray, count: int, seed: int = 0) -> np.ndarray
 
     Beyond `FIT_PIXELS` pixels the centres are fitted to a random sample of that many.
     """
-    rng = np.random.default_rng(seed)
     few = len(features) <= FIT_PIXELS
-    sample = features if few else features[rng.choice(len(features), FIT_PIXELS, replace=False)]
+    sample = features if few else np.random.default_rng(seed).choice(features, FIT_PIXELS, replace=False)
     return kmeans(sample, count, seed).predict(features)
 
 
