@@ -273,13 +273,16 @@ def speed(sizes: tuple[int, ...], path: Path, command: str, model: str = "dead-l
     """Measure everything and write the summary to `path`."""
     library("The table of peers", "scikit-learn")
     cases = [make(n) for n in sizes for make in (planted, lambda n: attention(n, model))]
+    made = provenance(command)
     measured = {
         "peers": [compare(case, peer) for case in cases for peer in PEERS],
         "root": [root(case) for case in cases],
         "threads": torch.get_num_threads(),
         "curve": curve(),
+        "curve_commit": made["commit"],
+        "curve_date": made["date"],
     }
-    return keep(path, {"title": "Speed of the cut"} | provenance(command) | measured, "command")
+    return keep(path, {"title": "Speed of the cut"} | made | measured, "command")
 
 
 def markdown(summary: dict) -> str:
