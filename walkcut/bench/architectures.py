@@ -61,8 +61,13 @@ def network_config(name: str, small: bool = False) -> Config:
     if name not in NETWORKS:
         raise InputError(f"The architecture of {name!r} is not known: choose from {', '.join(NETWORKS)}.")
     config: Config = NETWORKS[name]
-    few = SMALL_FLOW if "patch_size" in config else SMALL_XL if "addition_time_embed_dim" in config else SMALL
-    return config | few if small else config
+    if not small:
+        return config
+    if "patch_size" in config:
+        return config | SMALL_FLOW
+    few = config | (SMALL_XL if "addition_time_embed_dim" in config else SMALL)
+    heads = config["attention_head_dim"]  # where levels differ in theirs, so do the few
+    return few if isinstance(heads, int) else few | {"attention_head_dim": (1, 2, 4, 4)[: len(heads)]}
 
 
 def vae_config(name: str, small: bool = False) -> Config:
