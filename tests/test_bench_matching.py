@@ -13,7 +13,7 @@ from scipy.optimize import linear_sum_assignment
 
 from walkcut.bench import matching
 from walkcut.bench.metrics import bootstrap
-from walkcut.bench.scores import Classes
+from walkcut.bench.scores import class_scores
 from walkcut.errors import InputError
 
 CLASSES = 5
@@ -355,7 +355,7 @@ def test_paired_differences_are_narrower_than_unpaired_ones_and_zero_with_onesel
         for ns in (noise, worse)
     )
     for name in ("miou", "accuracy"):
-        mine, other = Classes((ours,), name), Classes((theirs,), name)
+        mine, other = class_scores((ours,), name), class_scores((theirs,), name)
         assert mine.difference(mine, samples=50) == {"ods": (0, 0, 0)}
         difference, low, high = mine.difference(other)["ods"]
         assert difference == pytest.approx(both(ours)[name][0] - both(theirs)[name][0])
@@ -364,4 +364,4 @@ def test_paired_differences_are_narrower_than_unpaired_ones_and_zero_with_onesel
         assert high - low < alone[2] - alone[1]
     few = matching.Counts(*(part[:5] for part in (ours.hits, ours.wrong, ours.missed, ours.void)))
     with pytest.raises(InputError):
-        Classes((ours,), "miou").difference(Classes((few,), "miou"))
+        class_scores((ours,), "miou").difference(class_scores((few,), "miou"))

@@ -13,7 +13,7 @@ from skimage.metrics import variation_of_information
 from sklearn.metrics import rand_score
 
 from walkcut.bench import metrics
-from walkcut.bench.scores import Mean
+from walkcut.bench.scores import mean_scores
 from walkcut.errors import InputError
 
 maps = hnp.arrays(np.int32, (4, 5), elements=st.integers(0, 5))
@@ -216,7 +216,9 @@ def test_ois_is_never_worse_than_ods(values: np.ndarray, sign: int) -> None:
 def test_bootstrap_of_a_constant_gap_is_that_gap() -> None:
     values = np.random.default_rng(0).uniform(size=(30, 3))
     for sign in (1, -1):
-        found = Mean(values + 0.1, np.ones(30), sign).difference(Mean(values, np.ones(30), sign), samples=200)
+        found = mean_scores(values + 0.1, np.ones(30), sign).difference(
+            mean_scores(values, np.ones(30), sign), samples=200
+        )
         assert found["ods"] == pytest.approx((0.1, 0.1, 0.1))
         assert found["ois"] == pytest.approx((0.1, 0.1, 0.1))
 
@@ -224,7 +226,7 @@ def test_bootstrap_of_a_constant_gap_is_that_gap() -> None:
 def test_bootstrap_interval_matches_the_normal_one() -> None:
     gap = np.random.default_rng(1).normal(0.05, 0.2, (400, 1))
     base = np.full((400, 1), 0.5)
-    difference, low, high = Mean(base + gap, np.ones(400)).difference(Mean(base, np.ones(400)))["ods"]
+    difference, low, high = mean_scores(base + gap, np.ones(400)).difference(mean_scores(base, np.ones(400)))["ods"]
     error = gap.std() / 20
     assert difference == pytest.approx(gap.mean())
     assert low == pytest.approx(gap.mean() - 1.96 * error, abs=0.25 * error)
@@ -234,6 +236,6 @@ def test_bootstrap_interval_matches_the_normal_one() -> None:
 def test_bootstrap_includes_the_choice_of_the_setting() -> None:
     # each draw may prefer another setting, so ours can only gain over a method tied to one of its settings
     values = np.random.default_rng(2).uniform(size=(12, 5))
-    free = Mean(values, np.ones(12)).difference(Mean(values[:, :1], np.ones(12)))["ods"]
+    free = mean_scores(values, np.ones(12)).difference(mean_scores(values[:, :1], np.ones(12)))["ods"]
     assert free[1] >= -1e-12
     assert free[2] > free[0] - 1e-12

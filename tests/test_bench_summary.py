@@ -15,7 +15,7 @@ from walkcut.bench import ours
 from walkcut.bench.config import RunConfig
 from walkcut.bench.datasets import Item
 from walkcut.bench.method import Method, Result
-from walkcut.bench.scores import Mean
+from walkcut.bench.scores import mean_scores
 from walkcut.bench.summary import COMPLEXITY, Line, against_first, bench, read_summary, table_rows
 from walkcut.errors import InputError
 
@@ -51,7 +51,11 @@ def test_the_summary_holds_the_numbers_and_how_they_were_made(tmp_path: Path) ->
 def test_a_setting_chosen_at_the_end_of_its_list_is_flagged() -> None:
     def flag(values: list[float], sign: int) -> tuple[str, bool]:
         line = Line(
-            "walkcut", "walkcut", ("a", "b", "c"), False, {("human", "vi"): Mean(np.array([values]), np.ones(1), sign)}
+            "walkcut",
+            "walkcut",
+            ("a", "b", "c"),
+            False,
+            {("human", "vi"): mean_scores(np.array([values]), np.ones(1), sign)},
         )
         (row,) = table_rows([line])
         return row["setting"], row["at_end_of_list"]

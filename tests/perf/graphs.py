@@ -25,7 +25,7 @@ from walkcut.bench.criteria import choosing_scenes
 from walkcut.bench.datasets import Dataset, bsds500
 from walkcut.bench.metrics import score
 from walkcut.bench.record import commit, model_record, processor
-from walkcut.bench.scores import Mean
+from walkcut.bench.scores import mean_scores
 from walkcut.capture import MeanAttention, capture
 from walkcut.eyes.loading import load_backbone
 from walkcut.eyes.models import find_eye
@@ -110,8 +110,8 @@ def line(name: str, tables: dict[str, list[np.ndarray]], weights: np.ndarray) ->
     """One graph's row of the table."""
     row: dict = {"graph": name}
     for part, (choice, settings) in enumerate((("threshold", THRESHOLDS), ("segments", range(1, MOST + 1)))):
-        own, usual = (Mean(tables[which][part], weights) for which in (name, REFERENCE))
-        found, gap = own.best(), own.difference(usual)["ods"]
+        own, usual = (mean_scores(tables[which][part], weights) for which in (name, REFERENCE))
+        found, gap = own.best, own.difference(usual)["ods"]
         row[choice] = {
             "covering": round(found.ods, 4),
             "setting": round(float(settings[found.setting]), 4),

@@ -6,9 +6,9 @@ that have names, likewise.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -16,8 +16,7 @@ from walkcut.bench import boundaries, matching, metrics
 from walkcut.bench.metrics import Aggregate, bootstrap
 from walkcut.errors import InputError
 
-Interval = dict[str, tuple[float, float]]
-Difference = dict[str, tuple[float, float, float]]
+Drawn = Callable[[np.ndarray], np.ndarray]
 SAMPLES = 2000  # of a bootstrap
 
 MEANS = {"covering": 1, "miou": 1, "pri": 1, "vi": -1}
@@ -36,164 +35,98 @@ COLUMNS = {
 }
 
 
-class Scores(ABC):
+@dataclass(frozen=True)
+class Scores:
     """A measure over pictures and settings.
 
     Attributes
     ----------
+    pictures : int
+    along : float64 (settings,)
+        Value for the data set at each setting.
+    best : Aggregate
+        The best setting for the data set, and the best for each picture.
+    drawn : callable
+        From draws (m, pictures), how often each picture is taken, to the numbers (m, k) of `choices`.
     choices : tuple of str
-        Numbers that `drawn` gives: with the one setting that is best for the data set ("ods"), and with the best
-        one for each picture ("ois") where that has a meaning.
+        With the one setting that is best for the data set ("ods"), and with the best one for each picture ("ois") where
+        that has a meaning.
+    more : dict
+        What else the result records of the best setting.
     """
 
+    pictures: int
+    along: np.ndarray
+    best: Aggregate
+    drawn: Drawn
     choices: tuple[str, ...] = ("ods", "ois")
+    more: dict = field(default_factory=dict)
 
-    @abstractmethod
-    def __len__(self) -> int:
-        """Number of pictures."""
-
-    @abstractmethod
-    def along(self) -> np.ndarray:
-        """Value for the data set at each setting."""
-
-    @abstractmethod
-    def drawn(self, draws: np.ndarray) -> np.ndarray:
-        """The numbers of `choices` (m, k), where draws (m, pictures) say how often each picture is taken."""
-
-    def best(self) -> Aggregate:
-        """The best setting for the data set, and the best for each picture; more is better."""
-        along = self.along()
-        each = self.drawn(np.ones((1, len(self))))[0, 1:]
-        return Aggregate(float(along.max()), int(along.argmax()), *map(float, each))
-
-    def interval(self) -> Interval:
+    def interval(self) -> dict[str, tuple[float, float]]:
         """95% bootstrap intervals over pictures, for each choice."""
         return {choice: (low, high) for choice, (_, low, high) in self._bootstrap(self.drawn).items()}
 
-    def difference(self, other: Scores, samples: int = SAMPLES) -> Difference:
+    def difference(self, other: Scores, samples: int = SAMPLES) -> dict[str, tuple[float, float, float]]:
         """Self minus other, with 95% paired bootstrap intervals over the same pictures."""
-        if len(self) != len(other):
+        if self.pictures != other.pictures:
             raise InputError(
-                f"The methods were scored on {len(self)} and {len(other)} pictures: pairs need the same pictures."
+                f"The methods were scored on {self.pictures} and {other.pictures} pictures: pairs need the same "
+                "pictures."
             )
         return self._bootstrap(lambda draws: self.drawn(draws) - other.drawn(draws), samples)
 
-    def _bootstrap(self, measure: Callable[[np.ndarray], np.ndarray], samples: int = SAMPLES) -> Difference:
-        found = bootstrap(len(self), measure, samples).tolist() if self.choices else []
+    def _bootstrap(self, measure: Drawn, samples: int = SAMPLES) -> dict[str, tuple]:
+        found = bootstrap(self.pictures, measure, samples).tolist()
         return {choice: tuple(numbers) for choice, numbers in zip(self.choices, found, strict=True)}
 
-    def more(self, setting: int) -> dict:
-        """What else the result records of a setting."""
-        return {}
+
+def mean_scores(values: np.ndarray, weights: np.ndarray, sign: int = 1) -> Scores:
+    """Of a mean over pictures; `values` (pictures, settings), `weights` (pictures,), `sign` -1 where less is better."""
+    along = weights @ values / weights.sum()
+    drawn = partial(metrics.drawn, values, weights, sign=sign)
+    return Scores(len(values), along, metrics.aggregate(values, weights, sign), drawn)
 
 
-@dataclass(frozen=True)
-class Mean(Scores):
-    """A mean over pictures; `values` (pictures, settings), `weights` (pictures,), `sign` -1 where less is better."""
-
-    values: np.ndarray
-    weights: np.ndarray
-    sign: int = 1
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def along(self) -> np.ndarray:
-        return self.weights @ self.values / self.weights.sum()
-
-    def drawn(self, draws: np.ndarray) -> np.ndarray:
-        return metrics.drawn(self.values, self.weights, draws, self.sign)
-
-    def best(self) -> Aggregate:
-        return metrics.aggregate(self.values, self.weights, self.sign)
+def boundary_scores(counts: np.ndarray) -> Scores:
+    """Of boundary F; `counts` (pictures, settings, 4) of `walkcut.bench.boundaries`."""
+    along, drawn = boundaries.f_measure(counts.sum(0)), partial(boundaries.drawn, counts)
+    ((ods, ois),) = drawn(np.ones((1, len(counts))))
+    return Scores(len(counts), along, Aggregate(float(ods), int(along.argmax()), float(ois)), drawn)
 
 
-@dataclass(frozen=True)
-class Boundary(Scores):
-    """Boundary F; `counts` (pictures, settings, 4) of `walkcut.bench.boundaries`."""
+def class_scores(counts: Sequence[matching.Counts], measure: str) -> Scores:
+    """Of IoU or accuracy of named classes, one `Counts` per setting. No best per picture: sums come first."""
+    found = [matching.scores(one) for one in counts]
+    along = np.array([getattr(one, measure) for one in found])
+    best = int(along.argmax())
+    more: dict = {}
+    if measure == "miou":
+        each = [None if iou is None else round(iou, 4) for iou in found[best].iou]
+        more = {"iou": each, "void": round(found[best].void, 4)}
+    column = ("miou", "accuracy").index(measure)
 
-    counts: np.ndarray
+    def drawn(draws: np.ndarray) -> np.ndarray:
+        return matching.drawn(counts[best], draws)[:, [column]]
 
-    def __post_init__(self) -> None:
-        if self.counts.ndim != 3 or self.counts.shape[2] != 4 or 0 in self.counts.shape:
-            raise InputError(f"Counts of boundary pixels must be (pictures, settings, 4), not {self.counts.shape}.")
-
-    def __len__(self) -> int:
-        return len(self.counts)
-
-    def along(self) -> np.ndarray:
-        return boundaries.f_measure(self.counts.sum(0))
-
-    def drawn(self, draws: np.ndarray) -> np.ndarray:
-        return boundaries.drawn(self.counts, draws)
+    return Scores(len(counts[0].hits), along, Aggregate(float(along[best]), best), drawn, ("ods",), more)
 
 
-@dataclass(frozen=True)
-class Classes(Scores):
-    """IoU or accuracy of named classes; one `Counts` per setting. No best per picture: sums come first."""
+def scores_by_matching(grid: Sequence[Sequence[dict]]) -> dict[str, Scores]:
+    """By the field's protocol, by its mean over numberings, and by a matching that invents no false positive.
 
-    counts: tuple[matching.Counts, ...]
-    measure: str
-    choices = ("ods",)
-
-    def __len__(self) -> int:
-        return len(self.counts[0].hits)
-
-    def along(self) -> np.ndarray:
-        return np.array([getattr(matching.scores(counts), self.measure) for counts in self.counts])
-
-    def drawn(self, draws: np.ndarray) -> np.ndarray:
-        column = ("miou", "accuracy").index(self.measure)
-        return matching.drawn(self.counts[int(self.along().argmax())], draws)[:, [column]]
-
-    def more(self, setting: int) -> dict:
-        if self.measure != "miou":
-            return {}
-        found = matching.scores(self.counts[setting])
-        each = [None if iou is None else round(iou, 4) for iou in found.iou]
-        return {"iou": each, "void": round(found.void, 4)}
-
-
-@dataclass(frozen=True)
-class Numbered(Scores):
-    """The field's mIoU, mean over random numberings of the clusters, at the setting that is best by the field's.
-
-    Pictures are not drawn again: each draw would have to be numbered anew.
+    The mean over random numberings of the clusters is taken at the setting that is best by the field's protocol, and
+    without an interval: each draw of pictures would have to be numbered anew.
     """
-
-    value: float
-    spread: float
-    setting: int
-    pictures: int
-    choices = ()
-
-    def __len__(self) -> int:
-        return self.pictures
-
-    def along(self) -> np.ndarray:
-        return np.array([self.value])
-
-    def drawn(self, draws: np.ndarray) -> np.ndarray:
-        return np.zeros((len(draws), 0))
-
-    def best(self) -> Aggregate:
-        return Aggregate(self.value, self.setting)
-
-    def more(self, setting: int) -> dict:
-        return {"spread": round(self.spread, 4)}
-
-
-def class_scores(grid: Sequence[Sequence[dict]]) -> dict[str, Scores]:
-    """By the field's protocol, by its mean over numberings, and by a matching that invents no false positive."""
     columns = [[whole_table(cell) for cell in cells] for cells in zip(*grid, strict=True)]  # per setting
-    field = tuple(matching.field_matching(tables) for tables in columns)
-    fair = tuple(matching.fair_matching(tables) for tables in columns)
-    best = Classes(field, "miou").best().setting
+    usual, fair = ([way(tables) for tables in columns] for way in (matching.field_matching, matching.fair_matching))
+    miou = class_scores(usual, "miou")
+    value, spread = matching.numberings(columns[miou.best.setting])
+    best, more = Aggregate(value, miou.best.setting), {"spread": round(spread, 4)}
     return {
-        "miou": Classes(field, "miou"),
-        "miou, any numbering": Numbered(*matching.numberings(columns[best]), best, len(grid)),
-        "miou, no spare class": Classes(fair, "miou"),
-        "accuracy": Classes(field, "accuracy"),
+        "miou": miou,
+        "miou, any numbering": Scores(len(grid), np.array([value]), best, lambda draws: draws[:, :0], (), more),
+        "miou, no spare class": class_scores(fair, "miou"),
+        "accuracy": class_scores(usual, "accuracy"),
     }
 
 
@@ -212,17 +145,16 @@ def scores_of(grid: Sequence[Sequence[dict]], kind: str) -> dict[str, Scores]:
     """
     first = grid[0][0]
     if "counts" in first:
-        return class_scores(grid)
-    alike = np.ones(len(grid))
+        return scores_by_matching(grid)
     pixels = np.array([line[0]["weight"] for line in grid])
     found: dict[str, Scores] = {}
     for name in [name for name in COLUMNS[kind] if name in MEANS]:
         values = np.array([[cell[name] for cell in line] for line in grid])
-        found[name] = Mean(values, pixels if name == "covering" else alike, MEANS[name])
+        found[name] = mean_scores(values, pixels if name == "covering" else np.ones(len(grid)), MEANS[name])
     for name, sign in TREES.items() if len(grid[0]) == 1 else ():
         values = np.array([[line[0][name]] for line in grid if name in line[0]])
         if len(values):
-            found[name] = Mean(values, np.ones(len(values)), sign)
+            found[name] = mean_scores(values, np.ones(len(values)), sign)
     if "boundary" in first:
-        found["boundary"] = Boundary(np.array([[cell["boundary"] for cell in line] for line in grid]))
+        found["boundary"] = boundary_scores(np.array([[cell["boundary"] for cell in line] for line in grid]))
     return found

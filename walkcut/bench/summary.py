@@ -36,6 +36,8 @@ class Line:
     alone : bool
         Whether the setting was fixed before: a criterion, or the published default.
     scores : dict of Scores, by (truth, measure)
+    rows : list of dict for each setting
+        One for each picture.
     """
 
     label: str
@@ -43,24 +45,28 @@ class Line:
     settings: tuple[str, ...]
     alone: bool
     scores: dict[tuple[str, str], Scores]
+    rows: Sequence[Sequence[dict]] = ()
+
+    @property
+    def coverings(self) -> dict[str, Scores]:
+        """Of each kind of truth that has any."""
+        return {kind: scores for (kind, measure), scores in self.scores.items() if measure == "covering"}
 
 
 def lines_of(rows: Sequence[dict], pictures: Sequence[str], methods: Sequence[Method]) -> list[Line]:
     """Each setting that stands alone, then the method with the settings that are swept."""
-    index = {(row["picture"], row["method"], row["setting"]): row["scores"] for row in rows}
+    index = {(row["picture"], row["method"], row["setting"]): row for row in rows}
     lines = []
     for method in methods:
-        groups: list[tuple[str, tuple[str, ...], bool]]
-        groups = [(f"{method.name}, {setting}", (setting,), True) for setting in method.alone]
-        groups += [(method.name, method.curve, False)] if method.curve else []
-        for label, settings, alone in groups:
-            grid = [[index[picture, method.name, s] for s in settings] for picture in pictures]
-            scores = {
-                (kind, measure): found
-                for kind in grid[0][0]
-                for measure, found in scores_of([[cell[kind] for cell in line] for line in grid], kind).items()
-            }
-            lines.append(Line(label, method.name, settings, alone, scores))
+        groups = {f"{method.name}, {setting}": (setting,) for setting in method.alone}
+        groups |= {method.name: method.curve} if method.curve else {}
+        for label, settings in groups.items():
+            grid = [[index[picture, method.name, setting] for picture in pictures] for setting in settings]
+            scores: dict[tuple[str, str], Scores] = {}
+            for kind in grid[0][0]["scores"]:
+                cells = [[row["scores"][kind] for row in picture] for picture in zip(*grid, strict=True)]
+                scores |= {(kind, measure): found for measure, found in scores_of(cells, kind).items()}
+            lines.append(Line(label, method.name, settings, label != method.name, scores, grid))
     return lines
 
 
@@ -69,14 +75,13 @@ def table_rows(lines: Sequence[Line]) -> list[dict]:
     found = []
     for line in lines:
         for (kind, measure), scores in line.scores.items():
-            best, interval = scores.best(), scores.interval()
+            best, interval = scores.best, scores.interval()
             row = {"method": line.label, "truth": kind, "measure": measure, "ods": round(best.ods, 4)}
             row |= {"ois": round(best.ois, 4)} if "ois" in interval else {}
             row |= {"interval": {name: [round(x, 4) for x in ends] for name, ends in interval.items()}}
             row |= {"setting": line.settings[best.setting]}
             row |= {"at_end_of_list": len(line.settings) > 1 and best.setting in (0, len(line.settings) - 1)}
-            row |= {"curve": [round(float(x), 4) for x in scores.along()]} | scores.more(best.setting)
-            found.append(row)
+            found.append(row | {"curve": [round(float(x), 4) for x in scores.along]} | scores.more)
     return found
 
 
@@ -136,8 +141,6 @@ def summarise(
     if not pictures:
         raise InputError(f"No picture of {dataset.title} could be scored: see the reasons above.")
     lines = lines_of(rows, pictures, methods)
-    kept = set(pictures)
-    own = {method.name: [r for r in rows if r["method"] == method.name and r["picture"] in kept] for method in methods}
     return {
         "dataset": dataset.name,
         "title": dataset.title,
@@ -147,10 +150,10 @@ def summarise(
         "methods": {method.name: describe(dataset, method) for method in methods},
         "conditions": short_hash([pictures, *(conditions(dataset, method) for method in methods)]),
         "bootstrap": {"samples": 2000, "seed": 0, "interval": 0.95, "over": "pictures, paired"},
-        "segments": segment_counts(lines, own),
-        "seconds": seconds(own),
-        "complexity": complexity(lines, own),
-        "worst": worst(lines, own),
+        "segments": segment_counts(lines),
+        "seconds": seconds(lines),
+        "complexity": complexity(lines),
+        "worst": worst(lines[0]),
         "table": table_rows(lines),
         "differences": differences(pairs(lines)),
     }
@@ -164,55 +167,51 @@ def describe(dataset: Dataset, method: Method) -> dict:
     return {"settings": list(method.settings)} | marks | method.conditions
 
 
-def segment_counts(lines: Sequence[Line], own: dict[str, list[dict]]) -> dict[str, dict]:
+def segment_counts(lines: Sequence[Line]) -> dict[str, dict]:
     """Of each setting that stands alone: median number of segments, and pictures left in one segment."""
-    found = {}
-    for line in lines:
-        if line.alone:
-            counts = [row["segments"] for row in own[line.method] if row["setting"] == line.settings[0]]
-            found[line.label] = {"median": float(np.median(counts)), "pictures_in_one": counts.count(1)}
-    return found
+    counts = {line.label: [row["segments"] for row in line.rows[0]] for line in lines if line.alone}
+    return {
+        label: {"median": float(np.median(found)), "pictures_in_one": found.count(1)} for label, found in counts.items()
+    }
 
 
-def seconds(own: dict[str, list[dict]]) -> dict[str, float]:
+def seconds(lines: Sequence[Line]) -> dict[str, float]:
     """Median time per picture to a method's first setting; "look" is the denoiser's pass, which they share."""
-    found = {name: round(float(np.median([row["seconds"] for row in rows])), 3) for name, rows in own.items()}
-    looks = [row["look"] for rows in own.values() for row in rows if row.get("look")]
-    return ({"look": round(float(np.median(looks)), 3)} if looks else {}) | found
+    looks = [row["look"] for line in lines for rows in line.rows for row in rows if row.get("look")]
+    times = ({"look": looks} if looks else {}) | {
+        line.method: [row["seconds"] for row in line.rows[0]] for line in lines
+    }
+    return {name: round(float(np.median(each)), 3) for name, each in times.items()}
 
 
-def complexity(lines: Sequence[Line], own: dict[str, list[dict]]) -> dict[str, dict]:
+def complexity(lines: Sequence[Line]) -> dict[str, dict]:
     """Mean covering of lines against the number of true regions: by truth, by label, a list over the bins of
     `COMPLEXITY` of [pictures, mean covering], each line at its one best setting."""
     found: dict[str, dict] = {}
     for line in lines:
-        for (kind, measure), scores in line.scores.items():
-            if measure != "covering":
-                continue
-            setting = line.settings[scores.best().setting]
-            cells = [row["scores"][kind] for row in own[line.method] if row["setting"] == setting]
+        for kind, scores in line.coverings.items():
+            cells = [row["scores"][kind] for row in line.rows[scores.best.setting]]
             bins = np.searchsorted(COMPLEXITY, [cell["regions"] for cell in cells], "right") - 1
-            values = np.array([cell["covering"] for cell in cells])
-            found.setdefault(kind, {})[line.label] = [
-                [int((bins == i).sum()), round(float(values[bins == i].mean()), 4) if (bins == i).any() else None]
-                for i in range(len(COMPLEXITY))
+            each = [
+                [cell["covering"] for cell, i in zip(cells, bins, strict=True) if i == bin]
+                for bin in range(len(COMPLEXITY))
             ]
+            means = [[len(values), round(float(np.mean(values)), 4) if values else None] for values in each]
+            found.setdefault(kind, {})[line.label] = means
     return found
 
 
-def worst(lines: Sequence[Line], own: dict[str, list[dict]], most: int = 12) -> dict[str, list[dict]]:
-    """By truth, the pictures that the first line covers least: where to look for what goes wrong."""
-    first = lines[0]
-    rows = [row for row in own[first.method] if row["setting"] == first.settings[0]]
-
-    def told(row: dict, kind: str) -> dict:
-        scores = {name: row["scores"][kind][name] for name in ("covering", "regions")}
-        return {"picture": row["picture"], "segments": row["segments"]} | scores
-
-    kinds = [kind for kind, measure in first.scores if measure == "covering"]
-    return {
-        kind: sorted((told(row, kind) for row in rows), key=lambda row: row["covering"])[:most] for kind in kinds
-    }
+def worst(line: Line, most: int = 12) -> dict[str, list[dict]]:
+    """By truth, the pictures that a line covers least at its first setting: where to look for what goes wrong."""
+    found = {}
+    for kind in line.coverings:
+        told = [
+            {name: row[name] for name in ("picture", "segments")}
+            | {name: row["scores"][kind][name] for name in ("covering", "regions")}
+            for row in line.rows[0]
+        ]
+        found[kind] = sorted(told, key=lambda row: row["covering"])[:most]
+    return found
 
 
 def bench(
@@ -240,8 +239,9 @@ def read_summary(path: Path) -> dict:
     """
     try:
         summary = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is no result of walkcut bench ({error}): name its summary, DATASET.json.") from error
-    if not isinstance(summary, dict) or not {"title", "table", "differences"} <= summary.keys():
-        raise InputError(f"{path} is no result of walkcut bench: name its summary, DATASET.json.")
-    return summary
+        if {"title", "table", "differences"} <= summary.keys():
+            return summary
+        reason = "it has no table"
+    except (OSError, ValueError, AttributeError) as error:
+        reason = str(error)
+    raise InputError(f"{path} is no result of walkcut bench ({reason}): name its summary, DATASET.json.")
