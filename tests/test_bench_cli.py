@@ -19,7 +19,7 @@ import torch
 from bench_toys import make_bsds
 from test_bench_datasets import make
 
-from walkcut.app import stages
+from walkcut.app import options, stages
 from walkcut.bench import ablate, cli, config, datasets, method, ours, run, semantic, tasks
 from walkcut.bench import criteria as tried
 from walkcut.bench.catalogue import DATASETS
@@ -52,7 +52,7 @@ def test_names_are_those_of_the_modules() -> None:
     assert {*ablate.SETTINGS, *ablate.OTHERS} == set(config.ABLATIONS)
     assert set(config.PROTOCOLS) == set(semantic.PROTOCOLS)
     assert [tasks.TASKS[name] for name in ("run", "ablate", "ladder", "models", "criteria")]
-    assert cli.ENGINES == stages.ENGINES
+    assert options.ENGINES == stages.ENGINES
 
 
 def test_bsds_and_its_table_in_both_formats(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -9,26 +9,28 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from walkcut import __version__
+from walkcut.app.options import add_option, add_options
 from walkcut.errors import InputError
-from walkcut.eyes.models import DTYPES
-from walkcut.recipe import PRESETS, Check, Recipe, positive, whole
+from walkcut.recipe import PRESETS, Recipe, positive, whole
 
 if TYPE_CHECKING:
     from walkcut.app.outputs import Job
 
-ENGINES = ("local", "ray")  # as in walkcut.app.stages and walkcut.widgets.explore, which take longer to import
-EXPLORED = 32
+EXPLORED = 32  # patches along the longer side, as in walkcut.widgets.explore, which takes longer to import
+SEGMENT = """Cut pictures into segments. For photo.jpg, writes photo.labels.png (one number per segment; 8 bits with a
+palette, or 16-bit grey beyond 256 segments), photo.overlay.png and photo.tree.json."""
+EXPLORE = "Write one HTML file that needs no network: where walkers go on a picture, its cuts and its tree."
+TRAIN = "Train the embedded denoiser, or go on where an interrupted training stopped."
 SETTINGS = {setting.name: setting for setting in fields(Recipe) if setting.metadata.get("help")}
 
 
@@ -39,22 +41,6 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"walkcut: {message.removesuffix('.')} (see {self.prog} --help).\n")
 
 
-def _read(name: str, check: Check, text: str) -> Any:
-    """What a setting makes of a word, or of what it stands for in JSON: a number, a list of numbers, true, null."""
-    value: Any = text
-    with suppress(ValueError):
-        value = json.loads(text)
-    try:
-        return check(name, value)
-    except InputError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _checked(parser: Any, name: str, check: Check, default: Any, help: str, metavar: str = "N") -> None:
-    given = {"default": default, "metavar": metavar, "help": help}
-    parser.add_argument(f"--{name.replace('_', '-')}", type=partial(_read, name, check), **given)
-
-
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     """An option for each setting of a recipe that is a user's to choose."""
     about = "Where one is not given, the preset's counts, then what suits the model, then the one in brackets."
@@ -62,66 +48,46 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--preset", choices=PRESETS, default="walkcut", metavar="NAME", help=f"{', '.join(PRESETS)}")
     for name, setting in SETTINGS.items():
         about = ": ".join(filter(None, (setting.metadata["help"], ", ".join(setting.metadata["names"]))))
-        metavar = "NAME" if setting.metadata["names"] else "N"
-        wanted = f"{about} ({setting.default})"
-        _checked(group, name, setting.metadata["check"], argparse.SUPPRESS, wanted, metavar)
+        words: dict[str, Any] = {"metavar": "NAME"} if setting.metadata["names"] else {}
+        words |= {"default": argparse.SUPPRESS, "help": f"{about} ({setting.default})"}
+        add_option(group, name, setting.metadata["check"], **words)
 
 
-def _add_eye(parser: argparse.ArgumentParser) -> None:
-    wanted = "one of `walkcut models` (default: dead-leaves), a hub path, or a folder in diffusers format"
-    parser.add_argument("--model", default="dead-leaves", metavar="NAME", help=wanted)
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
-
-
-def _add_segment(subparsers: argparse._SubParsersAction) -> None:
-    about = "Cut pictures into segments. For photo.jpg, writes photo.labels.png (one number per segment; 8 bits with a "
-    about += "palette, or 16-bit grey beyond 256 segments), photo.overlay.png and photo.tree.json."
-    parser = subparsers.add_parser("segment", help="cut pictures into segments", description=about)
-    option = parser.add_argument
-    option("paths", nargs="*", metavar="PATH", help="a picture, or a folder whose pictures are taken")
-    option("--sample", action="append", default=[], metavar="NAME", help="one of `walkcut samples`")
-    option("--out", type=Path, metavar="DIR", help="where to write; default: beside each picture")
-    option("--fresh", action="store_true", help="of several pictures, do those again that are finished")
-    _add_eye(parser)
-    option("--prompt", default="", metavar="WORDS", help="what the denoiser is told to see")
-    option("--dtype", choices=("auto", *DTYPES), default="auto", help="of the denoiser; default: auto")
-    option("--offload", action="store_true", help="keep the weights in main memory, for a small GPU; slower")
-    option("--compile", action="store_true", dest="compiled", help="compile the denoiser first, for many pictures")
-    _checked(parser, "batch", whole(1), 1, "pictures for one pass of the denoiser, if they are of one size; default: 1")
+def _add_segment(parser: argparse.ArgumentParser) -> None:
+    option = partial(add_option, parser)
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="a picture, or a folder whose pictures are taken")
+    option("sample", action="append", default=[], metavar="NAME", help="one of `walkcut samples`")
+    option("out", type=Path, metavar="DIR", help="where to write; default: beside each picture")
+    option("fresh", action="store_true", help="of several pictures, do those again that are finished")
+    option("prompt", default="", metavar="WORDS", help="what the denoiser is told to see")
+    add_options(parser, "model", "device", "dtype", "offload", "compile", "engine")
+    wanted = "pictures for one pass of the denoiser, if they are of one size; default: 1"
+    option("batch", whole(1), default=1, help=wanted)
     wanted = "processes that cut while the denoiser looks; default: half the cores beside a GPU, else none"
-    _checked(parser, "workers", whole(0), None, wanted)
-    option("--engine", choices=ENGINES, default="local", help="default: local; ray spreads over a cluster")
+    option("workers", whole(0), help=wanted)
     wanted = "denoisers that look side by side, each on a GPU of its own; needs --engine ray; default: 1"
-    _checked(parser, "lookers", whole(1), 1, wanted)
+    option("lookers", whole(1), default=1, help=wanted)
     _add_settings(parser)
-    parser.set_defaults(run=run_segment)
 
 
-def _add_explore(subparsers: argparse._SubParsersAction) -> None:
-    about = "Write one HTML file that needs no network: where walkers go on a picture, its cuts and its tree."
-    parser = subparsers.add_parser("explore", help="make a page to explore one picture", description=about)
+def _add_explore(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", type=Path, metavar="PATH", help="a picture")
-    wanted = "the page; default: photo.explore.html beside photo.jpg"
-    parser.add_argument("--out", type=Path, metavar="FILE", help=wanted)
-    _add_eye(parser)
-    _checked(parser, "grid", whole(2, EXPLORED), EXPLORED, f"patches along the longer side; default: {EXPLORED}")
-    _checked(parser, "seed", whole(0), 0, "default: 0")
-    parser.set_defaults(run=run_explore)
+    add_option(parser, "out", type=Path, metavar="FILE", help="the page; default: photo.explore.html beside photo.jpg")
+    add_options(parser, "model", "device", "seed")
+    wanted = f"patches along the longer side; default: {EXPLORED}"
+    add_option(parser, "grid", whole(2, EXPLORED), default=EXPLORED, help=wanted)
 
 
-def _add_train(subparsers: argparse._SubParsersAction) -> None:
-    about = "Train the embedded denoiser, or go on where an interrupted training stopped."
-    parser = subparsers.add_parser("train", help="train the embedded denoiser on dead leaves", description=about)
-    wanted = "checkpoint, and at the end model/"
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=wanted)
-    _checked(parser, "steps", whole(1), None, "default: as in walkcut.train")
-    _checked(parser, "patches", whole(1), None, "per batch")
-    _checked(parser, "learning_rate", positive, None, "default: as in walkcut.train")
-    _checked(parser, "snapshots", whole(1), 0, "keep one every N steps")
-    _checked(parser, "workers", whole(0), 1, "processes that draw")
-    _checked(parser, "seed", whole(0, 2**32 - 1), 0, "default: 0")
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
-    parser.set_defaults(run=run_train)
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    option = partial(add_option, parser)
+    option("out", type=Path, required=True, metavar="DIR", help="checkpoint, and at the end model/")
+    option("steps", whole(1), help="default: as in walkcut.train")
+    option("patches", whole(1), help="per batch")
+    option("learning_rate", positive, help="default: as in walkcut.train")
+    option("snapshots", whole(1), default=0, help="keep one every N steps")
+    option("workers", whole(0), default=1, help="processes that draw")
+    option("seed", whole(0, 2**32 - 1), default=0, help="default: 0")
+    add_options(parser, "device")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -132,15 +98,19 @@ def make_parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="walkcut", description=about)
     parser.add_argument("--version", action="version", version=f"walkcut {__version__}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_segment(subparsers)
-    _add_explore(subparsers)
-    _add_train(subparsers)
+
+    def command(name: str, run: Callable, about: str, more: str | None = None) -> argparse.ArgumentParser:
+        added = subparsers.add_parser(name, help=about, description=more)
+        added.set_defaults(run=run)
+        return added
+
+    _add_segment(command("segment", run_segment, "cut pictures into segments", SEGMENT))
+    _add_explore(command("explore", run_explore, "make a page to explore one picture", EXPLORE))
+    _add_train(command("train", run_train, "train the embedded denoiser on dead leaves", TRAIN))
     add_bench(subparsers)
-    models = subparsers.add_parser("models", help="list the models that have a short name, or fetch one")
+    models = command("models", run_models, "list the models that have a short name, or fetch one")
     models.add_argument("--get", metavar="NAME", help="download this one's weights from the hub into its cache")
-    models.set_defaults(run=run_models)
-    samples = subparsers.add_parser("samples", help="list the sample photographs and their credits")
-    samples.set_defaults(run=run_samples)
+    command("samples", run_samples, "list the sample photographs and their credits")
     return parser
 
 
@@ -230,16 +200,13 @@ def _segment_all(jobs: list[Job], arguments: argparse.Namespace, progress: bool)
     given = vars(arguments)
     eye = find_eye(arguments.model, str(find_device(arguments.device)), arguments.dtype, arguments.prompt)
     recipe = resolve(arguments.preset, eye, {name: given[name] for name in SETTINGS if name in given})
-    if progress and not arguments.fresh:
-        waiting = [job for job in jobs if not finished(job, recipe)]
-        if len(waiting) < len(jobs):
-            done = len(jobs) - len(waiting)
-            print(f"{done} of {len(jobs)} were finished earlier with these settings (--fresh does them anew).")
-        jobs = waiting
+    waiting = [job for job in jobs if not (progress and not arguments.fresh and finished(job, recipe))]
+    if done := len(jobs) - len(waiting):
+        print(f"{done} of {len(jobs)} were finished earlier with these settings (--fresh does them anew).")
     failures = []
-    means = ("engine", "workers", "batch", "lookers", "device", "offload", "compiled")
-    with tqdm(total=len(jobs), desc="segmenting", unit="picture", disable=not (progress and jobs)) as bar:
-        for report in segment_files(jobs, recipe, **{name: given[name] for name in means}):
+    means = {name: given[name] for name in ("engine", "workers", "batch", "lookers", "device", "offload", "compiled")}
+    with tqdm(total=len(waiting), desc="segmenting", unit="picture", disable=not (progress and waiting)) as bar:
+        for report in segment_files(waiting, recipe, **means):
             if report.failure:
                 failures.append(report.failure)
             else:

@@ -6,9 +6,13 @@ Nothing here takes long to import: names are those of `walkcut.bench.tasks`, `ca
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+
+from walkcut.app.options import OPTIONS, list_of
+from walkcut.recipe import whole
+from walkcut.registry import NOISES
 
 METHODS = (
     *("walkcut", "paper-v1", "paper-v2", "diffseg", "diffcut", "diffcut-pamr", "autosc", "kmeans-features", "maskcut"),
@@ -30,9 +34,31 @@ COARSE = ("ablate", "ladder", "models")  # tasks on 32 patches along the longer 
 LONGEST = 24  # letters that a list takes in a file's name
 
 
+_thresholds = list_of(float, lambda x: 0 < x <= 2, "numbers in (0, 2], as in 0.2,0.4,0.6")
+_timesteps = list_of(int, lambda t: 0 <= t <= 999, "whole numbers from 0 to 999, as in 10,100", once=False)
+_models = list_of(str, bool, "models")
+_named = list_of(str, METHODS.__contains__, f"some of {','.join(METHODS)}, or say all")
+
+
+def _methods(text: str) -> tuple[str, ...]:
+    return METHODS if text == "all" else _named(text)
+
+
+def _option(default: Any, help: str, **words: Any) -> Any:
+    """A field with an option of its name, see `walkcut.app.options.add_option`."""
+    return field(default=default, metadata={"default": default, "help": help, **words})
+
+
+_DATA = {"default": None, "help": "the data set's folder; scenes need none", "type": Path, "metavar": "DIR"}
+_WHOSE = "whose protocol, for classes: sides of picture and truth, noise, timesteps; default: diffseg's sides"
+_SHOWN = "how a picture is shown; default: the protocol's, or the preset's"
+
+
 @dataclass(frozen=True)
 class RunConfig:
     """One task on one data set, for any number of methods that share how a picture is looked at.
+
+    A field that tells what it is for is an option of the command.
 
     Attributes
     ----------
@@ -62,21 +88,23 @@ class RunConfig:
 
     task: tuple[str, ...] = ("run",)
     dataset: str = ""
-    data: Path | None = None
-    model: str = "dead-leaves"
-    models: tuple[str, ...] = ()
-    protocol: str | None = None
-    methods: tuple[str, ...] = METHODS
-    partial: bool = False
-    every: int = 1
-    only: str | None = None
-    noise: str | None = None
-    timesteps: tuple[int, ...] | None = None
-    dtype: str = "auto"
-    device: str = "auto"
-    seed: int = 0
-    thresholds: tuple[float, ...] | None = None
-    grid: int = 64
+    data: Path | None = field(default=None, metadata=_DATA)
+    model: str = _option(**OPTIONS["model"])
+    models: tuple[str, ...] = _option((), "the first is compared with", listed=_models, required=True)
+    protocol: str | None = _option(None, _WHOSE, choices=PROTOCOLS)
+    methods: tuple[str, ...] = _option(METHODS, "all (default), or a list", listed=_methods)
+    partial: bool = _option(False, "let through a folder that lacks pictures", action="store_true")
+    every: int = _option(1, "one picture of N; default: all", check=whole(1))
+    only: str | None = _option(None, "only these pictures", choices=("photographs", "scenes", "blank"))
+    noise: str | None = _option(None, _SHOWN, choices=NOISES)
+    timesteps: tuple[int, ...] | None = _option(None, "how noisy, 0 to 999; default: the model's", listed=_timesteps)
+    dtype: str = _option(**OPTIONS["dtype"])
+    device: str = _option(**OPTIONS["device"])
+    seed: int = _option(**OPTIONS["seed"])
+    thresholds: tuple[float, ...] | None = _option(
+        None, "constant ones; default: as suits the walk", listed=_thresholds
+    )
+    grid: int = _option(64, "patches on the longer side", check=whole(1))
 
     @property
     def overrides(self) -> dict[str, Any]:
