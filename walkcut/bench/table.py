@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from walkcut.bench.config import RunConfig
 from walkcut.bench.ours import OURS
-from walkcut.bench.scores import COLUMNS, SIGNS, TITLES
+from walkcut.bench.scores import CLASSES, COLUMNS, SIGNS, TITLES
 
 PUBLISHED = Path(__file__).with_name("published.json")
 SPLITS = {"bsds500-train": "bsds500-test", "bsds500-val": "bsds500-test"}  # whose published numbers stand nearest
 LATEX = str.maketrans({"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "±": r"$\pm$", "−": "$-$", "α": r"$\alpha$"})
 NOT_RUN = "not run yet"
+WHOLE = " (one matching for the data set)"  # of clusters with classes; else one for each picture
+CHOICES = {"ods": "data set", "ois": "picture"}  # for which the best setting is taken
 
 
 class Table(NamedTuple):
@@ -44,16 +48,36 @@ def _tex(cell: str) -> str:
     return "".join(odd)
 
 
-def columns(summary: dict) -> list[tuple[str, str, str]]:
-    """(truth, measure, heading) of the columns that a summary has numbers for."""
+def pivot(corner: Sequence[str], rows: Iterable[tuple[Sequence[str], str, str]], columns: Iterable[str] = ()) -> Table:
+    """A table from (beginning of a line, column, cell), all in the order in which they first come.
+
+    Parameters
+    ----------
+    corner : sequence of str
+        Heads of what begins a line.
+    rows : iterable of tuples
+    columns : iterable of str
+        That come first, whether they have cells or not.
+    """
+    lines: dict[tuple[str, ...], dict[str, str]] = {}
+    for begin, column, text in rows:
+        lines.setdefault(tuple(begin), {})[column] = text
+    head = list(dict.fromkeys([*columns, *(column for cells in lines.values() for column in cells)]))
+    return Table(
+        [*corner, *head], [[*begin, *(cells.get(name, "") for name in head)] for begin, cells in lines.items()]
+    )
+
+
+def columns(summary: dict) -> dict[tuple[str, str], str]:
+    """Headings of the columns that a summary has numbers for, by (truth, measure)."""
     there = {(row["truth"], row["measure"]) for row in summary["table"]}
-    kinds = list(dict.fromkeys(row["truth"] for row in summary["table"]))
-    found = []
-    for kind in kinds:
+    truths = list(dict.fromkeys(row["truth"] for row in summary["table"]))
+    found = {}
+    for kind in truths:
         for measure in COLUMNS[kind]:
             if (kind, measure) in there:
-                title = TITLES[measure] + (f" ({kind})" if len(kinds) > 1 else "")
-                found.append((kind, measure, f"{title} {'↓' if SIGNS[measure] < 0 else '↑'}"))
+                title = TITLES[measure] + (f" ({kind})" if len(truths) > 1 else "")
+                found[kind, measure] = f"{title} {'↓' if SIGNS[measure] < 0 else '↑'}"
     return found
 
 
@@ -64,13 +88,17 @@ def cell(row: dict) -> str:
     return f"{row['ods']:.3f} / {row['ois']:.3f}"
 
 
+def gap(row: dict) -> str:
+    """A difference and its interval."""
+    return f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
+
+
 def main_table(summary: dict) -> Table:
     """Every line of a summary."""
-    shown = columns(summary)
-    cells = {(row["method"], row["truth"], row["measure"]): row for row in summary["table"]}
-    methods = list(dict.fromkeys(row["method"] for row in summary["table"]))
-    rows = [[mark(summary, m), *(cell(cells[m, kind, measure]) for kind, measure, _ in shown)] for m in methods]
-    return Table(["method", *(title for *_, title in shown)], rows)
+    heads = columns(summary)
+    keyed = [((row["truth"], row["measure"]), row) for row in summary["table"]]
+    cells = [([mark(summary, row["method"])], heads[key], cell(row)) for key, row in keyed if key in heads]
+    return pivot(["method"], cells, heads.values())
 
 
 def mark(summary: dict, label: str) -> str:
@@ -85,37 +113,24 @@ def difference_table(summary: dict, own: str) -> Table:
 
     The column "at" says which of ours: the default criterion, or our best constant threshold.
     """
-    first = {(kind, name): title for kind, name, title in columns(summary) if name == COLUMNS[kind][0]}
-    ends = [(key, choice) for key in first for choice in ("ods", "ois")]
-    head = ["minus", "at", *(f"{first[key]}, {'data set' if choice == 'ods' else 'picture'}" for key, choice in ends)]
-    found: dict[tuple[str, str], dict] = {}
-    alone = summary["methods"].get(own, {}).get("alone", [])
-    for row in summary["differences"]:
-        if row["method"] in (own, *(f"{own}, {name}" for name in alone)) and not row["baseline"].startswith(OURS):
-            pair = found.setdefault((row["baseline"], row["method"]), {})
-            pair[(row["truth"], row["measure"]), row["choice"]] = row
-    rows = [
-        [baseline, method.removeprefix(own).removeprefix(", ") or "best constant"]
-        + [gap(cells[end]) if end in cells else "" for end in ends]
-        for (baseline, method), cells in found.items()
+    first = {key: title for key, title in columns(summary).items() if key[1] == COLUMNS[key[0]][0]}
+    heads = {(*key, choice): f"{title}, {CHOICES[choice]}" for key, title in first.items() for choice in CHOICES}
+    ours = {f"{own}, {name}": name for name in summary["methods"].get(own, {}).get("alone", [])} | {
+        own: "best constant"
+    }
+    cells = [
+        ([row["baseline"], ours[row["method"]]], heads[row["truth"], row["measure"], row["choice"]], gap(row))
+        for row in summary["differences"]
+        if row["method"] in ours and not row["baseline"].startswith(OURS) and (row["truth"], row["measure"]) in first
     ]
-    return Table(head, rows)
-
-
-def gap(row: dict) -> str:
-    """A difference and its interval."""
-    return f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
+    return pivot(["minus", "at"], cells, heads.values())
 
 
 def criteria_table(summary: dict, own: str) -> Table:
     """Each criterion's difference in covering from the best constant threshold."""
-    rows = [r for r in summary["differences"] if r["baseline"] == own and r["measure"] == "covering"]
-    kinds = list(dict.fromkeys(row["truth"] for row in rows))
-    head = ["criterion", *(f"{kind}, {what}" for kind in kinds for what in ("data set", "picture"))]
-    lines: dict[str, list[str]] = {}
-    for row in rows:
-        lines.setdefault(row["method"], [row["method"]]).append(gap(row))
-    return Table(head, list(lines.values()))
+    rows = [row for row in summary["differences"] if row["baseline"] == own and row["measure"] == "covering"]
+    cells = [([row["method"]], f"{row['truth']}, {CHOICES[row['choice']]}", gap(row)) for row in rows]
+    return pivot(["criterion"], cells)
 
 
 def changes(summary: dict) -> Table:
@@ -124,48 +139,34 @@ def changes(summary: dict) -> Table:
     For each kind of truth: the value at the automatic setting (or the only one), and the difference with its interval;
     then the same at the best constant threshold, where there are several.
     """
-    usual = next(iter(summary["methods"]))
-    kinds = list(dict.fromkeys((row["truth"], COLUMNS[row["truth"]][0]) for row in summary["table"]))
-    cells = {(row["method"], row["truth"], row["measure"]): row for row in summary["table"]}
+    values = {(row["method"], row["truth"], row["measure"]): row for row in summary["table"]}
     gaps = {(r["method"], r["truth"], r["measure"]): r for r in summary["differences"] if r["choice"] == "ods"}
-    alone = summary["methods"][usual]["alone"]
-    endings = [*(f", {name}" for name in alone), ""]
-    titles = {"": "best constant" if alone else "value"} | {f", {name}": name for name in alone}
-    head = [
-        "change",
-        *(f"{kind}, {titles[end]}{what}" for kind, _ in kinds for end in endings for what in ("", ": difference")),
-    ]
-    rows = []
+    alone = next(iter(summary["methods"].values()))["alone"]
+    endings = {f", {name}": name for name in alone} | {"": "best constant" if alone else "value"}
+    cells = []
     for name in summary["methods"]:
-        row = [name]
-        for kind, measure in kinds:
-            for end in endings:
-                key = (name + end, kind, measure)
-                row += [f"{cells[key]['ods']:.3f}", gap(gaps[key]) if key in gaps else ""]
-        rows.append(row)
-    return Table(head, rows)
+        for kind in dict.fromkeys(row["truth"] for row in summary["table"]):
+            for ending, title in endings.items():
+                key = name + ending, kind, COLUMNS[kind][0]
+                cells.append(([name], f"{kind}, {title}", f"{values[key]['ods']:.3f}"))
+                cells.append(([name], f"{kind}, {title}: difference", gap(gaps[key]) if key in gaps else ""))
+    return pivot(["change"], cells)
 
 
 def written(summary: dict, form: str = "markdown") -> str:
     """The tables of a summary in "markdown" or "latex": every line, then differences from ours, then criteria."""
-    title = f"**{summary['title']}**, {summary['pictures']} pictures"
-    text = [f"{title}; best setting for the data set / per picture.", "", getattr(main_table(summary), form)()]
-    for own in (OURS, f"{OURS}, parts"):
-        table = difference_table(summary, own)
-        if table.rows:
-            text += [
-                f"{own}, minus others, with 95% paired bootstrap intervals over pictures:",
-                "",
-                getattr(table, form)(),
-            ]
-    for own in (OURS, f"{OURS}, parts"):
-        table = criteria_table(summary, own)
-        if table.rows:
-            text += [f"Covering minus that of the best constant threshold ({own}):", "", getattr(table, form)()]
-    if any(" †" in row[0] for row in main_table(summary).rows):
+    whole, bold = main_table(summary), "" if form == "latex" else "**"
+    title = f"{bold}{summary['title']}{bold}, {summary['pictures']} pictures"
+    parts = [(f"{title}; best setting for the data set / per picture.", whole)]
+    both = (OURS, f"{OURS}, parts")
+    words = "minus others, with 95% paired bootstrap intervals over pictures:"
+    parts += [(f"{own}, {words}", difference_table(summary, own)) for own in both]
+    words = "Covering minus that of the best constant threshold"
+    parts += [(f"{words} ({own}):", criteria_table(summary, own)) for own in both]
+    text = [line for about, table in parts if table.rows for line in (about, "", getattr(table, form)())]
+    if any(" †" in row[0] for row in whole.rows):
         text += ["† The denoiser was trained on pictures of this kind, not on these.", ""]
-    whole = "\n".join(text)
-    return whole.replace("**", "") if form == "latex" else whole
+    return "\n".join(text)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -184,30 +185,28 @@ def beside_published(name: str, summaries: Sequence[dict]) -> Table:
     `summaries` are results on this data set, one per model.
     """
     where = SPLITS.get(name, name)
-    measures = ("covering", "pri", "vi", "boundary") if where.startswith("bsds") else ("miou", "accuracy")
+    measures = COLUMNS["human"] if where.startswith("bsds") else ("miou", "accuracy")
     rows = []
-    for row in published()["rows"]:
-        if where in row["values"]:
-            told = row["values"][where]
-            ours = _repeated(row, name, summaries)
-            label = row["method"] + (" (one matching for the data set)" if row.get("matching") else "")
-            cells = [_beside(told, ours, measure) for measure in measures]
-            rows.append([label, *cells, _status(row, name, ours), row["source"]])
+    for row in [row for row in published()["rows"] if where in row["values"]]:
+        label = row["method"] + (WHOLE if row.get("matching") else "")
+        ours = _repeated(row, name, summaries)
+        status = repeating(row, name) if ours else f"{NOT_RUN}: `{command(name, row['run'])}`" if "run" in row else ""
+        cells = [_beside(row["values"][where], ours, measure) for measure in measures]
+        rows.append([label, *cells, status, row["source"]])
     return Table(["published", *(TITLES[measure] for measure in measures), "ours", "source"], rows)
 
 
-def _repeated(row: dict, name: str, summaries: Sequence[dict]) -> dict[str, dict] | None:
-    """Our rows by measure, of the line that repeats a published one; None if it was not run."""
+def _repeated(row: dict, name: str, summaries: Sequence[dict]) -> dict[str, dict]:
+    """Our rows by measure, of the line that repeats a published one; none if it was not run."""
     wanted = row.get("run", {})
     for summary in summaries if wanted else ():
         models = {config.get("model", {}).get("name", "") for config in summary["methods"].values()}
         alike = not wanted.get("protocol") or f"--protocol {wanted['protocol']}" in summary["command"]
         if alike and (not wanted["model"] or wanted["model"] in models):
             line = repeating(row, name)
-            found = {r["measure"]: r for r in summary["table"] if r["method"] == line}
-            if found:
+            if found := {r["measure"]: r for r in summary["table"] if r["method"] == line}:
                 return found
-    return None
+    return {}
 
 
 def repeating(row: dict, name: str) -> str:
@@ -215,29 +214,18 @@ def repeating(row: dict, name: str) -> str:
     return row["run"].get("lines", {}).get(name, row["run"]["line"])
 
 
-def _beside(told: dict | str, ours: dict[str, dict] | None, measure: str) -> str:
+def _beside(told: dict | str, ours: dict[str, dict], measure: str) -> str:
     """A cell: published, then ours with its interval and whether the published value lies inside."""
-    values = None if isinstance(told, str) else told.get(measure)
-    pairs = not isinstance(told, str) and any(isinstance(value, list) for value in told.values())
-    scale, digits = (1, 2) if pairs else (100, 1)  # shares, best for the data set / per picture; or percent
-    text = told if isinstance(told, str) else ""
-    if values is not None:
-        text = " / ".join(f"{value:.2f}" for value in values) if pairs else f"{values:g}"
-    if ours is None or measure not in ours:
+    # classes: percent; else shares, best for the data set / per picture
+    scale, digits = (100, 1) if measure in CLASSES else (1, 2)
+    values = [] if isinstance(told, str) else np.atleast_1d(told.get(measure, [])).tolist()
+    text = told if isinstance(told, str) else " / ".join(f"{x:g}" if scale == 100 else f"{x:.2f}" for x in values)
+    if measure not in ours:
         return text
     row = ours[measure]
     low, high = (scale * x for x in row["interval"]["ods"])
-    one = values[0] if pairs and values else values
-    inside = "" if one is None else ("; inside" if low <= one <= high else "; outside")
+    inside = ("; inside" if low <= values[0] <= high else "; outside") if values else ""
     return f"{text} (ours {scale * row['ods']:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]{inside})".strip()
-
-
-def _status(row: dict, name: str, ours: dict | None) -> str:
-    if ours is not None:
-        return repeating(row, name)
-    if "run" not in row:
-        return ""
-    return f"{NOT_RUN}: `{command(name, row['run'])}`"
 
 
 def command(name: str, wanted: dict) -> str:
