@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import os
+import shutil
 import sys
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 
+from walkcut.app.outputs import digest
 from walkcut.bench import record
 from walkcut.errors import InputError
 from walkcut.eyes.models import find_eye
@@ -32,19 +33,19 @@ def test_a_library_that_no_method_needed_may_be_missing(monkeypatch: pytest.Monk
     assert record.versions()["torch"] == "1"
 
 
-def test_weights_are_hashed_once_and_again_when_they_change(tiny_model: Path, tmp_path: Path) -> None:
-    path = tmp_path / "weights"
-    path.write_bytes(b"one")
-    before = record._sha256.cache_info().misses
-    first = record.sha256(path)
-    assert record.sha256(path) == first
-    assert record._sha256.cache_info().misses == before + 1
-    path.write_bytes(b"two")
-    os.utime(path, ns=(1, 1))
-    assert record.sha256(path) != first
-    told = record.model_record(find_eye(str(tiny_model)))
-    assert told["name"] == tiny_model.name
-    assert all(len(digest) == 64 for digest in told["sha256"].values())
+def test_weights_are_hashed_once_and_again_when_they_change(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+    monkeypatch.setattr(record, "digest", lambda path: read.append(path) or digest(path))
+    folder = shutil.copytree(tiny_model, tmp_path / "mine")
+    told = record.model_record(find_eye(str(folder)))
+    assert told["name"] == "mine"
+    assert all(len(found) == 64 for found in told["sha256"].values())
+    assert record.model_record(find_eye(str(folder))) == told
+    assert len(read) == len(told["sha256"])
+    (folder / "readout.json").write_text('{"inflation": 3.0}')
+    assert record.model_record(find_eye(str(folder)))["sha256"] != told["sha256"]
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from walkcut.app.outputs import Job, read, save
 from walkcut.backbone import Backbone
-from walkcut.bench.table import NOT_RUN, Table, published
+from walkcut.bench.table import Table, published
 from walkcut.errors import InputError
 from walkcut.recipe import resolve
 from walkcut.segmentation import cut, extract_walks
@@ -53,35 +53,30 @@ def measure(
     return np.array(seconds), {ending: float(np.mean(found)) for ending, found in sizes.items()}
 
 
-def on_gpu(folder: Path, model: str) -> dict | None:
-    """What `speed-gpu.json` in a folder of results tells of a model; None if nothing, or not all stages of a look.
+def on_gpu(folder: Path, model: str) -> dict:
+    """What `speed-gpu.json` in a folder of results tells of a model.
 
     Returns
     -------
     dict
         "gpu" and "command"; "look" and "cut", seconds of a picture, the latter with its pixels; "alone", pictures a
-        second, one after another; "chain", what was measured with cutters beside the GPU, None if nothing was.
+        second, one after another; "chain", what was measured with cutters beside the GPU.
     """
-    path = folder / "speed-gpu.json"
-    record = json.loads(path.read_text()) if path.is_file() else {"measurements": []}
-    for row in record["measurements"]:
-        seconds = row["seconds"]
-        if row["model"] == model and None not in seconds.values():
-            found = {"gpu": record["gpu"], "command": record["command"].replace("MODEL", model)}
-            found |= {"look": sum(seconds[part] for part in PARTS), "cut": seconds["cut"] + seconds["pixels"]}
-            chain = record["chain"] if record["chain"]["model"] == model else None
-            return found | {"alone": row["pictures_per_second"], "chain": chain}
-    return None
+    record = json.loads((folder / "speed-gpu.json").read_text())
+    (row,) = (row for row in record["measurements"] if row["model"] == model)
+    seconds = row["seconds"]
+    found = {"gpu": record["gpu"], "command": record["command"].replace("MODEL", model), "chain": record["chain"]}
+    found |= {"look": sum(seconds[part] for part in PARTS), "cut": seconds["cut"] + seconds["pixels"]}
+    return found | {"alone": row["pictures_per_second"]}
 
 
-def rates(folder: Path, models: Sequence[str]) -> dict[str, float | None]:
+def rates(folder: Path, models: Sequence[str]) -> dict[str, float]:
     """Pictures a second that denoisers look at, by what tells so.
 
-    From `speed-MODEL.json` in a folder of results, written by `walkcut bench speed`, else from its `speed-gpu.json`,
-    where a whole chain has a row of its own: None where neither tells, with the command that does. Then whole methods
-    as their authors report them.
+    From `speed-MODEL.json` in a folder of results, written by `walkcut bench speed`, else from its `speed-gpu.json`; a
+    whole chain has a row of its own. Then whole methods as their authors report them.
     """
-    found: dict[str, float | None] = {}
+    found: dict[str, float] = {}
     for model in models:
         path = folder / f"speed-{model}.json"
         if path.is_file():
@@ -90,14 +85,11 @@ def rates(folder: Path, models: Sequence[str]) -> dict[str, float | None]:
             found[made] = 1 / sum(record["seconds"][stage] for stage in LOOKS)
             if "chain" in record:
                 found[f"{made}, the whole chain"] = record["chain"]["pictures_per_second"]
-        elif told := on_gpu(folder, model):
-            found[f"`{told['command']}`, {told['gpu']}"] = 1 / told["look"]
-            if chain := told["chain"]:
-                name = f"{model} with {chain['cutters']} cutters beside it, the whole chain, {told['gpu']}"
-                found[name] = chain["pictures_per_second"]
         else:
-            command = f"walkcut bench speed --model {model} --random-weights --device cuda"
-            found[f"{NOT_RUN}: `{command}`"] = None
+            told = on_gpu(folder, model)
+            found[f"`{told['command']}`, {told['gpu']}"] = 1 / told["look"]
+            name = f"{model} with {told['chain']['cutters']} cutters beside it, the whole chain, {told['gpu']}"
+            found[name] = told["chain"]["pictures_per_second"]
     return found | {f"{row['method']}, as reported": row["pictures_per_second"] for row in published()["speeds"]}
 
 
@@ -115,14 +107,14 @@ def remarks(folder: Path) -> list[str]:
     ]
 
 
-def page(given: Mapping[str, float | None], seconds: float, days: float, price: float | None = None) -> Table:
+def page(given: Mapping[str, float], seconds: float, days: float, price: float | None = None) -> Table:
     """Hours, cost, machines and cores for a million pictures.
 
     Equation `eq-scale-hours` of the book.
 
     Parameters
     ----------
-    given : mapping of name to pictures a second, or None where that is not known
+    given : mapping of name to pictures a second
     seconds : float
         In which a core cuts a picture and writes what it found.
     days : float
@@ -134,9 +126,6 @@ def page(given: Mapping[str, float | None], seconds: float, days: float, price: 
         raise InputError(f"A page needs days above 0 and a price of at least 0, not {days} and {price}.")
     rows = []
     for name, rate in given.items():
-        if rate is None:
-            rows.append([name, *5 * ["-"]])
-            continue
         hours = MILLION / rate / 3600
         cost = f"{hours:,.0f} x your price" if price is None else f"{hours * price:,.0f}"
         machines, cores = (f"{math.ceil(need):,}" for need in (hours / 24 / days, rate * seconds))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 TRUE_K = "true K"  # the setting of an oracle that is told the number of regions
 
+
 class Result(NamedTuple):
     """Labels (H, W) under one setting; `truths` names the kinds of truth they may be scored against, None: all.
 

@@ -22,14 +22,19 @@ from walkcut.recipe import Eye
 PACKAGES = ("numpy", "scipy", "torch", "diffusers", "scikit-image", "scikit-learn", "pillow")
 
 
+def _told(file: str, key: str) -> str | None:
+    """What a file of the system says of a key, the first time; None without either."""
+    with suppress(OSError):
+        for line in Path(file).read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == key:
+                return value.strip()
+    return None
+
+
 def processor() -> str:
     """Model name of the processor, and nothing else about the machine."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    return _told("/proc/cpuinfo", "model name") or platform.processor() or platform.machine()
 
 
 def accelerator() -> str | None:
@@ -44,11 +49,8 @@ def peak_memory() -> int:
 
     Linux hands getrusage's peak on from the program that started this one, so its own count is asked first.
     """
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return 1024 * int(line.split()[1])
+    if kilobytes := _told("/proc/self/status", "VmHWM"):
+        return 1024 * int(kilobytes.split()[0])
     import resource  # which Windows has not
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
@@ -83,20 +85,13 @@ def provenance(command: str) -> dict:
 
 
 @cache
-def _sha256(path: Path, size: int, changed: int) -> str:
-    return digest(path)
-
-
-def sha256(path: Path) -> str:
-    """Of a file's content, which is read once in a process unless it changes."""
-    state = path.stat()
-    return _sha256(path, state.st_size, state.st_mtime_ns)
-
-
 def model_record(eye: Eye) -> dict[str, Any]:
-    """Name of a model and the SHA-256 of its weights and readout; a path is reduced to its last part."""
+    """Name of a model and the SHA-256 of its weights and readout; a path is reduced to its last part.
+
+    All are read once in a process: other weights make another eye.
+    """
     files = weight_files(eye.folder) if eye.weights else []
-    sums = {file.relative_to(eye.folder).as_posix(): sha256(file) for file in files}
+    sums = {file.relative_to(eye.folder).as_posix(): digest(file) for file in files}
     return {"name": Path(eye.name).name, "sha256": sums}
 
 

@@ -49,11 +49,6 @@ PICTURE_ONLY: dict[str, Callable[[int], list[Method]]] = {
 ROSTER = (*PRESETS, *LOOKING, *PICTURE_ONLY)
 
 
-def needs_model(names: Sequence[str]) -> bool:
-    """Whether any of the methods starts from what a denoiser sees."""
-    return any(name not in PICTURE_ONLY for name in names)
-
-
 def roster(
     names: Sequence[str],
     dataset: Dataset,
@@ -61,7 +56,7 @@ def roster(
     thresholds: Sequence[float] | None = None,
     seed: int = 0,
 ) -> list[Method]:
-    """The methods by name, for a data set.
+    """The methods by name, for a data set; all but those of `PICTURE_ONLY` need a looker.
 
     Two things depend on the data set: pictures of 128 pixels take Felzenszwalb's sigma and smallest region that were
     best of eight pairs on 24 other scenes; and scenes are what the embedded denoiser was trained on.
@@ -97,7 +92,7 @@ def looker_of(config: RunConfig) -> Looker:
 def run_task(config: RunConfig) -> Measured:
     """Methods beside one another."""
     dataset = opened(config)
-    looker = looker_of(config) if needs_model(config.methods) else None
+    looker = None if PICTURE_ONLY.keys() >= set(config.methods) else looker_of(config)
     return dataset, roster(config.methods, dataset, looker, config.thresholds, config.seed)
 
 
