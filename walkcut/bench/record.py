@@ -37,13 +37,6 @@ def processor() -> str:
     return _told("/proc/cpuinfo", "model name") or platform.processor() or platform.machine()
 
 
-def accelerator() -> str | None:
-    """Model name of the GPU, None without one."""
-    import torch
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
-
-
 def peak_memory() -> int:
     """Most bytes of main memory that this process has held at once.
 
@@ -80,8 +73,11 @@ def versions() -> dict[str, str]:
 
 def provenance(command: str) -> dict:
     """What every result names: command, commit, date, processor, GPU, versions."""
+    import torch
+
     made = {"command": command, "commit": commit(), "date": time.strftime("%Y-%m-%d")}
-    return made | {"processor": processor(), "gpu": accelerator(), "versions": versions()}
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return made | {"processor": processor(), "gpu": gpu, "versions": versions()}
 
 
 @cache

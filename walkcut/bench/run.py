@@ -90,8 +90,7 @@ def scorer(dataset: Dataset, methods: Sequence[Method]) -> Function:
 
     Of a method that fails there are none, but the reason why.
     """
-    marks = {method.name: fingerprint(dataset, method) for method in methods}
-    known = {method.name: method for method in methods}
+    known = {method.name: (method, fingerprint(dataset, method)) for method in methods}
 
     def score(work: tuple[str, Sequence[str]]) -> Iterator[tuple[list[dict], str]]:
         picture, wanted = work
@@ -103,7 +102,7 @@ def scorer(dataset: Dataset, methods: Sequence[Method]) -> Function:
             return
         for name in wanted:
             try:
-                yield score_picture(item, known[name], marks[name], scorer), ""
+                yield score_picture(item, *known[name], scorer), ""
             except BROKEN as error:
                 yield [], f"{name}: {error}"
 

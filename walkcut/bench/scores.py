@@ -17,8 +17,8 @@ from walkcut.bench.metrics import Aggregate, bootstrap
 from walkcut.errors import InputError
 
 Drawn = Callable[[np.ndarray], np.ndarray]
-SAMPLES = 2000  # of a bootstrap
 
+CHOICES = {"ods": "data set", "ois": "picture"}  # for which the best setting is taken
 MEANS = {"covering": 1, "miou": 1, "pri": 1, "vi": -1}
 # Of whole trees; a scene may lack one (it has one instance per material), and is left out of its mean.
 TREES = {"best-node covering": 1, "concordance": 1, "instances first": -1, "materials first": 1}
@@ -47,10 +47,8 @@ class Scores:
     best : Aggregate
         The best setting for the data set, and the best for each picture.
     drawn : callable
-        From draws (m, pictures), how often each picture is taken, to the numbers (m, k) of `choices`.
-    choices : tuple of str
-        With the one setting that is best for the data set ("ods"), and with the best one for each picture ("ois") where
-        that has a meaning.
+        From draws (m, pictures), how often each picture is taken, to the numbers (m, k) of the first k of `CHOICES`;
+        there is no best setting for each picture where sums over pictures come first.
     more : dict
         What else the result records of the best setting.
     """
@@ -59,25 +57,24 @@ class Scores:
     along: np.ndarray
     best: Aggregate
     drawn: Drawn
-    choices: tuple[str, ...] = ("ods", "ois")
     more: dict = field(default_factory=dict)
 
     def interval(self) -> dict[str, tuple[float, float]]:
         """95% bootstrap intervals over pictures, for each choice."""
         return {choice: (low, high) for choice, (_, low, high) in self._bootstrap(self.drawn).items()}
 
-    def difference(self, other: Scores, samples: int = SAMPLES) -> dict[str, tuple[float, float, float]]:
+    def difference(self, other: Scores) -> dict[str, tuple[float, float, float]]:
         """Self minus other, with 95% paired bootstrap intervals over the same pictures."""
         if self.pictures != other.pictures:
             raise InputError(
                 f"The methods were scored on {self.pictures} and {other.pictures} pictures: pairs need the same "
                 "pictures."
             )
-        return self._bootstrap(lambda draws: self.drawn(draws) - other.drawn(draws), samples)
+        return self._bootstrap(lambda draws: self.drawn(draws) - other.drawn(draws))
 
-    def _bootstrap(self, measure: Drawn, samples: int = SAMPLES) -> dict[str, tuple]:
-        found = bootstrap(self.pictures, measure, samples).tolist()
-        return {choice: tuple(numbers) for choice, numbers in zip(self.choices, found, strict=True)}
+    def _bootstrap(self, measure: Drawn) -> dict[str, tuple]:
+        found = bootstrap(self.pictures, measure).tolist()
+        return {choice: tuple(numbers) for choice, numbers in zip(CHOICES, found, strict=False)}
 
 
 def mean_scores(values: np.ndarray, weights: np.ndarray, sign: int = 1) -> Scores:
@@ -108,7 +105,7 @@ def class_scores(counts: Sequence[matching.Counts], measure: str) -> Scores:
     def drawn(draws: np.ndarray) -> np.ndarray:
         return matching.drawn(counts[best], draws)[:, [column]]
 
-    return Scores(len(counts[0].hits), along, Aggregate(float(along[best]), best), drawn, ("ods",), more)
+    return Scores(len(counts[0].hits), along, Aggregate(float(along[best]), best), drawn, more)
 
 
 def scores_by_matching(grid: Sequence[Sequence[dict]]) -> dict[str, Scores]:
@@ -124,7 +121,7 @@ def scores_by_matching(grid: Sequence[Sequence[dict]]) -> dict[str, Scores]:
     best, more = Aggregate(value, miou.best.setting), {"spread": round(spread, 4)}
     return {
         "miou": miou,
-        "miou, any numbering": Scores(len(grid), np.array([value]), best, lambda draws: draws[:, :0], (), more),
+        "miou, any numbering": Scores(len(grid), np.array([value]), best, lambda draws: draws[:, :0], more),
         "miou, no spare class": class_scores(fair, "miou"),
         "accuracy": class_scores(usual, "accuracy"),
     }

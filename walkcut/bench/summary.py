@@ -126,39 +126,6 @@ def against_first(lines: Sequence[Line]) -> list[tuple[Line, Line]]:
     return [(line, usual[like(line)]) for line in lines if line.method != lines[0].method and like(line) in usual]
 
 
-def summarise(
-    dataset: Dataset, methods: Sequence[Method], rows: Sequence[dict], failed: dict[str, str], pairs: Pairs
-) -> dict:
-    """The committed result, but for how it was made; `pairs` says whom to compare.
-
-    Raises
-    ------
-    InputError
-        If no picture was scored by every method.
-    """
-    done = {(row["picture"], row["method"]) for row in rows}
-    pictures = [name for name in dataset.names if all((name, method.name) in done for method in methods)]
-    if not pictures:
-        raise InputError(f"No picture of {dataset.title} could be scored: see the reasons above.")
-    lines = lines_of(rows, pictures, methods)
-    return {
-        "dataset": dataset.name,
-        "title": dataset.title,
-        "pictures": len(pictures),
-        "failed": sorted(failed),
-        "data": dataset.config,
-        "methods": {method.name: describe(dataset, method) for method in methods},
-        "conditions": short_hash([pictures, *(conditions(dataset, method) for method in methods)]),
-        "bootstrap": {"samples": 2000, "seed": 0, "interval": 0.95, "over": "pictures, paired"},
-        "segments": segment_counts(lines),
-        "seconds": seconds(lines),
-        "complexity": complexity(lines),
-        "worst": worst(lines[0]),
-        "table": table_rows(lines),
-        "differences": differences(pairs(lines)),
-    }
-
-
 def describe(dataset: Dataset, method: Method) -> dict:
     """What the result records of a method: also the fingerprint of its rows, which no other code shares."""
     marks: dict = {"alone": list(method.alone)} | ({"trained_on": method.trained_on} if method.trained_on else {})
@@ -223,10 +190,50 @@ def bench(
     more: Callable[[], dict] = dict,
     **crew: Any,
 ) -> dict:
-    """Run, and write a summary into `folder`, with `more` entries; `crew` says how, see `walkcut.bench.run.run`."""
+    """Run, and write a summary into a folder, which is what a result of the book is.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    methods : sequence of Method
+    folder : Path
+    config : RunConfig
+        That asks for them.
+    pairs : callable
+        Says whom to compare.
+    more : callable
+        Gives further entries.
+    **crew
+        How to run, see `walkcut.bench.run.run`.
+
+    Raises
+    ------
+    InputError
+        If no picture was scored by every method.
+    """
     rows, failed = run(dataset, methods, folder, **crew)
-    summary = summarise(dataset, methods, rows, failed, pairs) | provenance(config.command) | more()
-    return keep(folder / f"{config.name}.json", summary, "conditions")
+    done = {(row["picture"], row["method"]) for row in rows}
+    pictures = [name for name in dataset.names if all((name, method.name) in done for method in methods)]
+    if not pictures:
+        raise InputError(f"No picture of {dataset.title} could be scored: see the reasons above.")
+    lines = lines_of(rows, pictures, methods)
+    summary = {
+        "dataset": dataset.name,
+        "title": dataset.title,
+        "pictures": len(pictures),
+        "failed": sorted(failed),
+        "data": dataset.config,
+        "methods": {method.name: describe(dataset, method) for method in methods},
+        "conditions": short_hash([pictures, *(conditions(dataset, method) for method in methods)]),
+        "bootstrap": {"samples": 2000, "seed": 0, "interval": 0.95, "over": "pictures, paired"},
+        "segments": segment_counts(lines),
+        "seconds": seconds(lines),
+        "complexity": complexity(lines),
+        "worst": worst(lines[0]),
+        "table": table_rows(lines),
+        "differences": differences(pairs(lines)),
+    }
+    return keep(folder / f"{config.name}.json", summary | provenance(config.command) | more(), "conditions")
 
 
 def read_summary(path: Path) -> dict:

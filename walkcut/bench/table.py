@@ -13,14 +13,13 @@ import numpy as np
 
 from walkcut.bench.config import RunConfig
 from walkcut.bench.ours import OURS
-from walkcut.bench.scores import CLASSES, COLUMNS, SIGNS, TITLES
+from walkcut.bench.scores import CHOICES, CLASSES, COLUMNS, SIGNS, TITLES
 
 PUBLISHED = Path(__file__).with_name("published.json")
 SPLITS = {"bsds500-train": "bsds500-test", "bsds500-val": "bsds500-test"}  # whose published numbers stand nearest
 LATEX = str.maketrans({"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "±": r"$\pm$", "−": "$-$", "α": r"$\alpha$"})
 NOT_RUN = "not run yet"
 WHOLE = " (one matching for the data set)"  # of clusters with classes; else one for each picture
-CHOICES = {"ods": "data set", "ois": "picture"}  # for which the best setting is taken
 
 
 class Table(NamedTuple):
