@@ -8,7 +8,6 @@ import torch
 from sklearn.metrics import adjusted_rand_score
 
 from walkcut.bench import speed
-from walkcut.bench.cli import _sizes
 from walkcut.graph import Graph
 from walkcut.tree import partition
 
@@ -82,9 +81,3 @@ def test_time_and_memory_in_a_process_of_their_own() -> None:
     assert point["seconds"] > 0
     assert point["affinity_megabytes"] == 4
     assert 1 < point["megabytes"] < 40
-
-
-@pytest.mark.parametrize("text", ["1000", "64", "1024,zero"])
-def test_sizes_that_make_no_grid(text: str) -> None:
-    with pytest.raises(Exception, match=r"square|whole|number"):
-        _sizes(text)

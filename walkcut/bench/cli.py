@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import math
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from walkcut.app.options import OPTIONS, add_option, add_options, list_of
+from walkcut.app.options import OPTIONS, add_option, add_options
 from walkcut.bench.config import ABLATIONS, COARSE, DATASETS, RESULTS, RunConfig
 from walkcut.recipe import whole
 
-SIZES = (1024, 4096)  # nodes, where `walkcut bench speed` is not told
-_sizes = list_of(int, lambda n: n >= 256 and math.isqrt(n) ** 2 == n, "squares from 256 on, as in 1024,4096")
 _CREW = "processes that share the pictures, each with a model of its own; default: none beside this one"
 # How a run is carried out, which changes nothing in its rows
 CREW: dict[str, dict[str, Any]] = {
@@ -73,7 +70,6 @@ def add_bench(subparsers: argparse._SubParsersAction) -> None:
 
 
 def _add_speed(fast: argparse.ArgumentParser) -> None:
-    fast.add_argument("--sizes", type=_sizes, default=SIZES, metavar="LIST", help="default: 1024,4096")
     whole_method = fast.add_argument_group("the whole method")
     option = partial(add_option, whole_method)
     option("whole", action="store_true", help="pictures a second, stages, memory, instead of the cut")
@@ -152,7 +148,6 @@ def run_speed(arguments: argparse.Namespace) -> int:
     from walkcut.bench.speed import markdown, speed
 
     words = ["walkcut", "bench", "speed"]
-    words += ["--sizes", ",".join(map(str, arguments.sizes))] * (arguments.sizes != SIZES)
     words += ["--model", Path(arguments.model).name] * (arguments.model != "dead-leaves")
-    print(markdown(speed(arguments.sizes, arguments.out / "speed.json", " ".join(words), arguments.model)))
+    print(markdown(speed((1024, 4096), arguments.out / "speed.json", " ".join(words), arguments.model)))
     return 0
