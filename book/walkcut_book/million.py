@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from walkcut.backbone import Backbone
 from walkcut.bench.table import Table, published
 from walkcut.errors import InputError
 from walkcut.recipe import resolve
-from walkcut.segmentation import cut, extract_walks
+from walkcut.segmentation import cut, extract_walks, timed
 from walkcut.threads import single_threaded
 
 MILLION = 10**6
@@ -39,15 +38,14 @@ def measure(
     seconds, sizes = [], {}
     recipe = resolve("walkcut", backbone.eye, {"grid": grid})
     for path in paths:
-        ticks, job = [time.perf_counter()], Job(path, out / path.stem)
-        picture = read(job)
-        ticks.append(time.perf_counter())
-        (record,) = extract_walks([picture.image], backbone, recipe)
-        ticks.append(time.perf_counter())
-        with single_threaded():
+        took, job = {}, Job(path, out / path.stem)
+        with timed(took, "read"):
+            picture = read(job)
+        with timed(took, "look", backbone.device):
+            (record,) = extract_walks([picture.image], backbone, recipe)
+        with timed(took, "cut"), single_threaded():
             save(replace(picture, record=record), cut(record))
-        ticks.append(time.perf_counter())
-        seconds.append(np.diff(ticks))
+        seconds.append(list(took.values()))
         for output in job.outputs:
             sizes.setdefault(output.name.removeprefix(path.stem + "."), []).append(output.stat().st_size)
     return np.array(seconds), {ending: float(np.mean(found)) for ending, found in sizes.items()}

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from walkcut import __version__
 from walkcut.app.options import add_option, add_options
 from walkcut.errors import InputError
-from walkcut.recipe import PRESETS, Recipe, positive, whole
+from walkcut.recipe import PRESETS, Recipe, positive, resolve, whole
 
 if TYPE_CHECKING:
     from walkcut.app.outputs import Job
@@ -195,7 +195,6 @@ def _segment_all(jobs: list[Job], arguments: argparse.Namespace, progress: bool)
     from walkcut.app.outputs import finished
     from walkcut.eyes.loading import find_device
     from walkcut.eyes.models import find_eye
-    from walkcut.recipe import resolve
 
     given = vars(arguments)
     eye = find_eye(arguments.model, str(find_device(arguments.device)), arguments.dtype, arguments.prompt)
