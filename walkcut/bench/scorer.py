@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 
 import numpy as np
@@ -24,7 +23,7 @@ class Scorer:
 
     def __call__(self, kind: str, labels: np.ndarray) -> dict:
         """What a row stores of one kind of truth: measures, or the table class x segment where classes have names."""
-        key = kind, hashlib.sha256(labels.tobytes()).digest()
+        key = kind, labels.tobytes()
         if key not in self.known:
             self.known[key] = self._score(kind, labels)
         return dict(self.known[key])
@@ -47,20 +46,15 @@ def score_picture(item: Item, method: Method, mark: str, scorer: Scorer) -> list
 
     `seconds` is the time to the first setting's labels, once the denoiser has looked; `look` the time of that look.
     """
-    look = round(method.looker(item.image).taken(), 3) if method.looker else None
-    scores: dict[str, dict] = {setting: {} for setting in method.settings}
-    segments: dict[str, int] = {}
+    look = {"look": round(method.looker(item.image).taken(), 3)} if method.looker else {}
+    found: dict[str, dict] = {}
     seconds, start = 0.0, time.perf_counter()
     for setting, labels, kinds, notes in method.run(item):
         seconds = seconds or time.perf_counter() - start
-        for kind in kinds or item.truths:
-            scores[setting][kind] = scorer(kind, labels)
+        row = found.setdefault(setting, {"setting": setting, "segments": 0, "scores": {}})
+        row["segments"] = len(np.unique(labels))
+        row["scores"] |= {kind: scorer(kind, labels) for kind in kinds or item.truths}
         for (kind, name), value in (notes or {}).items():
-            scores[setting][kind][name] = round(float(value), 6)
-        segments[setting] = len(np.unique(labels))
-    common = {"picture": item.name, "method": method.name, "fingerprint": mark, "seconds": round(seconds, 3)}
-    common |= {} if look is None else {"look": look}
-    return [
-        common | {"setting": setting, "segments": segments[setting], "scores": scores[setting]}
-        for setting in method.settings
-    ]
+            row["scores"][kind][name] = round(float(value), 6)
+    common = {"picture": item.name, "method": method.name, "fingerprint": mark, "seconds": round(seconds, 3)} | look
+    return [common | found[setting] for setting in method.settings]

@@ -21,12 +21,12 @@ def closure(modules: Iterable[str], package: Path = PACKAGE) -> tuple[Path, ...]
     What is imported for annotations alone is left out, and so are names of modules that are not of the package. The
     package's own front door counts for nothing: whoever imports a module passes it.
     """
-    waiting, found = [path for name in modules if (path := _file(name, package))], set()
+    waiting, found = list(modules), set()
     while waiting:
-        path = waiting.pop()
-        if path not in found:
+        path = _file(waiting.pop(), package)
+        if path and path not in found:
             found.add(path)
-            waiting += _imported(path, package)
+            waiting += _imported(path)
     return tuple(sorted(found))
 
 
@@ -48,9 +48,8 @@ def _file(name: str, package: Path) -> Path | None:
 
 
 @cache
-def _imported(path: Path, package: Path) -> tuple[Path, ...]:
-    names = _names(ast.parse(path.read_text(encoding="utf-8")))
-    return tuple(dict.fromkeys(file for name in names if (file := _file(name, package))))
+def _imported(path: Path) -> tuple[str, ...]:
+    return tuple(_names(ast.parse(path.read_text(encoding="utf-8"))))
 
 
 def _names(node: ast.AST) -> Iterator[str]:

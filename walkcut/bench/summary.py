@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,10 +107,8 @@ def differences(pairs: Sequence[tuple[Line, Line]]) -> list[dict]:
     """Paired bootstrap differences with 95% intervals; positive means better only where more is better."""
     found = []
     for line, other in pairs:
-        for (kind, measure), scores in line.scores.items():
-            if (kind, measure) not in other.scores:
-                continue
-            for choice, numbers in scores.difference(other.scores[kind, measure]).items():
+        for kind, measure in [key for key in line.scores if key in other.scores]:
+            for choice, numbers in line.scores[kind, measure].difference(other.scores[kind, measure]).items():
                 difference, low, high = (round(x, 4) for x in numbers)
                 row = {"method": line.label, "baseline": other.label, "truth": kind, "measure": measure}
                 found.append(row | {"choice": choice, "difference": difference, "low": low, "high": high})
@@ -145,10 +144,8 @@ def segment_counts(lines: Sequence[Line]) -> dict[str, dict]:
 def seconds(lines: Sequence[Line]) -> dict[str, float]:
     """Median time per picture to a method's first setting; "look" is the denoiser's pass, which they share."""
     looks = [row["look"] for line in lines for rows in line.rows for row in rows if row.get("look")]
-    times = ({"look": looks} if looks else {}) | {
-        line.method: [row["seconds"] for row in line.rows[0]] for line in lines
-    }
-    return {name: round(float(np.median(each)), 3) for name, each in times.items()}
+    times = {"look": looks} | {line.method: [row["seconds"] for row in line.rows[0]] for line in lines}
+    return {name: round(float(np.median(each)), 3) for name, each in times.items() if each}
 
 
 def complexity(lines: Sequence[Line]) -> dict[str, dict]:
@@ -157,13 +154,11 @@ def complexity(lines: Sequence[Line]) -> dict[str, dict]:
     found: dict[str, dict] = {}
     for line in lines:
         for kind, scores in line.coverings.items():
-            cells = [row["scores"][kind] for row in line.rows[scores.best.setting]]
-            bins = np.searchsorted(COMPLEXITY, [cell["regions"] for cell in cells], "right") - 1
-            each = [
-                [cell["covering"] for cell, i in zip(cells, bins, strict=True) if i == bin]
-                for bin in range(len(COMPLEXITY))
-            ]
-            means = [[len(values), round(float(np.mean(values)), 4) if values else None] for values in each]
+            bins: list[list[float]] = [[] for _ in COMPLEXITY]
+            for row in line.rows[scores.best.setting]:
+                cell = row["scores"][kind]
+                bins[bisect(COMPLEXITY, cell["regions"]) - 1].append(cell["covering"])
+            means = [[len(values), round(float(np.mean(values)), 4) if values else None] for values in bins]
             found.setdefault(kind, {})[line.label] = means
     return found
 
@@ -172,12 +167,10 @@ def worst(line: Line, most: int = 12) -> dict[str, list[dict]]:
     """By truth, the pictures that a line covers least at its first setting: where to look for what goes wrong."""
     found = {}
     for kind in line.coverings:
-        told = [
-            {name: row[name] for name in ("picture", "segments")}
-            | {name: row["scores"][kind][name] for name in ("covering", "regions")}
-            for row in line.rows[0]
+        rows = sorted((row | row["scores"][kind] for row in line.rows[0]), key=lambda row: row["covering"])
+        found[kind] = [
+            {name: row[name] for name in ("picture", "segments", "covering", "regions")} for row in rows[:most]
         ]
-        found[kind] = sorted(told, key=lambda row: row["covering"])[:most]
     return found
 
 

@@ -9,8 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from walkcut.bench.config import RunConfig
 from walkcut.bench.ours import OURS
 from walkcut.bench.scores import CHOICES, CLASSES, COLUMNS, SIGNS, TITLES
@@ -217,7 +215,8 @@ def _beside(told: dict | str, ours: dict[str, dict], measure: str) -> str:
     """A cell: published, then ours with its interval and whether the published value lies inside."""
     # classes: percent; else shares, best for the data set / per picture
     scale, digits = (100, 1) if measure in CLASSES else (1, 2)
-    values = [] if isinstance(told, str) else np.atleast_1d(told.get(measure, [])).tolist()
+    values = [] if isinstance(told, str) else told.get(measure, [])
+    values = values if isinstance(values, list) else [values]
     text = told if isinstance(told, str) else " / ".join(f"{x:g}" if scale == 100 else f"{x:.2f}" for x in values)
     if measure not in ours:
         return text
