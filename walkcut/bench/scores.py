@@ -66,10 +66,8 @@ class Scores:
     def difference(self, other: Scores) -> dict[str, tuple[float, float, float]]:
         """Self minus other, with 95% paired bootstrap intervals over the same pictures."""
         if self.pictures != other.pictures:
-            raise InputError(
-                f"The methods were scored on {self.pictures} and {other.pictures} pictures: pairs need the same "
-                "pictures."
-            )
+            counts = f"{self.pictures} and {other.pictures}"
+            raise InputError(f"The methods were scored on {counts} pictures: pairs need the same pictures.")
         return self._bootstrap(lambda draws: self.drawn(draws) - other.drawn(draws))
 
     def _bootstrap(self, measure: Drawn) -> dict[str, tuple]:

@@ -136,9 +136,7 @@ def describe(dataset: Dataset, method: Method) -> dict:
 def segment_counts(lines: Sequence[Line]) -> dict[str, dict]:
     """Of each setting that stands alone: median number of segments, and pictures left in one segment."""
     counts = {line.label: [row["segments"] for row in line.rows[0]] for line in lines if line.alone}
-    return {
-        label: {"median": float(np.median(found)), "pictures_in_one": found.count(1)} for label, found in counts.items()
-    }
+    return {label: {"median": float(np.median(n)), "pictures_in_one": n.count(1)} for label, n in counts.items()}
 
 
 def seconds(lines: Sequence[Line]) -> dict[str, float]:
@@ -165,12 +163,10 @@ def complexity(lines: Sequence[Line]) -> dict[str, dict]:
 
 def worst(line: Line, most: int = 12) -> dict[str, list[dict]]:
     """By truth, the pictures that a line covers least at its first setting: where to look for what goes wrong."""
-    found = {}
+    found, kept = {}, ("picture", "segments", "covering", "regions")
     for kind in line.coverings:
         rows = sorted((row | row["scores"][kind] for row in line.rows[0]), key=lambda row: row["covering"])
-        found[kind] = [
-            {name: row[name] for name in ("picture", "segments", "covering", "regions")} for row in rows[:most]
-        ]
+        found[kind] = [{name: row[name] for name in kept} for row in rows[:most]]
     return found
 
 

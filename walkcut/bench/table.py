@@ -60,22 +60,20 @@ def pivot(corner: Sequence[str], rows: Iterable[tuple[Sequence[str], str, str]],
     for begin, column, text in rows:
         lines.setdefault(tuple(begin), {})[column] = text
     head = list(dict.fromkeys([*columns, *(column for cells in lines.values() for column in cells)]))
-    return Table(
-        [*corner, *head], [[*begin, *(cells.get(name, "") for name in head)] for begin, cells in lines.items()]
-    )
+    body = [[*begin, *(cells.get(name, "") for name in head)] for begin, cells in lines.items()]
+    return Table([*corner, *head], body)
 
 
 def columns(summary: dict) -> dict[tuple[str, str], str]:
     """Headings of the columns that a summary has numbers for, by (truth, measure)."""
     there = {(row["truth"], row["measure"]) for row in summary["table"]}
     truths = list(dict.fromkeys(row["truth"] for row in summary["table"]))
-    found = {}
-    for kind in truths:
-        for measure in COLUMNS[kind]:
-            if (kind, measure) in there:
-                title = TITLES[measure] + (f" ({kind})" if len(truths) > 1 else "")
-                found[kind, measure] = f"{title} {'↓' if SIGNS[measure] < 0 else '↑'}"
-    return found
+    return {
+        (kind, measure): TITLES[measure] + f" ({kind})" * (len(truths) > 1) + (" ↓" if SIGNS[measure] < 0 else " ↑")
+        for kind in truths
+        for measure in COLUMNS[kind]
+        if (kind, measure) in there
+    }
 
 
 def cell(row: dict) -> str:
@@ -112,9 +110,8 @@ def difference_table(summary: dict, own: str) -> Table:
     """
     first = {key: title for key, title in columns(summary).items() if key[1] == COLUMNS[key[0]][0]}
     heads = {(*key, choice): f"{title}, {CHOICES[choice]}" for key, title in first.items() for choice in CHOICES}
-    ours = {f"{own}, {name}": name for name in summary["methods"].get(own, {}).get("alone", [])} | {
-        own: "best constant"
-    }
+    alone = summary["methods"].get(own, {}).get("alone", [])
+    ours = {own: "best constant"} | {f"{own}, {name}": name for name in alone}
     cells = [
         ([row["baseline"], ours[row["method"]]], heads[row["truth"], row["measure"], row["choice"]], gap(row))
         for row in summary["differences"]
