@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from walkcut import __version__
-from walkcut.app.options import add_option, add_options
+from walkcut.app.options import OPTIONS, add_option, add_options
 from walkcut.errors import InputError
 from walkcut.recipe import PRESETS, Recipe, positive, resolve, whole
 
@@ -60,7 +60,7 @@ def _add_segment(parser: argparse.ArgumentParser) -> None:
     option("out", type=Path, metavar="DIR", help="where to write; default: beside each picture")
     option("fresh", action="store_true", help="of several pictures, do those again that are finished")
     option("prompt", default="", metavar="WORDS", help="what the denoiser is told to see")
-    add_options(parser, "model", "device", "dtype", "offload", "compile", "engine")
+    add_options(OPTIONS, parser, "model", "device", "dtype", "offload", "compile", "engine")
     wanted = "pictures for one pass of the denoiser, if they are of one size; default: 1"
     option("batch", whole(1), default=1, help=wanted)
     wanted = "processes that cut while the denoiser looks; default: half the cores beside a GPU, else none"
@@ -73,7 +73,7 @@ def _add_segment(parser: argparse.ArgumentParser) -> None:
 def _add_explore(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", type=Path, metavar="PATH", help="a picture")
     add_option(parser, "out", type=Path, metavar="FILE", help="the page; default: photo.explore.html beside photo.jpg")
-    add_options(parser, "model", "device", "seed")
+    add_options(OPTIONS, parser, "model", "device", "seed")
     wanted = f"patches along the longer side; default: {EXPLORED}"
     add_option(parser, "grid", whole(2, EXPLORED), default=EXPLORED, help=wanted)
 
@@ -87,7 +87,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     option("snapshots", whole(1), default=0, help="keep one every N steps")
     option("workers", whole(0), default=1, help="processes that draw")
     option("seed", whole(0, 2**32 - 1), default=0, help="default: 0")
-    add_options(parser, "device")
+    add_options(OPTIONS, parser, "device")
 
 
 def make_parser() -> argparse.ArgumentParser:

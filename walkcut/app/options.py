@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -69,7 +69,7 @@ def add_option(
     parser.add_argument(f"--{name.replace('_', '-')}", **words)
 
 
-def add_options(parser: Any, *names: str) -> None:
-    """Add some of `OPTIONS`."""
+def add_options(words: Mapping[str, Mapping[str, Any]], parser: Any, *names: str) -> None:
+    """Add options by their names, of which `words` hold what `add_option` is told, as in `OPTIONS`."""
     for name in names:
-        add_option(parser, name, **OPTIONS[name])
+        add_option(parser, name, **words[name])

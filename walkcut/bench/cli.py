@@ -20,14 +20,10 @@ CREW: dict[str, dict[str, Any]] = {
     "workers": {"default": 0, "check": whole(0), "help": _CREW},
     "engine": OPTIONS["engine"],
 }
-WORDS = {one.name: dict(one.metadata) for one in fields(RunConfig)} | CREW
+WORDS = {one.name: one.metadata for one in fields(RunConfig)} | CREW
+_add = partial(add_options, WORDS)
 DATA = ("data", "every", "protocol", "partial")
 LOOK = ("thresholds", "device", "grid", "seed", "noise", "timesteps", "dtype")
-
-
-def _add(parser: argparse.ArgumentParser, *names: str) -> None:
-    for name in names:
-        add_option(parser, name, **WORDS[name])
 
 
 def add_bench(subparsers: argparse._SubParsersAction) -> None:
@@ -77,7 +73,7 @@ def _add_speed(fast: argparse.ArgumentParser) -> None:
     option("pictures", whole(1), default=10, help="default: 10")
     option("cutters", whole(0), help="run it too as a chain, with N processes that cut; default: do not")
     option("batch", whole(1), default=1, help="pictures for one pass of the denoiser in that chain; default: 1")
-    add_options(whole_method, "compile", "offload")
+    add_options(OPTIONS, whole_method, "compile", "offload")
     _add(fast, "model", "grid", "device", "dtype", "out")
     fast.set_defaults(run=run_speed)
 
