@@ -11,7 +11,6 @@ from walkcut.bench import RESULTS
 from walkcut.bench.datasets import Item
 from walkcut.bench.look import Looker
 from walkcut.bench.ours import AUTO
-from walkcut.bench.summary import read_summary
 from walkcut.bench.table import Table
 from walkcut.errors import InputError
 from walkcut.eyes.loading import load_backbone
@@ -137,20 +136,19 @@ def test_a_picture_gains_by_what_its_ladder_is_told() -> None:
 
 
 def test_gains_by_set_and_both_ways() -> None:
-    groups = reading.gains_by_set(RESULTS, "ladder", [("scenes-seeds", "materials")])
+    groups = reading.gains_by_set("ladder", [("scenes-seeds", "materials")])
     ((label, rungs),) = groups.items()
     assert re.fullmatch(r"scenes-seeds, materials, \d+ pictures, from 0\.\d{3}", label)
     assert all(low <= value <= high for value, low, high in rungs.values())
-    panels = reading.gains_both_ways(RESULTS, ("steps", "graph"), "scenes-seeds", "materials")
+    panels = reading.gains_both_ways(("steps", "graph"), "scenes-seeds", "materials")
     assert [label.partition(",")[0] for label in panels] == ["steps", "graph"]
     assert all(list(ways) == ["automatic", "best constant"] for ways in panels.values())
     with pytest.raises(InputError, match="ablate-steps-nowhere"):
-        reading.gains_by_set(RESULTS, "ablate-steps", [("nowhere", "human")])
+        reading.gains_by_set("ablate-steps", [("nowhere", "human")])
 
 
 def test_threshold_panels() -> None:
-    results = {name: read_summary(RESULTS / f"{name}.json") for name in ("scenes-seeds", "bsds500-val")}
-    panels = reading.threshold_panels(RESULTS, results)
+    panels = reading.threshold_panels()
     assert list(panels)[:2] == ["threshold, scenes-seeds", "threshold, bsds500-val"]
     assert list(panels["threshold, steps"]) == ["as usual", "k=2", "k=4", "k=8"]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
+from walkcut.bench import RESULTS
 from walkcut.bench.datasets import Item
 from walkcut.bench.ladder import climb, told_affinity
 from walkcut.bench.look import Look
@@ -25,6 +25,11 @@ RIVALS = (
     *("MaskCut", "k-means, features, true K", "spectral clustering, scikit-learn, true K", "SLIC + NCut"),
     *("mean shift", "Felzenszwalb", "k-means, colour"),
 )
+
+
+def result(name: str) -> dict:
+    """A committed summary by the name of its file, such as "ladder-scenes-seeds"."""
+    return read_summary(RESULTS / f"{name}.json")
 
 
 def rows_where(rows: Sequence[dict], **wanted: object) -> list[dict]:
@@ -111,42 +116,37 @@ def gains(summary: dict, truth: str, ending: str = "") -> dict[str, Interval]:
     return {name.replace("_blocks.", " ").replace(".attentions.", "."): value for name, value in found.items()}
 
 
-def gains_by_set(
-    folder: Path, what: str, columns: Sequence[tuple[str, str]], ending: str = ""
-) -> dict[str, dict[str, Interval]]:
+def gains_by_set(what: str, columns: Sequence[tuple[str, str]], ending: str = "") -> dict[str, dict[str, Interval]]:
     """`gains` of one ablation or ladder for pairs of a data set and its truth; a ladder also says where it starts.
 
     `what` is how the names of its results begin, such as "ladder" or "ablate-pixels".
     """
     groups = {}
     for name, truth in columns:
-        summary = read_summary(folder / f"{what}-{name}.json")
+        summary = result(f"{what}-{name}")
         start = coverings(summary, truth).get("as it is")
         label = f"{name}, {truth}, {summary['pictures']} pictures"
         groups[label + (f", from {start['ods']:.3f}" if start else "")] = gains(summary, truth, ending)
     return groups
 
 
-def gains_both_ways(
-    folder: Path, changes: Sequence[str], name: str, truth: str
-) -> dict[str, dict[str, dict[str, Interval]]]:
+def gains_both_ways(changes: Sequence[str], name: str, truth: str) -> dict[str, dict[str, dict[str, Interval]]]:
     """A panel for each ablation on one data set: `gains` with the automatic threshold and at the best constant."""
     panels = {}
     for what in changes:
-        summary = read_summary(folder / f"ablate-{what}-{name}.json")
+        summary = result(f"ablate-{what}-{name}")
         ways = {"automatic": gains(summary, truth, f", {AUTO}"), "best constant": gains(summary, truth)}
         panels[f"{what}, {summary['pictures']} pictures"] = ways
     return panels
 
 
-def threshold_panels(folder: Path, results: Mapping[str, dict]) -> dict[str, dict[str, Line]]:
+def threshold_panels() -> dict[str, dict[str, Line]]:
     """Covering against a constant threshold: scenes and photographs, and for other graphs and more steps on scenes."""
-    scenes = "scenes-seeds"
-    panels = {f"threshold, {scenes}": with_automatic(results[scenes], "walkcut", "materials")}
-    panels["threshold, bsds500-val"] = with_automatic(results["bsds500-val"], "walkcut, parts", "human")
+    panels = {"threshold, scenes-seeds": with_automatic(result("scenes-seeds"), "walkcut", "materials")}
+    panels["threshold, bsds500-val"] = with_automatic(result("bsds500-val"), "walkcut, parts", "human")
     others = {"graph": ("direct", "rows-dot", "rows-cosine", "features"), "steps": ("k=2", "k=4", "k=8")}
     for what, shown in others.items():
-        summary = read_summary(folder / f"ablate-{what}-{scenes}.json")
+        summary = result(f"ablate-{what}-scenes-seeds")
         panels[f"threshold, {what}"] = {name: constants(summary, name, "materials") for name in ("as usual", *shown)}
     return panels
 
