@@ -286,7 +286,7 @@ def halves(picture: np.ndarray) -> Item:
     return Item("halves", picture, {"instances": ((np.arange(picture[..., 0].size) % 2).reshape(picture.shape[:2]),)})
 
 
-@pytest.mark.parametrize("name", tasks.ROSTER[3:])
+@pytest.mark.parametrize("name", [*tasks.LOOKING, *tasks.PICTURE_ONLY])
 @pytest.mark.parametrize("plain", [False, True])
 def test_every_peer_yields_each_setting_and_the_same_twice(
     name: str, plain: bool, tiny: Backbone, two_halves: np.ndarray

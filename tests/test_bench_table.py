@@ -17,6 +17,7 @@ from walkcut.bench.config import DATASETS, METHODS, PROTOCOLS, RunConfig
 from walkcut.bench.look import Looker
 from walkcut.bench.summary import against_first, bench, read_summary
 from walkcut.eyes.models import MODELS
+from walkcut.recipe import PRESETS
 
 CONFIG = RunConfig(dataset="toy")
 
@@ -104,7 +105,7 @@ def test_every_published_row_has_a_source_and_a_command_that_exists() -> None:
         .replace("20", "")
         .replace("150", ""),
     )
-    assert METHODS == tasks.ROSTER
+    assert (*PRESETS, *tasks.LOOKING, *tasks.PICTURE_ONLY) == METHODS
 
 
 def test_every_published_speed_names_its_work() -> None:

@@ -58,8 +58,8 @@ def test_the_engine_plays_a_chain() -> None:
     busy = chains.played((0.0, 0.01), (1, 2), 4)
     assert sorted((stage, picture) for stage, picture, *_ in busy) == [(i, k) for i in (0, 1) for k in range(4)]
     assert all(0 <= since <= until for *_, since, until in busy)
-    bars = chains.bars(chains.by_rule(np.zeros((2, 2)), np.ones((2, 2))), (1, 2), ("read", "cut"), scale=10)
-    assert bars == [("read 0", 0, 0, 10), ("read 0", 1, 0, 10), ("cut 0", 0, 0, 10), ("cut 1", 1, 0, 10)]
+    bars = chains.bars(chains.by_rule(np.zeros((2, 2)), np.ones((2, 2))), (1, 2), scale=10)
+    assert bars == [("read 0", 0, 0, 10), ("read 0", 1, 0, 10), ("look 0", 0, 0, 10), ("look 1", 1, 0, 10)]
 
 
 def test_a_folder_with_two_broken_files(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from walkcut.app.stages import Stage, stream
 from walkcut.samples import sample_path
 
+STAGES = ("read", "look", "cut")
 Busy = tuple[int, int, float, float]  # stage, picture, from when, to when
 
 
@@ -38,11 +39,9 @@ def played(seconds: Sequence[float], workers: Sequence[int], pictures: int) -> l
     return busy
 
 
-def bars(
-    busy: Sequence[Busy], workers: Sequence[int], names: Sequence[str] = ("read", "look", "cut"), scale: float = 1.0
-) -> list[tuple[str, int, float, float]]:
+def bars(busy: Sequence[Busy], workers: Sequence[int], scale: float = 1.0) -> list[tuple[str, int, float, float]]:
     """The same for `plots.gantt`: pictures go to the workers of a stage in turn, and times are multiplied."""
-    return [(f"{names[i]} {k % workers[i]}", k, scale * a, scale * z) for i, k, a, z in sorted(busy)]
+    return [(f"{STAGES[i]} {k % workers[i]}", k, scale * a, scale * z) for i, k, a, z in sorted(busy)]
 
 
 def by_rule(start: np.ndarray, seconds: np.ndarray) -> list[Busy]:

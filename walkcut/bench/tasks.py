@@ -46,7 +46,6 @@ PICTURE_ONLY: dict[str, Callable[[int], list[Method]]] = {
     "felzenszwalb": lambda seed: [baselines.felzenszwalb_method()],
     "kmeans": lambda seed: [baselines.kmeans_method(position, seed) for position in (0.0, 20.0)],
 }
-ROSTER = (*PRESETS, *LOOKING, *PICTURE_ONLY)
 
 
 def roster(
