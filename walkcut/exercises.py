@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.linalg import eigh
 
 from walkcut.graph import Graph
@@ -223,7 +224,7 @@ def check_recurse(recurse: Callable[[np.ndarray, float], Any]) -> str:
         One sentence; it begins with "Right" where nothing was found.
     """
     for W in (triangles(), _random(4, 3, False), _random(5, 4, True)):
-        tree = partition(Graph(W), (1, len(W)), smallest=1, max_ncut=2)
+        tree = partition(Graph(torch.from_numpy(W)), (1, len(W)), smallest=1, max_ncut=2)
         for theta in THRESHOLDS:
             answer, fault = _call(recurse, W, theta)
             mine, fault = (answer, fault) if fault else _labels(answer, len(W))

@@ -7,7 +7,8 @@ shown once.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,7 +23,8 @@ from walkcut.tree import PartitionTree
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STROKES, MARKERS = ("-", "--", ":", "-."), "osD^vP*X"
-CENTRED = {"ha": "center", "va": "center"}  # of a text, on its place
+Style = dict[str, Any]  # keywords of matplotlib's
+CENTRED: Style = {"ha": "center", "va": "center"}  # of a text, on its place
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -82,7 +84,7 @@ def gaze(
         for where in (first, axis):
             _ring(where, *place)
         if named:
-            box = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": "black", "lw": 0.6}
+            box: Style = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": "black", "lw": 0.6}
             first.annotate(name, place, (9, 9), textcoords="offset points", fontsize=9, bbox=box)
     return figure
 
@@ -210,7 +212,7 @@ def sweep(
     curve.plot(ranks, entering, color=OKABE_ITO[1], ls="-.", lw=1.2, label="second side leaves")
     curve.set(xlabel="patches on the first side", ylabel="probability a step", ylim=(0, 1.1))
     for number, (name, size) in enumerate(marks.items()):
-        style = {"color": OKABE_ITO[2 + number], "marker": "*sD"[number], "ms": 13 if number == 0 else 6}
+        style: Style = {"color": OKABE_ITO[2 + number], "marker": "*sD"[number], "ms": 13 if number == 0 else 6}
         style |= {"ls": "none", "mec": "white", "zorder": 9 - number}  # the first on top
         sorted_y.plot(size, y.ravel()[order[size - 1]], **style)
         curve.plot(size, leaving[size - 1] + entering[size - 1], label=name, **style)
@@ -226,8 +228,8 @@ def _graph(
     axis: plt.Axes,
     W: np.ndarray,
     places: np.ndarray,
-    colours: Sequence[str],
-    names: Sequence[str],
+    colours: Any,
+    names: Iterable[object],
     node: float = 800,
     stroke: float = 2.0,
     along: float = 0.5,
@@ -235,12 +237,12 @@ def _graph(
     """Named nodes in circles (points^2), edges `stroke` wider a weight, which stands `along` the way on each."""
     for i, j in zip(*np.nonzero(np.triu(W, 1)), strict=True):
         axis.plot(*places[[i, j]].T, color="0.55", lw=0.6 + stroke * float(W[i, j]), zorder=1)
-        box = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none"}
+        box: Style = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none"}
         where = (1 - along) * places[i] + along * places[j]
-        axis.text(*where, f"{W[i, j]:.2g}", fontsize=9, zorder=2, bbox=box, **CENTRED)
-    axis.scatter(*places.T, s=node, c="white", edgecolors=colours, linewidths=2.5, zorder=3)
+        axis.text(where[0], where[1], f"{W[i, j]:.2g}", fontsize=9, zorder=2, bbox=box, **CENTRED)
+    axis.scatter(places[:, 0], places[:, 1], s=node, c="white", edgecolors=colours, linewidths=2.5, zorder=3)
     for place, name in zip(places, names, strict=True):
-        axis.text(*place, name, fontsize=9, zorder=4, **CENTRED)
+        axis.text(place[0], place[1], str(name), fontsize=9, zorder=4, **CENTRED)
     (left, low), (right, high) = places.min(0) - 0.6, places.max(0) + 0.6
     axis.set(xlim=(left, right), ylim=(low, high), aspect="equal")
     axis.set_axis_off()
@@ -260,7 +262,7 @@ def toy_graph(W: np.ndarray, values: np.ndarray, ax: plt.Axes | None = None) -> 
     places = np.array([[0, 1], [0, -1], [1.2, 0], [2.8, 0], [4, 1], [4, -1]])
     names = [f"{i}\n{value:.2g}" for i, value in enumerate(values)]
     _graph(ax, W, places, np.repeat(OKABE_ITO[:2], 3), names)
-    return ax.figure
+    return cast(Figure, ax.figure)
 
 
 def toy_square(panels: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
@@ -308,7 +310,7 @@ def tree_blocks(tree: PartitionTree, threshold: float, ax: plt.Axes, highest: fl
     for node in np.flatnonzero(height > 0):
         inside = labels[tree.order[tree.start[node] : tree.stop[node]]]
         colour = OKABE_ITO[inside[0] % 7] if (inside == inside[0]).all() else "0.75"
-        style = {"color": colour, "edgecolor": "white", "linewidth": 0.5, "align": "edge"}
+        style: Style = {"color": colour, "edgecolor": "white", "linewidth": 0.5, "align": "edge"}
         ax.bar(tree.start[node], height[node], len(inside), bottom[node], **style)
     ax.axhline(threshold, color="black", ls="--", lw=1.2)
     ax.set(xlim=(0, len(labels)), ylim=(bottom[0], highest), xticks=[], xlabel="patches", ylabel="NCut")
@@ -343,9 +345,9 @@ def numbers(matrix: np.ndarray, names: Sequence[str]) -> Figure:
     """A small matrix with its entries written out: a row is where one looks from, a column where to."""
     n = len(matrix)
     figure, axis = plt.subplots(figsize=(0.75 * n + 1.2, 0.6 * n + 0.9), layout="constrained")
-    drawn = axis.imshow(matrix, cmap="viridis", vmin=0, aspect="auto")
+    axis.imshow(matrix, cmap="viridis", vmin=0, aspect="auto")
     for i, j in np.ndindex(matrix.shape):
-        colour = "white" if drawn.norm(matrix[i, j]) < 0.6 else "black"
+        colour = "white" if matrix[i, j] < 0.6 * matrix.max() else "black"
         axis.text(j, i, f"{matrix[i, j]:.2f}", color=colour, **CENTRED)
     axis.set(xticks=range(n), yticks=range(n), xticklabels=names, yticklabels=names, xlabel="to", ylabel="from")
     return figure
@@ -380,7 +382,7 @@ def curves(
     if ax is None:
         _, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
     for number, (name, (x, y)) in enumerate(lines.items()):
-        style = {"color": OKABE_ITO[number % 7], "ls": STROKES[number % 4], "marker": MARKERS[number % 8]}
+        style: Style = {"color": OKABE_ITO[number % 7], "ls": STROKES[number % 4], "marker": MARKERS[number % 8]}
         ax.plot(x, y, label=name, ms=4.5, lw=1.6, **style)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if logx:
@@ -389,7 +391,7 @@ def curves(
         ax.set_yscale("log")
     ax.grid(alpha=0.3)
     ax.legend(fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.2))
-    return ax.figure
+    return cast(Figure, ax.figure)
 
 
 def toy_and_curves(
@@ -420,7 +422,7 @@ def curve_row(panels: Mapping[str, Lines], ylabel: str, logx: bool = True, colum
 def tradeoff(lines: Mapping[str, Sequence[tuple[float, float, str]]], xlabel: str, ylabel: str) -> Figure:
     """`curves` on logarithmic axes, with a word beside each point (x, y, word)."""
     figure, axis = plt.subplots(figsize=(6.4, 4), layout="constrained")
-    plain = {name: tuple(zip(*line, strict=True))[:2] for name, line in lines.items()}
+    plain = {name: ([x for x, *_ in line], [y for _, y, _ in line]) for name, line in lines.items()}
     curves(plain, xlabel, ylabel, axis, logx=True, logy=True)
     for line in lines.values():
         for x, y, word in line:
@@ -438,8 +440,9 @@ def cheeger(families: Mapping[str, np.ndarray]) -> Figure:
     for bound, name, stroke in ((np.sqrt(2 * line), r"$\sqrt{2\lambda_2}$", "--"), (line / 2, r"$\lambda_2/2$", ":")):
         axis.plot(line, bound, color="black", ls=stroke, lw=1.2, label=name)
     for number, (name, pairs) in enumerate(families.items()):
-        style = {"marker": MARKERS[number % 8], "color": OKABE_ITO[number % 7], "s": 14 if len(pairs) > 9 else 70}
-        axis.scatter(*pairs.T, label=name, edgecolors="white", linewidths=0.4, zorder=3, **style)
+        style: Style = {"marker": MARKERS[number % 8], "color": OKABE_ITO[number % 7]}
+        style["s"] = 14 if len(pairs) > 9 else 70
+        axis.scatter(pairs[:, 0], pairs[:, 1], label=name, edgecolors="white", linewidths=0.4, zorder=3, **style)
     axis.set(xscale="log", yscale="log", xlabel=r"$\lambda_2$", ylabel=r"conductance $\phi_*$")
     axis.legend(fontsize=8, ncols=2, loc="lower right")
     return figure
@@ -449,7 +452,7 @@ def histograms(values: Mapping[str, np.ndarray], xlabel: str, limit: float) -> F
     """Densities on a logarithmic axis; what lies beyond +-limit is heaped up at the ends."""
     figure, axis = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
     for number, (name, data) in enumerate(values.items()):
-        style = {"color": OKABE_ITO[number], "histtype": "step" if number else "stepfilled", "lw": 1.5}
+        style: Style = {"color": OKABE_ITO[number], "histtype": "step" if number else "stepfilled", "lw": 1.5}
         axis.hist(np.clip(data, -limit, limit), bins=121, range=(-limit, limit), density=True, label=name, **style)
     axis.set(xlabel=xlabel, ylabel="density", yscale="log")
     axis.legend(fontsize=8)
@@ -461,7 +464,7 @@ def chances(values: Sequence[float], marks: Mapping[str, float], xlabel: str) ->
     figure, axis = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
     axis.hist(values, bins=15, color="0.7", label=f"{len(values)} at random")
     for number, (name, value) in enumerate(marks.items()):
-        style = {"color": OKABE_ITO[number % 7], "ls": STROKES[number % 4]}
+        style: Style = {"color": OKABE_ITO[number % 7], "ls": STROKES[number % 4]}
         axis.axvline(value, label=f"{name}, {value:.3f}", lw=2, **style)
     axis.set(xlabel=xlabel, ylabel="count")
     figure.legend(fontsize=8, ncols=2, loc="outside lower center")
@@ -505,7 +508,7 @@ def interval_panels(panels: Mapping[str, Intervals], xlabel: str, beside: bool =
     for axis, (title, panel), names in zip(axes.flat, panels.items(), rows, strict=True):
         for group, row in panel.items():
             number = groups.index(group)
-            style = {"color": OKABE_ITO[number % 7], "fmt": MARKERS[number % 8], "ms": 4, "lw": 1.3}
+            style: Style = {"color": OKABE_ITO[number % 7], "fmt": MARKERS[number % 8], "ms": 4, "lw": 1.3}
             value, low, high = np.array(list(row.values()), float).reshape(-1, 3).T
             y = np.array([names.index(name) for name in row]) + 0.7 * ((number + 0.5) / len(groups) - 0.5)
             drawn[group] = axis.errorbar(value, y, xerr=(value - low, high - value), **style)
@@ -533,7 +536,7 @@ def gantt(panels: Mapping[str, Sequence[tuple[str, int, float, float]]], xlabel:
     """
     rows = [list(dict.fromkeys(worker for worker, *_ in bars)) for bars in panels.values()]
     heights = [len(workers) + 1 for workers in rows]
-    shape = {"height_ratios": heights, "figsize": (7, 0.32 * sum(heights) + 0.5)}
+    shape: Style = {"height_ratios": heights, "figsize": (7, 0.32 * sum(heights) + 0.5)}
     figure, axes = plt.subplots(len(panels), sharex=True, squeeze=False, layout="constrained", **shape)
     box = {"boxstyle": "round,pad=0.1", "fc": "black", "ec": "none", "alpha": 0.55}
     for axis, (title, bars), workers in zip(axes.flat, panels.items(), rows, strict=True):

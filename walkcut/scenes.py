@@ -134,7 +134,7 @@ def _drop_leaves(
     turns = rng.uniform(0, 2 * np.pi, count)
     angle = np.arange(PROFILE) * (2 * np.pi / PROFILE)
     for leaf, (radius, (cy, cx), turn) in enumerate(zip(radii, centres, turns, strict=True)):
-        profile = SHAPES[families[rng.integers(len(families))]](rng, angle)
+        profile = SHAPES[families[int(rng.integers(len(families)))]](rng, angle)
         profile = profile / profile.max() * radius
         y0, y1 = max(int(cy - radius), 0), min(int(cy + radius) + 2, size)
         x0, x1 = max(int(cx - radius), 0), min(int(cx + radius) + 2, size)
@@ -179,7 +179,7 @@ def _paint(
     With it, the words for each material.
     """
     size, leaves, kinds = len(owner), len(material), material.max() + 1
-    chosen = [(textures[rng.integers(len(textures))], rng.integers(TILES_PER_FAMILY)) for _ in range(kinds)]
+    chosen = [(textures[int(rng.integers(len(textures)))], rng.integers(TILES_PER_FAMILY)) for _ in range(kinds)]
     bank = np.stack([tiles(family)[number] for family, number in chosen])
     shift = rng.integers(0, TILE, (2, leaves))
     stride = rng.integers(1, 3, kinds)

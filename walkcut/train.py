@@ -15,6 +15,7 @@ import time
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -143,7 +144,8 @@ class _State:
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             denoiser = Denoiser()
-        self.denoiser = denoiser.to(device, memory_format=torch.channels_last).train()
+        denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.denoiser = denoiser.to(device).train()
         self.optimizer = torch.optim.AdamW(self.denoiser.parameters(), betas=(0.9, 0.98), weight_decay=0.01)
         self.ema = EMAModel(self.denoiser.parameters(), config.ema, foreach=True)
         self.losses: list[float] = []
@@ -260,9 +262,10 @@ def train(
     state = _State(config, device)
     if checkpoint.exists():
         state.load(checkpoint)
-    todo, draw = range(state.step, config.steps), partial(make_batch, config)  # a worker turns steps into batches
+    todo: Any = range(state.step, config.steps)
+    draw = partial(make_batch, config)  # a worker turns steps into batches
     ahead = 4 if workers else None
-    loader = torch.utils.data.DataLoader(
+    loader: Any = torch.utils.data.DataLoader(
         todo, batch_size=None, collate_fn=draw, num_workers=workers, prefetch_factor=ahead
     )
     saved = time.monotonic()

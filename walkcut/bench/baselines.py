@@ -73,7 +73,7 @@ def kmeans_method(position: float = 0.0, seed: int = 0) -> Method:
             yield Result(TRUE_K, kmeans_labels(features, count, seed).reshape(shape), (kind,))
 
     config = {"features": "CIELAB", "position": position, "seed": seed, "starts": STARTS, "fit_pixels": FIT_PIXELS}
-    config |= {"given": {TRUE_K: "K"}} | library("k-means", "scikit-learn")
+    config |= {"given": {TRUE_K: "K"}, **library("k-means", "scikit-learn")}
     name = "k-means, colour" + " and position" * (position > 0)
     return Method(name, (*KMEANS_COUNTS, TRUE_K), config, run, alone=(TRUE_K,))
 
@@ -105,7 +105,7 @@ def slic_ncut_method() -> Method:
             yield Result(setting, without_gaps(tree.labels(threshold)[0][regions]))
 
     settings, usual = tuple(SLIC_THRESHOLDS), ("threshold=0.001",)  # scikit-image's default
-    config = {"segments": SEGMENTS, "compactness": COMPACTNESS, "max_ncut": largest}
+    config: dict = {"segments": SEGMENTS, "compactness": COMPACTNESS, "max_ncut": largest}
     config |= {"scikit-image": version("scikit-image")}
     return Method("SLIC + NCut", settings, config, run, alone=usual, swept=settings)
 

@@ -59,7 +59,7 @@ def lines_of(rows: Sequence[dict], pictures: Sequence[str], methods: Sequence[Me
     index = {(row["picture"], row["method"], row["setting"]): row for row in rows}
     lines = []
     for method in methods:
-        groups = {f"{method.name}, {setting}": (setting,) for setting in method.alone}
+        groups: dict[str, tuple[str, ...]] = {f"{method.name}, {setting}": (setting,) for setting in method.alone}
         groups |= {method.name: method.curve} if method.curve else {}
         for label, settings in groups.items():
             grid = [[index[picture, method.name, setting] for picture in pictures] for setting in settings]

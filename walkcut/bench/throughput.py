@@ -39,7 +39,8 @@ class Deaf(MeanAttention):
 
 def one_picture(backbone: Backbone, image: np.ndarray, grid: int) -> tuple[Segmentation, dict[str, float]]:
     """Segment a picture; seconds of each stage. The pass of the denoiser is taken twice, bare and listened to."""
-    recipe, seconds = resolve("walkcut", backbone.eye, {"grid": grid}), {}
+    seconds: dict[str, float] = {}
+    recipe = resolve("walkcut", backbone.eye, {"grid": grid})
     with timed(seconds, "VAE", backbone.device):
         backbone.encode(image, grid)
     with timed(seconds, "denoiser", backbone.device):

@@ -188,6 +188,8 @@ def method_explorer(found: Segmentation, threshold: float, patch: tuple[int, int
     patch : (row, column)
         Chosen at first; another can be chosen by mouse, touch or keyboard, and its row of the walk is shown.
     """
+    if found.walk is None or found.graph is None:
+        raise InputError("This segmentation did not keep its walk: segment(..., keep_walk=True).")
     steps, _ = stretched(found.walk.P.cpu().numpy())
     y = second_eigenvector(found.graph).y.numpy()
     hues = colormaps["RdBu_r"](0.5 + y / (2 * abs(y).max()))[:, :3]

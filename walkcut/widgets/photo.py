@@ -13,6 +13,7 @@ import hashlib
 import json
 import re
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -76,7 +77,8 @@ def encoder(backbone: Backbone) -> dict[str, object]:
         tensors.append([name, kind, len(data), array.size])
         data += array.astype(f"<{kind}").tobytes()
     (timestep,) = recipe.timesteps
-    keep = float(backbone.alphas[timestep])
+    alphas: Any = backbone.alphas  # a denoiser's, no flow's
+    keep = float(alphas[timestep])
     return {
         "levels": _levels(backbone, recipe),
         "groups": backbone.denoiser.config.norm_num_groups,
@@ -136,7 +138,8 @@ def _unread(unet: torch.nn.Module, recipe: Recipe) -> tuple[str, ...]:
     last = list(recipe.heads)[-1].removesuffix(".attn1")  # named in the order of the forward pass
     layers, _, number = last.rpartition(".")
     behind = [f"{last}.{part}." for part in ("attn1.to_v", "attn1.to_out", "norm3", "ff")]
-    behind += [f"{layers}.{later}." for later in range(int(number) + 1, len(unet.get_submodule(layers)))]
+    blocks: Any = unet.get_submodule(layers)
+    behind += [f"{layers}.{later}." for later in range(int(number) + 1, len(blocks))]
     return (*behind, layers.replace("transformer_blocks", "proj_out."))
 
 
