@@ -15,7 +15,6 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.colors import CenteredNorm, ListedColormap
 from matplotlib.figure import Figure
-from scipy.cluster.hierarchy import dendrogram as draw_dendrogram
 
 from walkcut.capture import Grid
 from walkcut.pixels import nearest
@@ -331,6 +330,8 @@ def levels(photo: np.ndarray, tree: PartitionTree, thresholds: Sequence[float], 
 
 def dendrogram(linkage: np.ndarray, parts: int) -> Figure:
     """SciPy's drawing of a linkage, its last `parts` clusters as leaves, with the number of patches in each."""
+    from scipy.cluster.hierarchy import dendrogram as draw_dendrogram  # here, as it takes long
+
     figure, axis = plt.subplots(figsize=(7, 3), layout="constrained")
     leaves = len(linkage) + 1
     sizes = {"leaf_label_func": lambda node: str(1 if node < leaves else int(linkage[node - leaves, 3]))}
