@@ -509,3 +509,8 @@ def test_held_out_scenes_are_what_they_say(monkeypatch: pytest.MonkeyPatch) -> N
     (instances,), (materials,) = first.truths["instances"], first.truths["materials"]
     pairs = np.unique(np.stack([instances.ravel(), materials.ravel()]), axis=1)
     assert pairs.shape[1] == instances.max() + 1  # each instance lies inside one material
+
+
+def test_a_data_set_that_is_unknown_is_refused_in_one_sentence() -> None:
+    with pytest.raises(InputError, match="There is no data set 'coco': choose from scenes-seeds, .*ade20k-150"):
+        open_dataset("coco")

@@ -35,9 +35,11 @@ def open_dataset(
     Raises
     ------
     InputError
-        If a folder is missing or not needed, an option does not suit, or files are missing: which, how many, and where
-        they are obtained.
+        If the name is unknown, a folder is missing or not needed, an option does not suit, or files are missing: which,
+        how many, and where they are obtained.
     """
+    if name not in DATASETS:
+        raise InputError(f"There is no data set {name!r}: choose from {', '.join(DATASETS)}.")
     if name in LAYOUTS and data is None:
         raise InputError(f"{name} needs its files, with --data DIR. {LAYOUTS[name].where}")
     if data is not None and name not in LAYOUTS:
