@@ -512,5 +512,5 @@ def test_held_out_scenes_are_what_they_say(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_data_set_that_is_unknown_is_refused_in_one_sentence() -> None:
-    with pytest.raises(InputError, match="There is no data set 'coco': choose from scenes-seeds, .*ade20k-150"):
+    with pytest.raises(InputError, match=r"There is no data set 'coco': choose from scenes-seeds, .*ade20k-150"):
         open_dataset("coco")
