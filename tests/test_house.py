@@ -6,6 +6,7 @@ import importlib
 import io
 import json
 import os
+import pkgutil
 import re
 import tokenize
 import tomllib
@@ -163,6 +164,20 @@ def test_the_notation_names_functions_that_exist() -> None:
     for module, path in names:
         found = functools.reduce(getattr, path.split("."), importlib.import_module(module))
         assert found.__doc__, f"{module}.{path} has no docstring"
+
+
+NAMED = re.compile(r"`(walkcut(?:\.\w+)+)`")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_names_in_comments_and_docstrings_lead_somewhere(path: Path) -> None:
+    for found in set(NAMED.findall(path.read_text(encoding="utf-8"))):
+        try:
+            pkgutil.resolve_name(found)
+        except (ImportError, AttributeError):  # an attribute of a dataclass without a default is none of the class
+            owner, _, last = found.rpartition(".")
+            fields = getattr(pkgutil.resolve_name(owner), "__annotations__", {})
+            assert last in fields, f"{name(path)} speaks of {found}, which is not there"
 
 
 def test_the_pins_are_the_declared_dependencies_within_their_ranges() -> None:

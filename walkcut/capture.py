@@ -69,7 +69,7 @@ def by_head(attn: Any, projected: torch.Tensor, norm: Module | None) -> torch.Te
 
 
 def _project(attn: Any, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of an `Attention` of diffusers, or of `walkcut.encoder`."""
+    """Of an `Attention` of diffusers, or of `walkcut.eyes.encoder`."""
     return by_head(attn, attn.to_q(hidden), attn.norm_q), by_head(attn, attn.to_k(hidden), attn.norm_k)
 
 

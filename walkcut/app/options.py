@@ -16,7 +16,7 @@ from walkcut.errors import InputError
 from walkcut.eyes.models import DTYPES
 from walkcut.recipe import Check, whole
 
-ENGINES = ("local", "ray")  # as in walkcut.app.stages, which takes longer to import
+ENGINES = ("local", "ray")  # see walkcut.app.stages
 _MODEL = "one of `walkcut models` (default: dead-leaves), a hub path, or a folder in diffusers format"
 # By an option's name, what `add_option` is told of it.
 OPTIONS: dict[str, dict[str, Any]] = {

@@ -55,7 +55,7 @@ class Picture:
     size : (int, int)
         Height and width of the picture in its file, in pixels.
     image : uint8 (H, W, 3), optional
-        As `walkcut.images.read_image` gives it.
+        As `walkcut.reading.read_image` gives it.
     record : WalkRecord, optional
     failure : str
         One sentence on what went wrong.

@@ -26,9 +26,9 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import IO, Any
 
+from walkcut.app.options import ENGINES
 from walkcut.errors import InputError
 
-ENGINES = ("local", "ray")
 KILLED = (
     "A worker process was ended from outside, perhaps for want of memory: run the same command again, which goes on "
     "from what is finished, with fewer workers."

@@ -1,6 +1,6 @@
 """Denoisers with the real architectures and random weights: for times, memory and tests where no weights are at hand.
 
-The settings are those that each repository in `walkcut.models` gives in `unet/config.json` or
+The settings are those that each repository in `walkcut.eyes.models` gives in `unet/config.json` or
 `transformer/config.json`, and in `vae/config.json`, as far as they were known here; a test compares the number of
 parameters with what is published.
 """
@@ -95,7 +95,7 @@ def random_backbone(
     small : bool
         See `network_config`.
     offload : bool
-        As for `walkcut.backbone.load_backbone`.
+        As for `walkcut.load_backbone`.
     **changes
         Of the denoiser's settings.
     """

@@ -206,7 +206,7 @@ def stream(heads: Sequence[Head], weights: Mapping[Grid, float] | None = None) -
     Parameters
     ----------
     heads : sequence of Head
-        From `walkcut.capture.attend_heads`.
+        From `walkcut.lab.recorders.QueriesAndKeys`.
     weights : mapping of grid to weight, optional
         Default: in proportion to the number of patches.
     """
