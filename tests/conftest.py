@@ -26,7 +26,10 @@ matplotlib.use("agg")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests marked `gpu` on a machine without a CUDA device."""
+    """Tell the report which tests are situations; skip those marked `gpu` on a machine without a CUDA device."""
+    for item in items:
+        if situation := item.get_closest_marker("situation"):
+            item.user_properties.append(("situation", *situation.args))
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
         return

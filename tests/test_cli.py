@@ -175,6 +175,7 @@ def test_what_is_finished_is_kept_and_the_rest_is_done(
     assert run(str(folder / "B.JPG"), "--preset", "paper-v1") == 1, "one picture that was asked for is always done"
 
 
+@pytest.mark.situation("freshness")
 def test_a_picture_that_was_replaced_by_an_older_one_is_done_again(
     loads: list, folder: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -192,6 +193,7 @@ def test_a_picture_that_was_replaced_by_an_older_one_is_done_again(
         assert labels.size == (7, 9)
 
 
+@pytest.mark.situation("freshness")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("damage", ["cut short", "changed", "lost", "a pipe"])
 def test_outputs_that_are_not_whole_are_made_again(loads: list, folder: Path, kind: str, damage: str) -> None:
@@ -275,6 +277,7 @@ def test_a_batch_that_fails_altogether_loads_no_model(loads: list, tmp_path: Pat
     assert loads == []
 
 
+@pytest.mark.situation("names")
 def test_an_empty_name_is_not_the_current_folder(
     loads: list, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -153,6 +153,7 @@ def test_the_walk_is_kept_only_where_it_is_asked_for(tiny: Backbone, two_halves:
     assert segment(two_halves, tiny, grid=GRID, threshold="eigengap").criterion == "eigengap"
 
 
+@pytest.mark.situation("buffers")
 def test_the_answer_is_the_callers_to_keep(tiny: Backbone, two_halves: np.ndarray) -> None:
     """A video loop refills one buffer: the result of the frame before stays what it was."""
     frame = two_halves.copy()
@@ -162,6 +163,7 @@ def test_the_answer_is_the_callers_to_keep(tiny: Backbone, two_halves: np.ndarra
     np.testing.assert_array_equal(found.at(0.5).labels, before)
 
 
+@pytest.mark.situation("values")
 def test_results_can_be_compared_hashed_and_shown(found: Segmentation) -> None:
     assert found == found
     assert found != replace(found, threshold=0.5)
@@ -181,6 +183,7 @@ def test_a_record_travels_to_another_process(tiny: Backbone, two_halves: np.ndar
     np.testing.assert_array_equal(cut(there).labels, cut(record).labels)
 
 
+@pytest.mark.situation("threads")
 def test_callers_in_several_threads_get_what_one_gets(tiny: Backbone) -> None:
     """One loaded model, pictures of two sizes, two grids: as one after another, and nothing is left changed."""
     rng = np.random.default_rng(0)
