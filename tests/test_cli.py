@@ -100,6 +100,7 @@ def test_json_tells_how_the_picture_was_cut(loads: list, folder: Path) -> None:
         "walkcut": walkcut.__version__,
         "picture": "a.png",
         "digest": digest(folder / "a.png"),
+        "labels": "palette",
         "recipe": recipe(steps=3, threshold=0.7, grid=32, seed=5).to_dict(),
         "outputs": [digest(folder / "a.labels.png"), digest(folder / "a.overlay.png")],
         "size": [20, 30],

@@ -126,14 +126,21 @@ class Backbone:
     def grid(self, image: np.ndarray, longest: int) -> tuple[int, int]:
         """Patches (h, w) of the finest attention for a picture: `longest` along its longer side, its aspect kept.
 
-        Both sides are multiples of the coarsest patch, so that the grids of all resolutions align.
+        Both sides are multiples of the coarsest patch, so that the grids of all resolutions align. Where the shorter
+        side would be less than one of these, as of a long panorama, both sides get more patches, until the shorter has
+        two of them: never more than a square picture, nor than there are pixels.
         """
         step = self.shrinks[-1] // self.shrinks[0]
         if longest < step:
             raise InputError(f"A grid of {longest} patches is too coarse for {self.name}: choose at least {step}.")
         if longest > FINEST:
             raise InputError(f"A grid of {longest} patches needs too much memory: choose at most {FINEST}.")
-        scale = longest / max(image.shape[:2])
+        shorter, longer = sorted(image.shape[:2])
+        scale = longest / longer
+        room = min(longest * (shorter / longer) ** 0.5, shorter)  # with all patches of a square, or one for each pixel
+        # a flow's transformer knows no places beyond those that it learnt
+        if shorter * scale < step <= room and self.kind != "flow":
+            scale = min(2 * step, room) / shorter
         h, w = (max(round(side * scale / step), 1) * step for side in image.shape[:2])
         return h, w
 

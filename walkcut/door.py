@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from walkcut.backbone import Backbone
 from walkcut.eyes.loading import load_backbone
 from walkcut.images import check_image
+from walkcut.reading import from_pillow, read_image
 from walkcut.recipe import Preset, resolve
 from walkcut.segmentation import Segmentation, cut, extract_walks, timed
 
 
 def segment(
-    image: np.ndarray,
+    image: Any,
     model: str | Backbone = "dead-leaves",
     *,
     preset: str | Preset = "walkcut",
@@ -28,7 +31,8 @@ def segment(
     Parameters
     ----------
     image : uint8 (H, W, 3)
-        Other arrays are converted, see `walkcut.images.check_image`.
+        Other arrays and tensors are converted, see `walkcut.images.check_image`; so are Pillow's pictures. A file, or
+        the name of one, is read, see `walkcut.reading.read_image`.
     model : str or Backbone
         A short name, a local folder in diffusers format, or a backbone that is already loaded.
     preset : str or Preset
@@ -51,6 +55,10 @@ def segment(
     InputError
         For a picture or a setting out of range, told in one sentence.
     """
+    if isinstance(image, str | os.PathLike) or hasattr(image, "read"):
+        image = read_image(image)
+    elif isinstance(image, Image.Image):
+        image = np.asarray(from_pillow(image))
     image = check_image(image).copy()  # ours: the caller may fill the array anew
     timings: dict[str, float] = {}
     with timed(timings, "model"):

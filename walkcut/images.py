@@ -6,25 +6,30 @@ pixels are scaled (never clipped) to 8 bits.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from PIL import Image
 
 from walkcut.errors import InputError
 
-MAX_PIXELS = 100_000_000  # beyond this a file is taken for a decompression bomb
+MAX_PIXELS = 100_000_000  # of an array: each of its pixels gets a label
 
 
-def too_large(what: object) -> InputError:
-    return InputError(f"{what} has more than {MAX_PIXELS // 1_000_000} million pixels: reduce the picture first.")
+def too_large(what: object, most: int) -> InputError:
+    return InputError(f"{what} has more than {most // 1_000_000} million pixels: reduce the picture first.")
 
 
-def check_image(array: np.ndarray) -> np.ndarray:
+def check_image(array: Any, most: int = MAX_PIXELS) -> np.ndarray:
     """Check a picture in memory and bring it to the one form used inside.
 
     Parameters
     ----------
     array : array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
-        Grey, RGB or RGB with alpha. uint8 in 0 to 255, uint16 in 0 to 65535, or floats in 0 to 1.
+        Grey, RGB or RGB with alpha. uint8 in 0 to 255, uint16 in 0 to 65535, floats in 0 to 1, or bool. A tensor may
+        lie on any device.
+    most : int
+        Pixels.
 
     Returns
     -------
@@ -34,15 +39,22 @@ def check_image(array: np.ndarray) -> np.ndarray:
     Raises
     ------
     InputError
-        For any other shape or type, and for NaN, infinite, negative or too large values.
+        For any other shape or type, for NaN, infinite, negative or too large values, and for masked ones.
     """
+    if hasattr(array, "detach"):  # a tensor, perhaps with gradients, on a GPU or of a type that NumPy does not know
+        array = array.detach().cpu()
+        array = (array.float() if array.is_floating_point() else array).numpy()
+    if hidden := np.ma.count_masked(array):
+        raise InputError(f"{hidden} values of the picture are masked: fill them first, as with array.filled(0).")
     array = np.asarray(array)
+    if array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.shape[2] not in (1, 3, 4):
+        raise InputError(f"An array of shape {array.shape} has its channels first: move them last, as (1, 2, 0) would.")
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)) or 0 in array.shape:
         raise InputError(
             f"An array of shape {array.shape} is not a picture: pass (height, width) or (height, width, 1, 3 or 4)."
         )
-    if array.shape[0] * array.shape[1] > MAX_PIXELS:
-        raise too_large(f"The array of shape {array.shape}")
+    if array.shape[0] * array.shape[1] > most:
+        raise too_large(f"The array of shape {array.shape}", most)
     array = _quantise(array)
     if array.ndim == 2:
         array = array[:, :, None]
@@ -55,10 +67,12 @@ def check_image(array: np.ndarray) -> np.ndarray:
 
 
 def _quantise(array: np.ndarray) -> np.ndarray:
-    """uint8, uint16 or floats in [0, 1] to uint8, by scaling."""
+    """uint8, uint16, floats in [0, 1] or bool to uint8, by scaling."""
     if array.dtype == np.uint8:
         return array
-    if array.dtype == np.uint16:
+    if array.dtype == bool:
+        return array.astype(np.uint8) * 255
+    if array.dtype.newbyteorder("=") == np.uint16:  # in either order of its bytes
         return np.rint(array / np.float32(257)).astype(np.uint8)
     if not np.issubdtype(array.dtype, np.floating):
         raise InputError(f"A picture of type {array.dtype} is ambiguous: pass uint8, uint16, or floats in 0 to 1.")

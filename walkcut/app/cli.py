@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from walkcut import __version__
-from walkcut.app.options import OPTIONS, add_option, add_options
+from walkcut.app.options import LABELS, OPTIONS, add_option, add_options
 from walkcut.errors import InputError
 from walkcut.recipe import PRESETS, Recipe, positive, resolve, whole
 
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 EXPLORED = 32  # patches along the longer side, as in walkcut.widgets.explore, which takes longer to import
 SEGMENT = """Cut pictures into segments. For photo.jpg, writes photo.labels.png (one number per segment; 8 bits with a
-palette, or 16-bit grey beyond 256 segments), photo.overlay.png and photo.tree.json."""
+palette, or 16-bit grey beyond 256 segments), photo.overlay.png and photo.tree.json. Pillow reads the numbers of a
+palette, np.asarray(Image.open(name)); OpenCV and scikit-image read its colours, but the numbers of gray16, as by
+cv2.imread(name, cv2.IMREAD_UNCHANGED); npy is for np.load."""
 EXPLORE = "Write one HTML file that needs no network: where walkers go on a picture, its cuts and its tree."
 TRAIN = "Train the embedded denoiser, or go on where an interrupted training stopped."
 SETTINGS = {setting.name: setting for setting in fields(Recipe) if setting.metadata.get("help")}
@@ -55,9 +57,13 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 def _add_segment(parser: argparse.ArgumentParser) -> None:
     option = partial(add_option, parser)
-    parser.add_argument("paths", nargs="*", metavar="PATH", help="a picture, or a folder whose pictures are taken")
+    wanted = "a picture, a folder whose pictures are taken, or - for stdin"
+    parser.add_argument("paths", nargs="*", metavar="PATH", help=wanted)
+    option("recursive", action="store_true", help="also take the pictures in sub-folders")
     option("sample", action="append", default=[], metavar="NAME", help="one of `walkcut samples`")
-    option("out", type=Path, metavar="DIR", help="where to write; default: beside each picture")
+    wanted = "where to write; default: beside each picture; -: labels alone, to stdout"
+    option("out", type=Path, metavar="DIR", help=wanted)
+    option("labels", choices=LABELS, default="palette", help="how labels are written; default: palette")
     option("fresh", action="store_true", help="of several pictures, do those again that are finished")
     option("prompt", default="", metavar="WORDS", help="what the denoiser is told to see")
     add_options(OPTIONS, parser, "model", "device", "dtype", "offload", "compile", "engine")
@@ -71,8 +77,9 @@ def _add_segment(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_explore(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", type=Path, metavar="PATH", help="a picture")
-    add_option(parser, "out", type=Path, metavar="FILE", help="the page; default: photo.explore.html beside photo.jpg")
+    parser.add_argument("path", metavar="PATH", help="a picture, or - for stdin")
+    wanted = "the page, or - for stdout; default: photo.explore.html beside photo.jpg"
+    add_option(parser, "out", type=Path, metavar="FILE", help=wanted)
     add_options(OPTIONS, parser, "model", "device", "seed")
     wanted = f"patches along the longer side; default: {EXPLORED}"
     add_option(parser, "grid", whole(2, EXPLORED), default=EXPLORED, help=wanted)
@@ -122,6 +129,7 @@ def main(argv: list[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # a notebook has others
             stream.reconfigure(errors="backslashreplace")  # a file's name may hold what cannot be printed
     try:
+        _check_names(sys.argv[1:] if argv is None else argv)
         arguments = make_parser().parse_args(argv)
         code = arguments.run(arguments) or 0
         sys.stdout.flush()  # here, where a closed pipe can still be told
@@ -135,6 +143,13 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # as of `walkcut segment photos | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more as it ends
         return 141
+
+
+def _check_names(words: list[str]) -> None:
+    """A file whose name begins with a dash, as by `walkcut segment *`, would be read as options."""
+    for word in words[: words.index("--")] if "--" in words else words:
+        if word.startswith("-") and word != "-" and os.path.lexists(word):
+            raise InputError(f"{word} is a file here, but reads as an option: name it ./{word}.")
 
 
 def run_models(arguments: argparse.Namespace) -> None:
@@ -169,15 +184,25 @@ def run_train(arguments: argparse.Namespace) -> None:
 
 def run_segment(arguments: argparse.Namespace) -> int:
     """`walkcut segment`"""
-    from walkcut.app.outputs import plan
+    from collections import Counter
+
+    from walkcut.app.outputs import STREAM, plan
     from walkcut.samples import sample_path
 
     if not arguments.paths and not arguments.sample:
         raise InputError("There is nothing to segment: name a picture, a folder or --sample NAME.")
     samples = [sample_path(name) for name in arguments.sample]
     failures: list[str] = []
-    jobs = plan(arguments.paths, samples, arguments.out, failures)
+    passed: Counter[str] = Counter()
+    jobs = plan(arguments.paths, samples, arguments.out, failures, arguments.labels, arguments.recursive, passed)
     total = len(jobs) + len(failures)
+    if arguments.out == STREAM:
+        if total > 1:
+            raise InputError(f"With --out -, the labels of one picture go to stdout: name one, not {total}.")
+        arguments.engine, arguments.workers = "local", 0  # here, where stdout is
+    if passed:
+        told = ", ".join(f"{count} {reason}" for reason, count in passed.most_common())
+        print(f"walkcut: passed over {told}.", file=sys.stderr)
     if jobs:
         failures += _segment_all(jobs, arguments, progress=total > 1)
     if failures and total == 1:
@@ -210,26 +235,31 @@ def _segment_all(jobs: list[Job], arguments: argparse.Namespace, progress: bool)
                 failures.append(report.failure)
             else:
                 plural = "s" * (report.count > 1)
-                bar.write(f"{report.job.path}: {report.count} segment{plural} -> {report.job.outputs[0]}")
+                told = f"{report.job.path}: {report.count} segment{plural} -> {report.job.outputs[0]}"
+                bar.write(told, file=sys.stderr if given["out"] == Path("-") else None)
             bar.update()
     return failures
 
 
 def run_explore(arguments: argparse.Namespace) -> None:
     """`walkcut explore`"""
-    from walkcut.app.outputs import claim, write_whole
+    from walkcut.app.outputs import STREAM, claim, job_of, write_whole
     from walkcut.reading import read_image
 
-    path = arguments.path
-    out = arguments.out or path.with_name(f"{path.stem}.explore.html")
-    image = read_image(path)
-    claim(path, [out], {path.resolve(): None})
+    job = job_of(arguments.path, None)
+    image = read_image(job.source)
+    out = arguments.out or job.target.with_name(f"{job.target.name}.explore.html")
+    claim(job.path, [out], {job.path.resolve(): None})
     from walkcut.eyes.loading import load_backbone
     from walkcut.widgets.explore import explore
 
     backbone = load_backbone(arguments.model, arguments.device)
-    write_whole({out: explore(image, path.name, backbone, arguments.grid, arguments.seed).encode()})
-    print(f"{path} -> {out}")
+    page = explore(image, job.path.name, backbone, arguments.grid, arguments.seed).encode()
+    if out == STREAM:
+        sys.stdout.buffer.write(page)
+    else:
+        write_whole({out: page})
+    print(f"{job.path} -> {out}", file=sys.stderr if out == STREAM else None)
 
 
 if __name__ == "__main__":

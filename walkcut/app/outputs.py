@@ -2,6 +2,7 @@
 
 For photo.jpg the results are photo.labels.png, photo.overlay.png and photo.tree.json, each written whole or not at all.
 The tree is written last, and says what they were made from: another picture or another recipe is never taken for it.
+A picture may come through the standard input, and labels alone may go to the standard output: both are called "-".
 """
 
 from __future__ import annotations
@@ -10,37 +11,72 @@ import hashlib
 import io
 import json
 import os
+import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from walkcut import __version__
 from walkcut.errors import InputError
-from walkcut.reading import SUFFIXES, image_size, read_image
+from walkcut.reading import KINDS, MAX_SIDE, SUFFIXES, image_size, read_image
 
 if TYPE_CHECKING:
     from walkcut.recipe import Recipe
     from walkcut.segmentation import Segmentation
 
 OUTPUTS = (".labels.png", ".overlay.png", ".tree.json")
+OTHERS = (".labels.npy", ".explore.html")  # what else may lie beside a picture
+SOFTWARE = "walkcut"  # where our pictures say that they are from
+STREAM = Path("-")  # the standard input or output
+STRIP = 256  # rows of an overlay that are mixed at a time
+
+
+class _Content(io.BytesIO):
+    """What came through the standard input, as a file."""
+
+    name = "stdin"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to segment: where it lies, and the common part of the names of its three outputs."""
+    """One picture to segment, and where its results go.
+
+    Attributes
+    ----------
+    path : Path
+        Of the picture.
+    target : Path
+        The common part of the names of its three outputs; `STREAM` for labels that go to the standard output.
+    labels : str
+        How they are written, one of `walkcut.app.options.LABELS`.
+    content : bytes, optional
+        Of the picture's file, where it came through the standard input.
+    """
 
     path: Path
     target: Path
+    labels: str = "palette"
+    content: bytes | None = field(default=None, repr=False)
+
+    @property
+    def source(self) -> Any:
+        """What `walkcut.reading.read_image` and `digest` take."""
+        return self.path if self.content is None else _Content(self.content)
 
     @property
     def outputs(self) -> tuple[Path, ...]:
-        return tuple(self.target.with_name(self.target.name + ending) for ending in OUTPUTS)
+        if self.target == STREAM:
+            return (STREAM,)
+        endings = (OTHERS[0], *OUTPUTS[1:]) if self.labels == "npy" else OUTPUTS
+        return tuple(self.target.with_name(self.target.name + ending) for ending in endings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,29 +110,48 @@ class Picture:
         return Picture(self.job, failure=reason if path in reason else f"{path}: {reason}")
 
 
-def plan(paths: Sequence[str], samples: Sequence[Path], out: Path | None, failures: list[str]) -> list[Job]:
-    """One job per picture whose header can be read and whose outputs can be written; the others go to `failures`."""
-    pictures: dict[Path, tuple[Path, Path]] = {}  # real path -> path as given, folder of the outputs
-    for name in paths:
-        path = Path(name)
+def plan(
+    paths: Sequence[str],
+    samples: Sequence[Path],
+    out: Path | None,
+    failures: list[str],
+    labels: str = "palette",
+    recursive: bool = False,
+    passed: Counter[str] | None = None,
+) -> list[Job]:
+    """One job per picture whose header can be read and whose outputs can be written; the others go to `failures`.
+
+    What else lies in a folder is counted in `passed`, by why it is passed over.
+    """
+    passed = Counter() if passed is None else passed
+    found: list[Job] = []
+    for name in dict.fromkeys(paths):
         try:
             if not name:  # what a shell makes of a variable that is not set; to Path it is the current folder
                 raise InputError("A name is empty: name a picture, a folder, or . for the current one.")
-            for picture in _pictures_in(path) if path.is_dir() else [path]:
-                pictures.setdefault(_real(picture), (picture, out or picture.parent))
+            inside = _pictures_in(Path(name), recursive, passed) if Path(name).is_dir() else [name]
+            for path in inside:
+                below = Path(path).parent.relative_to(name) if out and path is not name and out != STREAM else ""
+                found.append(job_of(path, out and out / below, labels))
         except InputError as error:
             failures.append(str(error))
         except OSError as error:
-            failures.append(f"{path} cannot be read ({error.strerror}): check its name and permissions.")
-    for path in samples:
-        pictures.setdefault(_real(path), (path, out or Path()))
+            failures.append(f"{name} cannot be read ({error.strerror}): check its name and permissions.")
+    found += [job_of(path, out or Path(), labels) for path in samples]
+    pictures: dict[Path, Job] = {}  # by its real path
+    for job in found:
+        real = _real(job.path) if job.content is None else STREAM
+        links, known = _links(job.path), _links(pictures.setdefault(real, job).path)
+        if links != known:
+            passed["links to pictures that are done by their own names"] += 1
+        if links < known:
+            pictures[real] = job
     taken = dict.fromkeys(pictures)  # a file that no job may write -> the picture it belongs to
     jobs = []
-    for picture, folder in pictures.values():
-        job = Job(picture, folder / picture.stem)
+    for job in pictures.values():
         try:
-            image_size(picture)
-            claim(picture, job.outputs, taken)
+            image_size(job.source)
+            claim(job.path, job.outputs, taken)
         except InputError as error:
             failures.append(str(error))
         else:
@@ -104,16 +159,67 @@ def plan(paths: Sequence[str], samples: Sequence[Path], out: Path | None, failur
     return jobs
 
 
-def _pictures_in(folder: Path) -> list[Path]:
-    """The pictures directly in a folder, by name, without what an earlier run wrote there."""
+def job_of(name: str | Path, out: Path | None, labels: str = "palette") -> Job:
+    """The job of one picture, whose results go to a folder, by default its own, or to the standard output."""
+    path, content = (Path("stdin"), _stdin()) if name in ("-", "/dev/stdin") else (Path(name), None)
+    return Job(path, out if out == STREAM else (out or path.parent) / path.stem, labels, content)
+
+
+def _stdin() -> bytes:
+    if sys.stdin is None or sys.stdin.isatty():
+        raise InputError("No picture comes through the standard input: send one, as `walkcut segment - < photo.jpg`.")
+    return sys.stdin.buffer.read()
+
+
+def _pictures_in(folder: Path, recursive: bool, passed: Counter[str]) -> list[Path]:
+    """The pictures in a folder, without what earlier runs wrote there."""
+    if found := list(_search(folder, recursive, passed, set())):
+        return found
+    raise InputError(f"The folder {folder} holds no pictures: name one with {KINDS} files.")
+
+
+def _search(folder: Path, recursive: bool, passed: Counter[str], seen: set[Path]) -> Iterator[Path]:
+    """By name, but links last: a folder is entered once, by its own name where it has one."""
+    seen.add(_real(folder))
     try:
-        names = sorted(folder.iterdir())
+        names = sorted(folder.iterdir(), key=lambda path: (path.is_symlink(), path))
     except OSError as error:
         raise InputError(f"The folder {folder} may not be read ({error.strerror}): change its permissions.") from error
-    found = [p for p in names if p.suffix.lower() in SUFFIXES and not p.name.endswith(OUTPUTS) and p.is_file()]
-    if not found:
-        raise InputError(f"The folder {folder} holds no pictures: name one with {', '.join(SUFFIXES)} files.")
-    return found
+    for path in names:
+        if reason := _why_not(path, recursive):
+            passed[reason] += 1
+        elif not path.is_dir() and not _is_result(path):
+            yield path
+        elif path.is_dir() and _real(path) not in seen:
+            yield from _search(path, recursive, passed, seen)
+
+
+def _why_not(path: Path, recursive: bool) -> str:
+    """Why something in a folder is passed over; of pictures, results and folders to enter, nothing."""
+    if path.name.startswith("."):
+        return "hidden"
+    if path.is_dir():
+        entered = "sub-folders that may not be read" * (not os.access(path, os.R_OK | os.X_OK))
+        return entered if recursive else "sub-folders (--recursive enters them)"
+    if not path.is_file():
+        return "broken links" if path.is_symlink() else "no regular files"
+    known = path.suffix.lower() in SUFFIXES or path.name.endswith(OUTPUTS + OTHERS)
+    return "" if known else f"*{path.suffix}" if path.suffix else "without an ending"
+
+
+def _is_result(path: Path) -> bool:
+    """Whether a run wrote it. The name of a picture alone does not tell: somebody's own may end so."""
+    if not path.name.endswith(OUTPUTS[:2]):
+        return path.name.endswith((OUTPUTS[2], *OTHERS))
+    with suppress(OSError), path.open("rb") as file:
+        tree = path.with_name(path.name.rsplit(".", 2)[0] + OUTPUTS[2])
+        return tree.is_file() or SOFTWARE.encode() in file.read(100)
+    return False
+
+
+def _links(path: Path) -> int:
+    """Links on the way to a file, by its name."""
+    return sum(part.is_symlink() for part in (path, *path.absolute().parents))
 
 
 def _real(path: Path) -> Path:
@@ -137,6 +243,10 @@ def claim(picture: Path, outputs: Sequence[Path], taken: dict[Path, Path | None]
     InputError
         If they cannot be written: the folder, their names, what lies there.
     """
+    if outputs[0] == STREAM:
+        if sys.stdout.isatty():
+            raise InputError("The standard output is a terminal: send it to a file or a program, as `--out - > FILE`.")
+        return
     folder = outputs[0].parent
     check_writable(folder)
     for output in outputs:
@@ -165,9 +275,9 @@ def check_writable(folder: Path) -> None:
         raise InputError(f"The folder {folder} cannot be written to ({reason}): choose another --out.") from error
 
 
-def digest(path: Path) -> str:
+def digest(source: Any) -> str:
     """SHA-256 of what is in a file, in hexadecimal digits."""
-    with path.open("rb") as file:
+    with source.open("rb") if isinstance(source, Path) else source as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -175,8 +285,8 @@ def read(job: Job) -> Picture:
     """The picture in a file and what tells it from others, or why it cannot be read."""
     try:
         # before it is read: where the file is replaced meanwhile, the next run finds that its results are another's
-        size, its_digest = image_size(job.path), digest(job.path)
-        return Picture(job, its_digest, size, read_image(job.path))
+        size, its_digest = image_size(job.source), digest(job.source)
+        return Picture(job, its_digest, size, read_image(job.source))
     except (InputError, OSError, MemoryError) as error:
         return Picture(job).failed(error)
 
@@ -193,7 +303,7 @@ def finished(job: Job, recipe: Recipe) -> bool:
             return False
         record = json.loads(job.outputs[-1].read_bytes())
         made = [digest(output) for output in job.outputs[:-1]]
-        wanted = _origin(job, digest(job.path), recipe) | {"outputs": made}
+        wanted = _origin(job, digest(job.source), recipe) | {"outputs": made}
     except (OSError, ValueError):
         return False
     return isinstance(record, dict) and wanted == {name: record.get(name) for name in wanted}
@@ -201,7 +311,8 @@ def finished(job: Job, recipe: Recipe) -> bool:
 
 def _origin(job: Job, its_digest: str, recipe: Recipe) -> dict[str, Any]:
     """What results are made from."""
-    return {"walkcut": __version__, "picture": job.path.name, "digest": its_digest, "recipe": recipe.to_dict()}
+    picture = {"picture": job.path.name, "digest": its_digest, "labels": job.labels}
+    return {"walkcut": __version__, **picture, "recipe": recipe.to_dict()}
 
 
 def save(picture: Picture, result: Segmentation) -> None:
@@ -209,7 +320,16 @@ def save(picture: Picture, result: Segmentation) -> None:
     from walkcut.app.export import tree_to_dict  # torch comes with it, and whoever only reads needs none
 
     job = picture.job
-    images = _png(_labels(result, picture.size)), _png(Image.fromarray(overlay(result.image, result.labels)))
+    labels = _labels(result, picture.size, job.labels)
+    if job.target == STREAM:
+        sys.stdout.buffer.write(labels)
+        return
+    image = result.image
+    if max(picture.size) > MAX_SIDE:  # it was reduced as it was read
+        image = read_image(job.source, max(picture.size))
+        if image.shape[:2] != picture.size:
+            raise InputError(f"{job.path} was replaced while it was segmented: run the same command again.")
+    images = labels, _png(Image.fromarray(overlay(image, result.labels)), compress_level=1)
     record = _origin(job, picture.digest, picture.record.recipe) | {
         "outputs": [hashlib.sha256(content).hexdigest() for content in images],
         "size": list(picture.size),
@@ -258,19 +378,31 @@ def _part(path: Path) -> Path:
     return place.with_name(f".{place.name}.tmp") if place.is_file() or not place.exists() else place
 
 
-def _labels(result: Segmentation, size: tuple[int, int]) -> Image.Image:
-    """Labels as a picture of the size of that in the file, even of a large one."""
-    labels = result.labels.astype(np.uint8 if result.count <= 256 else np.uint16)
-    rows, columns = (np.arange(n) * m // n for n, m in zip(size, labels.shape, strict=True))
-    picture = Image.fromarray(labels[np.ix_(rows, columns)])
-    if result.count <= 256:
+def _labels(result: Segmentation, size: tuple[int, int], kind: str) -> bytes:
+    """The file of labels of the size of the picture in its file, even of a large one."""
+    few = result.count <= 256 and kind == "palette"
+    labels = result.labels.astype(np.int32 if kind == "npy" else np.uint8 if few else np.uint16)
+    rows, columns = _spread(labels.shape, size)
+    labels = labels[np.ix_(rows, columns)]
+    if kind == "npy":
+        buffer = io.BytesIO()
+        np.save(buffer, labels)
+        return buffer.getvalue()
+    picture = Image.fromarray(labels)
+    if few:
         picture.putpalette(palette(result.count).tobytes())
-    return picture
+    return _png(picture)
 
 
-def _png(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
+def _spread(old: tuple[int, ...], new: tuple[int, ...]) -> list[np.ndarray]:
+    """For each row and each column of the new size, one of the old."""
+    return [np.arange(n) * m // n for n, m in zip(new, old, strict=True)]
+
+
+def _png(picture: Image.Image, **options: Any) -> bytes:
+    buffer, remark = io.BytesIO(), PngInfo()
+    remark.add_text("Software", SOFTWARE)
+    picture.save(buffer, "PNG", pnginfo=remark, **options)
     return buffer.getvalue()
 
 
@@ -291,7 +423,8 @@ def overlay(image: np.ndarray, labels: np.ndarray, opacity: float = 0.45) -> np.
     Parameters
     ----------
     image : uint8 (H, W, 3)
-    labels : int (H, W), 0 to n - 1
+    labels : int (h, w), 0 to n - 1
+        Of the same picture, perhaps reduced: the lines are as thick then as one of its pixels.
     opacity : float
         Of the tint, 0 to 1.
 
@@ -301,7 +434,14 @@ def overlay(image: np.ndarray, labels: np.ndarray, opacity: float = 0.45) -> np.
     """
     from skimage.segmentation import mark_boundaries
 
-    tint = palette(int(labels.max()) + 1)[labels]
-    mixed = (1 - opacity) * image + opacity * tint
-    marked = mark_boundaries(mixed / 255, labels, color=(1, 1, 1), outline_color=(0, 0, 0), mode="inner")
-    return np.rint(marked * 255).astype(np.uint8)
+    tint = palette(int(labels.max()) + 1)
+    half = np.full((*labels.shape, 3), 0.5)
+    lines = mark_boundaries(half, labels, color=(1, 1, 1), outline_color=(0, 0, 0), mode="inner")[:, :, 0]
+    rows, columns = _spread(labels.shape, image.shape[:2])
+    shown = np.empty_like(image)
+    for start in range(0, len(rows), STRIP):  # of a large picture, one of floats would fill the memory
+        here = np.ix_(rows[start : start + STRIP], columns)
+        mixed = (1 - opacity) * image[start : start + STRIP] + opacity * tint[labels[here]]
+        line = lines[here][:, :, None]
+        shown[start : start + STRIP] = np.rint(np.where(line == 0.5, mixed, 255 * line))
+    return shown

@@ -2,7 +2,7 @@
 // same bytes as by `walkcut.images.resize_image`. A canvas would smooth otherwise.
 
 const PRECISION = 2 ** 22; // Pillow computes with weights of 22 binary places
-const MAX_PIXELS = 100_000_000; // as `walkcut.images`: a larger file is refused, a longer side reduced
+const MAX_PIXELS = 100_000_000; // as `walkcut.images` for arrays: a larger file is refused, a longer side reduced
 const MAX_SIDE = 2048;
 
 // Python's round: halves go to the even neighbour.
@@ -12,9 +12,16 @@ function evenly(x) {
   return above < 0.5 || (above === 0.5 && low % 2 === 0) ? low : low + 1;
 }
 
-// Patches (rows, columns) of the fine grid, `longest` on the longer side; even, so that both grids align.
-const gridOf = (height, width, longest) =>
-  [height, width].map((side) => Math.max(evenly((side * (longest / Math.max(height, width))) / 2), 1) * 2);
+// Patches (rows, columns) of the fine grid, `longest` on the longer side; even, so that both grids align. A long panorama
+// gets more, as by `walkcut.backbone.Backbone.grid`.
+function gridOf(height, width, longest) {
+  const shorter = Math.min(height, width);
+  const longer = Math.max(height, width);
+  const room = Math.min(longest * (shorter / longer) ** 0.5, shorter);
+  const narrow = shorter * (longest / longer) < 2 && room >= 2;
+  const scale = narrow ? Math.min(4, room) / shorter : longest / longer;
+  return [height, width].map((side) => Math.max(evenly((side * scale) / 2), 1) * 2);
+}
 
 function cubic(x) { // Keys' kernel with a = -1/2
   const t = Math.abs(x);
