@@ -521,3 +521,416 @@ def test_the_finest_grid_of_an_explorer_is_that_of_its_module() -> None:
     from walkcut.widgets import explore
 
     assert cli.EXPLORED == explore.MAX_GRID
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Folders
+
+
+def picture(path: Path, colour: str = "red", size: tuple[int, int] = (30, 20)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path)
+    return path
+
+
+def below(folder: Path) -> set[str]:
+    """Results in a folder and its sub-folders."""
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.name.endswith((*KINDS, "labels.npy"))}
+
+
+def of(*stems: str) -> set[str]:
+    return {f"{stem}.{kind}" for stem in stems for kind in KINDS}
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    """Pictures at three depths, and what else lies in folders."""
+    album = tmp_path / "album"
+    for name in ("a.png", "one/b.jpg", "one/two/c.tif", ".thumbnails/a.png", "one/.d.png"):
+        picture(album / name)
+    (album / "film.mov").touch()
+    (album / "one" / "film.MOV").touch()
+    (album / "notes").touch()
+    (album / "gone.png").symlink_to("nowhere.png")
+    (album / "one" / "back").symlink_to(album)
+    (album / "itself").symlink_to("itself")
+    return album
+
+
+@pytest.mark.situation("folders")
+def test_sub_folders_are_entered_on_request(loads: list, album: Path, capsys: pytest.CaptureFixture) -> None:
+    """A circle of links ends; results lie beside each picture, and are never read."""
+    for _ in range(2):
+        assert main(["segment", str(album), "--recursive"]) == 0
+        assert below(album) == of("a", "one/b", "one/two/c")
+        assert "2 broken links" in capsys.readouterr().err
+    assert len(loads) == 1
+
+
+@pytest.mark.situation("folders")
+def test_out_has_the_same_sub_folders(loads: list, album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it lies in the folder itself, which is named from the current one."""
+    monkeypatch.chdir(album)
+    for _ in range(2):
+        assert main(["segment", ".", "--recursive", "--out", "results"]) == 0
+        assert below(album) == {f"results/{name}" for name in of("a", "one/b", "one/two/c")}
+    assert len(loads) == 1
+
+
+@pytest.mark.situation("folders")
+def test_two_sub_folders_with_one_name_of_picture(loads: list, album: Path, tmp_path: Path) -> None:
+    picture(album / "one" / "a.png", "blue")
+    assert main(["segment", str(album), "--recursive", "--out", str(tmp_path / "out")]) == 0
+    assert below(tmp_path / "out") == of("a", "one/a", "one/b", "one/two/c")
+
+
+@pytest.mark.situation("folders")
+def test_what_is_passed_over_is_counted_by_why(loads: list, album: Path, capsys: pytest.CaptureFixture) -> None:
+    for recursive in (False, True):
+        assert main(["segment", str(album), *["--recursive"] * recursive]) == 0
+        out, err = capsys.readouterr()
+        (told,) = [line for line in err.splitlines() if line.startswith("walkcut: passed over ")]
+        assert "passed over" not in out
+        counts = dict(part.split(" ", 1)[::-1] for part in told.removesuffix(".").split("over ")[1].split(", "))
+        expected = {"hidden": "1", "broken links": "2", "*.mov": "1", "without an ending": "1"}
+        one = "sub-folders (--recursive enters them)"
+        assert counts == (expected | {"hidden": "2", "*.MOV": "1"} if recursive else expected | {one: "1"})
+
+
+@pytest.mark.situation("folders")
+def test_nothing_is_said_where_nothing_is_passed_over(
+    loads: list, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    picture(tmp_path / "a.png")
+    for _ in range(2):  # its own results are not worth a word
+        assert main(["segment", str(tmp_path), "--labels", "npy"]) == 0
+        assert "passed over" not in "".join(capsys.readouterr())
+
+
+@pytest.mark.situation("folders")
+@pytest.mark.parametrize("name", ["map.labels.png", "map.overlay.png"])
+def test_a_picture_that_is_named_like_a_result_is_read(
+    loads: list, tmp_path: Path, capsys: pytest.CaptureFixture, name: str
+) -> None:
+    before = picture(tmp_path / name).read_bytes()
+    for _ in range(2):
+        assert main(["segment", str(tmp_path)]) == 0
+        assert below(tmp_path) == {name} | of(name.removesuffix(".png"))
+    picture(tmp_path / "map.png", "blue")
+    assert main(["segment", str(tmp_path)]) == 1
+    assert f"{tmp_path / 'map.png'} would overwrite {tmp_path / name}, a picture" in capsys.readouterr().err
+    assert (tmp_path / name).read_bytes() == before
+
+
+@pytest.mark.situation("folders")
+@pytest.mark.parametrize("lost", ["a.tree.json", "a.png", "a.png and a.tree.json"])
+def test_results_are_known_without_what_they_belong_to(loads: list, tmp_path: Path, lost: str) -> None:
+    """As after a run that was killed before it wrote the tree, or when the picture was moved."""
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "b.png")
+    assert main(["segment", str(tmp_path)]) == 0
+    for name in lost.split(" and "):
+        (tmp_path / name).unlink()
+    assert main(["segment", str(tmp_path)]) == 0
+    assert {name for name in below(tmp_path) if name.count(".") > 2} == set()
+
+
+@pytest.mark.situation("folders")
+@pytest.mark.parametrize("link", ["a-link.png", "z-link.png"])
+def test_the_file_s_own_name_wins_over_a_link(
+    loads: list, tmp_path: Path, capsys: pytest.CaptureFixture, link: str
+) -> None:
+    picture(tmp_path / "m.png")
+    (tmp_path / link).symlink_to("m.png")
+    assert main(["segment", str(tmp_path)]) == 0
+    assert below(tmp_path) == of("m")
+    assert "passed over 1 links to pictures that are done by their own names" in capsys.readouterr().err
+
+
+@pytest.mark.situation("folders")
+def test_a_linked_folder_that_sorts_first_does_not_rename_its_pictures(loads: list, tmp_path: Path) -> None:
+    picture(tmp_path / "album" / "m" / "p.png")
+    (tmp_path / "album" / "a").symlink_to("m")
+    assert main(["segment", str(tmp_path / "album"), "--recursive", "--out", str(tmp_path / "out")]) == 0
+    assert below(tmp_path / "out") == of("m/p")
+
+
+@pytest.mark.situation("folders")
+def test_a_link_that_is_named_before_its_file(loads: list, tmp_path: Path) -> None:
+    picture(tmp_path / "m.png")
+    (tmp_path / "a.png").symlink_to("m.png")
+    assert main(["segment", str(tmp_path / "a.png"), str(tmp_path / "m.png")]) == 0
+    assert below(tmp_path) == of("m")
+    assert main(["segment", str(tmp_path / "a.png")]) == 0
+    assert below(tmp_path) == of("a", "m"), "alone, it is the name that was asked for"
+
+
+@pytest.mark.situation("folders")
+def test_a_folder_without_pictures_says_what_is_in_it(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    picture(tmp_path / "album" / "deep" / "a.png")
+    assert main(["segment", str(tmp_path / "album")]) == 2
+    assert "sub-folders (--recursive enters them)" in capsys.readouterr().err
+
+
+@pytest.mark.situation("folders")
+def test_every_kind_in_a_folder_is_taken(loads: list, tmp_path: Path) -> None:
+    kinds = {"a.JFIF": "JPEG", "b.jpe": "JPEG", "c.avif": "AVIF", "d.jp2": "JPEG2000", "e.tif": "TIFF", "f.pnm": "PPM"}
+    for name, kind in kinds.items():
+        Image.new("RGB", (30, 20), "red").save(tmp_path / name, kind)
+    assert main(["segment", str(tmp_path)]) == 0
+    assert below(tmp_path) == of(*"abcdef")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Streams
+
+
+@pytest.fixture
+def stdin(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """What comes through the standard input: set its content."""
+    stream = SimpleNamespace(buffer=io.BytesIO(), isatty=lambda: False)
+    monkeypatch.setattr(sys, "stdin", stream)
+    return stream
+
+
+def sent(colour: str = "red", kind: str = "PNG") -> io.BytesIO:
+    content = io.BytesIO()
+    Image.new("RGB", (30, 20), colour).save(content, kind)
+    return io.BytesIO(content.getvalue())
+
+
+@pytest.mark.situation("streams")
+@pytest.mark.parametrize("name", ["-", "/dev/stdin"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_picture_through_the_standard_input(
+    loads: list, tmp_path: Path, stdin: SimpleNamespace, capsys: pytest.CaptureFixture, name: str, kind: str
+) -> None:
+    stdin.buffer = sent(kind=kind)
+    assert main(["segment", name, "--out", str(tmp_path)]) == 0
+    assert below(tmp_path) == of("stdin")
+    assert capsys.readouterr().out == f"stdin: 4 segments -> {tmp_path / 'stdin.labels.png'}\n"
+    assert json.loads((tmp_path / "stdin.tree.json").read_text())["picture"] == "stdin"
+
+
+@pytest.mark.situation("streams")
+def test_the_standard_input_beside_files(
+    loads: list, folder: Path, stdin: SimpleNamespace, tmp_path: Path
+) -> None:
+    """Named twice, it is read once; what is finished is known by its content."""
+    for colour, looked in (("red", 1), ("red", 1), ("blue", 2)):
+        stdin.buffer = sent(colour)
+        assert main(["segment", "-", str(folder / "a.png"), "-", "--out", str(tmp_path / "out")]) == 0
+        assert below(tmp_path / "out") == of("stdin", "a")
+        assert len(loads) == looked
+
+
+@pytest.mark.situation("streams")
+@pytest.mark.parametrize("command", ["segment", "explore"])
+@pytest.mark.parametrize(
+    ("content", "terminal", "told"),
+    [
+        (b"", False, "stdin is empty (0 bytes)"),
+        (b"a line of text\n", False, "stdin is not a picture"),
+        (b"\xff\xd8\xff\xe0 half a head", False, "stdin is damaged"),
+        (b"", True, "No picture comes through the standard input"),
+    ],
+)
+def test_no_picture_through_the_standard_input(
+    loads: list,
+    tmp_path: Path,
+    stdin: SimpleNamespace,
+    capsys: pytest.CaptureFixture,
+    command: str,
+    content: bytes,
+    terminal: bool,
+    told: str,
+) -> None:
+    stdin.buffer, stdin.isatty = io.BytesIO(content), lambda: terminal
+    assert main([command, "-", "--out", str(tmp_path / "out")]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith(f"walkcut: {told}")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.situation("streams")
+def test_a_closed_standard_input(loads: list, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert main(["segment", "-"]) == 2
+    assert "No picture comes through" in capsys.readouterr().err
+
+
+@pytest.mark.situation("streams")
+@pytest.mark.parametrize("kind", ["palette", "gray16", "npy"])
+def test_labels_alone_go_to_the_standard_output(
+    loads: list, stdin: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary, kind: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    stdin.buffer = sent()
+    assert main(["segment", "-", "--out", "-", "--labels", kind]) == 0
+    out, err = capfdbinary.readouterr()
+    labels = np.load(io.BytesIO(out)) if kind == "npy" else np.asarray(Image.open(io.BytesIO(out)))
+    np.testing.assert_array_equal(labels, quarters(SimpleNamespace(image=np.zeros((20, 30, 3)))).labels)
+    assert err == b"stdin: 4 segments -> -\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.situation("streams")
+def test_the_standard_output_takes_one_picture_and_no_terminal(
+    loads: list, folder: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["segment", str(folder), "--out", "-"]) == 2
+    assert "one picture go to stdout: name one, not 2" in capsys.readouterr().err
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main(["segment", str(folder / "a.png"), "--out", "-"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "The standard output is a terminal" in err
+    assert (outputs(folder), loads) == (set(), [])
+
+
+@pytest.mark.situation("streams")
+def test_a_page_goes_through_both(
+    stdin: SimpleNamespace, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    stdin.buffer = sent()
+    assert main(["explore", "-", "--out", "-", "--model", str(tiny_model), "--grid", "8", "--device", "cpu"]) == 0
+    out, err = capfdbinary.readouterr()
+    assert out.startswith(b"<!doctype html>")
+    assert out.rstrip().endswith(b"</html>")
+    assert (err, list(tmp_path.iterdir())) == (b"stdin -> -\n", [])
+
+
+@pytest.mark.situation("streams")
+@pytest.mark.parametrize("name", ["-photo.png", "--fresh.png", "-holiday.png"])
+def test_a_name_that_begins_with_a_dash_gets_a_hint(
+    loads: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    picture(tmp_path / name)
+    assert main(["segment", name]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert f"name it ./{name}" in err
+    for words in ([f"./{name}"], ["--", name]):
+        assert main(["segment", "--fresh", *words]) == 0
+        assert below(tmp_path) == of(name.removesuffix(".png"))
+
+
+@pytest.mark.situation("streams")
+def test_a_pipe_that_is_named_as_a_file_points_to_the_standard_input(
+    loads: list, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """As of `walkcut segment <(curl ...)`."""
+    os.mkfifo(tmp_path / "pipe.png")
+    assert main(["segment", str(tmp_path / "pipe.png")]) == 2
+    assert "send it to `walkcut segment -`" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Labels and overlays
+
+
+@pytest.mark.situation("labels")
+@pytest.mark.parametrize("segments", [3, 256, 300])
+@pytest.mark.parametrize("kind", ["palette", "gray16", "npy"])
+def test_labels_are_read_as_the_help_says(
+    loads: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, segments: int
+) -> None:
+    labels = (np.arange(20 * 30).reshape(20, 30) % segments).astype(np.int32)
+
+    def many(record: SimpleNamespace) -> SimpleNamespace:
+        result = quarters(record)
+        result.labels, result.count = labels, segments
+        return result
+
+    monkeypatch.setattr(walkcut.app.batch, "cut", many)
+    picture(tmp_path / "a.png")
+    assert main(["segment", str(tmp_path / "a.png"), "--labels", kind]) == 0
+    if kind == "npy":
+        found = np.load(tmp_path / "a.labels.npy")
+        assert found.dtype == np.int32
+        np.testing.assert_array_equal(found, labels)
+        assert not (tmp_path / "a.labels.png").exists()
+        return
+    path = str(tmp_path / "a.labels.png")
+    with Image.open(path) as read:
+        np.testing.assert_array_equal(np.asarray(read), labels)
+        assert read.mode == ("P" if kind == "palette" and segments <= 256 else "I;16")
+    if kind == "gray16":
+        import cv2
+        from skimage.io import imread
+
+        np.testing.assert_array_equal(imread(path), labels)
+        np.testing.assert_array_equal(cv2.imread(path, cv2.IMREAD_UNCHANGED), labels)
+
+
+@pytest.mark.situation("labels")
+def test_labels_of_another_kind_are_not_finished(loads: list, folder: Path, capsys: pytest.CaptureFixture) -> None:
+    for runs, kind in enumerate(["palette", "gray16", "npy", "palette"], 1):
+        for _ in range(2):
+            assert main(["segment", str(folder), "--labels", kind]) == 0
+            assert len(loads) == runs
+        assert "2 of 2 were finished earlier" in capsys.readouterr().out
+        with Image.open(folder / "a.labels.png") as labels:
+            assert labels.mode == ("P" if kind == "palette" else "I;16")
+    (folder / "a.labels.npy").unlink()
+    main(["segment", str(folder)])
+    assert len(loads) == runs, "what was not asked for may be missing"
+
+
+@pytest.mark.situation("labels")
+def test_the_help_says_how_labels_are_read(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        main(["segment", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert all(word in told for word in ("--labels", "gray16", "npy", "IMREAD_UNCHANGED", "np.asarray(Image.open"))
+
+
+@pytest.mark.situation("labels")
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_all_outputs_have_the_full_size(loads: list, tmp_path: Path, name: str, orientation: int) -> None:
+    rows = np.arange(300)[:, None, None] // 100 % 2 * 120
+    columns = np.arange(3000)[None, :, None] // 500 % 2 * 120
+    colours = (rows + columns + np.zeros(3)).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(colours).save(tmp_path / name, exif=exif, **({"quality": 95} if name == "a.jpg" else {}))
+    upright = colours if orientation == 1 else np.rot90(colours, -1)
+    assert main(["segment", str(tmp_path / name)]) == 0
+    with Image.open(tmp_path / "a.labels.png") as labels, Image.open(tmp_path / "a.overlay.png") as shown:
+        assert labels.size == shown.size == upright.shape[1::-1]
+        found, numbers = np.asarray(shown).astype(int), np.asarray(labels)
+    tint = walkcut.app.outputs.palette(4)[numbers]
+    expected = 0.55 * upright + 0.45 * tint
+    near = np.abs(found - expected).max(2) < 4
+    assert near.mean() > 0.9, "the picture's own pixels, but for lines"
+
+
+@pytest.mark.situation("labels")
+def test_a_picture_that_is_replaced_before_its_overlay_is_drawn(
+    loads: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    path = picture(tmp_path / "a.png", size=(2100, 30))
+    cut = walkcut.app.batch.cut
+    monkeypatch.setattr(walkcut.app.batch, "cut", lambda record: picture(path, "blue") and cut(record))
+    assert main(["segment", str(path)]) == 2
+    assert "a.png was replaced while it was segmented" in capsys.readouterr().err
+    assert below(tmp_path) == set()
+
+
+@pytest.mark.situation("large")
+def test_a_panorama_is_cut_along_both_its_sides(tmp_path: Path) -> None:
+    """The real method: 60 times as long as high, on 32 patches."""
+    colours = np.zeros((40, 2400, 3)) + [30, 40, 150]
+    colours[20:] = [240, 200, 40]
+    colours[:20, 1200:] = [30, 190, 60]
+    colours[20:, 1200:] = [240, 240, 250]
+    noise = np.random.default_rng(0).normal(0, 6, colours.shape)
+    Image.fromarray((colours + noise).clip(0, 255).astype(np.uint8)).save(tmp_path / "a.png")
+    assert main(["segment", str(tmp_path / "a.png"), "--device", "cpu", "--grid", "32"]) == 0
+    with Image.open(tmp_path / "a.labels.png") as labels:
+        found = np.asarray(labels)
+    assert len({found[10, 600], found[30, 600], found[10, 1800], found[30, 1800]}) == 4

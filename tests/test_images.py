@@ -1,13 +1,20 @@
 """Reading, checking and resizing pictures. What is refused is in test_bad_input.py."""
 
+import io
+import struct
+import sys
 import warnings
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+import torch
+from PIL import Image, ImageFile, ImageOps
 
+from walkcut import segment
+from walkcut.backbone import Backbone
 from walkcut.errors import InputError
 from walkcut.images import check_image, resize_image
 from walkcut.reading import image_size, read_image
@@ -174,3 +181,345 @@ def test_readers_in_several_threads_leave_the_filters_of_warnings_as_they_were(t
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(read_image, paths * 20))
     assert warnings.filters == before
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What people have
+
+
+def quarters(size: tuple[int, int] = (48, 32)) -> Image.Image:
+    """Four colours, so that no turned or mirrored one looks alike."""
+    width, height = size
+    picture = Image.new("RGB", size, (250, 250, 250))
+    for box, colour in (((0, 0), (220, 30, 30)), ((width // 2, 0), (20, 160, 40)), ((0, height // 2), (30, 60, 200))):
+        picture.paste(colour, (*box, box[0] + width // 2, box[1] + height // 2))
+    return picture
+
+
+def save_as(path: Path, picture: Image.Image, **options: object) -> Path:
+    """By Pillow, or for HEIC by pillow-heif, which the process's Pillow is not told of."""
+    if path.suffix == ".heic":
+        pillow_heif = pytest.importorskip("pillow_heif")
+        pillow_heif.from_pillow(picture).save(path, quality=-1, **options)
+        return path
+    lossless = {".webp": {"lossless": True}, ".avif": {"quality": 100, "subsampling": "4:4:4"}, ".jpg": {"quality": 95}}
+    picture.save(path, **lossless.get(path.suffix, {}), **options)
+    return path
+
+
+def alike(found: np.ndarray, expected: np.ndarray, by: float = 12) -> bool:
+    return found.shape == expected.shape and np.abs(found.astype(int) - expected).max() <= by
+
+
+@pytest.mark.situation("formats")
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".avif", ".heic"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_is_turned_once(tmp_path: Path, suffix: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save_as(tmp_path / f"a{suffix}", quarters((64, 32)), exif=exif.tobytes())
+    turned = quarters((64, 32))
+    turned.info["exif"] = exif.tobytes()
+    expected = np.asarray(ImageOps.exif_transpose(turned))
+    found = read_image(path)
+    assert image_size(path) == expected.shape[:2] == found.shape[:2]
+    assert np.abs(found.astype(int) - expected)[::8, 4::8].mean() < 8
+
+
+@pytest.mark.situation("formats")
+@pytest.mark.parametrize("suffix", [".jpe", ".jfif", ".avif", ".heic", ".jp2", ".j2k", ".pnm", ".pbm", ".apng"])
+def test_formats_people_have(tmp_path: Path, suffix: str) -> None:
+    kinds = {".jpe": "JPEG", ".jfif": "JPEG", ".pnm": "PPM", ".pbm": "PPM", ".apng": "PNG", ".j2k": "JPEG2000"}
+    options = {"format": kinds[suffix]} if suffix in kinds else {}
+    picture = quarters().convert("1") if suffix == ".pbm" else quarters()
+    path = save_as(tmp_path / f"a{suffix}", picture, **options)
+    found = read_image(path)
+    assert np.abs(found.astype(int) - np.asarray(picture.convert("RGB"))).mean() < 8
+
+
+def deep(path: Path, values: np.ndarray) -> Path:
+    cv2 = pytest.importorskip("cv2")
+    assert cv2.imwrite(str(path), values)
+    return path
+
+
+def tiff(path: Path, values: np.ndarray, **options: object) -> Path:
+    pytest.importorskip("tifffile").imwrite(path, values, **options)
+    return path
+
+
+RAMP = np.linspace(0, 255, 48).round().astype(np.uint8)[None].repeat(32, 0)
+ODD_FILES = {
+    "16-bit-alpha.png": lambda path: deep(path, np.dstack([RAMP.astype(np.uint16) * 257] * 3 + [RAMP * np.uint16(0) + 65535])),
+    "16-bit-colour.png": lambda path: deep(path, np.dstack([RAMP.astype(np.uint16) * 257] * 3)),
+    "big-endian-float.tif": lambda path: tiff(path, (RAMP / 255).astype(np.float32), byteorder=">"),
+    "big-endian-16-bit.tif": lambda path: tiff(path, RAMP.astype(np.uint16) * 257, byteorder=">"),
+    "big-endian-int16.tif": lambda path: tiff(path, (RAMP.astype(np.float32) * 128.5).astype(np.int16), byteorder=">"),
+    "pages.tif": lambda path: tiff(path, np.stack([RAMP, 255 - RAMP]), photometric="minisblack"),
+    "big.tif": lambda path: tiff(path, RAMP, bigtiff=True),
+    "lab.tif": lambda path: Image.fromarray(np.dstack([RAMP, RAMP * 0, RAMP * 0]), "LAB").save(path),
+    "cmyk.tif": lambda path: Image.merge("CMYK", [Image.new("L", (48, 32))] * 3 + [Image.fromarray(255 - RAMP)]).save(path),
+    "grey-alpha.png": lambda path: Image.fromarray(np.dstack([RAMP, RAMP * 0 + 255]), "LA").save(path),
+    "animated.webp": lambda path: animated(path),
+    "animated.png": lambda path: animated(path),
+    "animated.avif": lambda path: animated(path),
+    "animated.tif": lambda path: animated(path),
+    "grey.jp2": lambda path: Image.fromarray(RAMP).save(path),
+    "16-bit.jp2": lambda path: Image.fromarray(RAMP.astype(np.uint16) * 257).save(path),
+}
+
+
+def animated(path: Path) -> None:
+    options = {".webp": {"lossless": True}, ".avif": {"quality": 100}}.get(path.suffix, {})
+    frames = [Image.fromarray(grey).convert("RGB") for grey in (RAMP, 255 - RAMP)]
+    frames[0].save(path, save_all=True, append_images=frames[1:], **options)
+
+
+@pytest.mark.situation("formats")
+@pytest.mark.filterwarnings("ignore:'mode' parameter:DeprecationWarning")
+@pytest.mark.parametrize("name", ODD_FILES)
+def test_odd_kinds_of_files_show_the_same_ramp(tmp_path: Path, name: str) -> None:
+    ODD_FILES[name](tmp_path / name)
+    found = read_image(tmp_path / name)
+    expected = RAMP // 2 if "int16" in name else RAMP  # half of what 16 bits hold without a sign
+    assert alike(found, np.dstack([expected] * 3), 16 if "lab" in name else 3), found[0, ::8]
+
+
+@pytest.mark.situation("formats")
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"\xff\x0a" + bytes(40), "JPEG XL.*save it as JPEG or PNG"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(40), "JPEG XL.*save it as JPEG or PNG"),
+        (b"\0\0\0\x18ftypmp42" + bytes(40), "not a picture"),
+        (b"%PDF-1.7\n" + bytes(40), "not a picture"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture"),
+        (b"\0\0\0\x18ftypheic" + bytes(40), "damaged"),
+        (b"\0\0\0\x20ftypavif" + bytes(40), "is damaged, or a kind of AVIF"),
+        (b"BMW is a car, and no picture", "is damaged"),
+    ],
+)
+def test_what_is_not_read_is_told_by_its_kind(tmp_path: Path, content: bytes, told: str) -> None:
+    (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(InputError, match=told) as refusal:
+        read_image(tmp_path / "a.jpg")
+    assert str(tmp_path / "a.jpg") in str(refusal.value)
+
+
+@pytest.mark.situation("formats")
+@pytest.mark.parametrize("values", [RAMP / 255, np.dstack([RAMP / np.float32(255)] * 3)])
+def test_a_tiff_that_pillow_does_not_know_is_not_called_no_picture(tmp_path: Path, values: np.ndarray) -> None:
+    tiff(tmp_path / "a.tif", values)
+    with pytest.raises(InputError, match="is damaged, or a kind of TIFF that is not read"):
+        read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.situation("formats")
+def test_a_camera_s_raw_data_are_not_taken_for_their_preview(tmp_path: Path) -> None:
+    tiff(tmp_path / "a.dng", RAMP, subfiletype=1)
+    with pytest.raises(InputError, match=r"begins with a preview.*save it as JPEG"):
+        read_image(tmp_path / "a.dng")
+
+
+@pytest.mark.situation("formats")
+def test_heic_without_its_package_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save_as(tmp_path / "a.heic", quarters())
+    before = dict(Image.OPEN)
+    assert read_image(path).shape == (32, 48, 3)
+    assert before == Image.OPEN, "the process's Pillow is as it was"
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(InputError, match=r"a\.heic is a HEIC picture.*pip install 'walkcut\[heic\]'"):
+        read_image(path)
+
+
+def photograph() -> Image.Image:
+    noise = np.random.default_rng(0).integers(-20, 21, (400, 300, 3))
+    return Image.fromarray((np.asarray(quarters((300, 400))) + noise).clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.situation("formats")
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("lost", [1, 2, 3, 200])
+def test_a_jpeg_that_ends_a_little_early_is_read(tmp_path: Path, mode: str, progressive: bool, lost: int) -> None:
+    path = save(tmp_path / "a.jpg", photograph().convert(mode), progressive=progressive, quality=90)
+    expected, whole = read_image(path).astype(int), path.read_bytes()
+    path.write_bytes(whole[:-lost])
+    switch = ImageFile.LOAD_TRUNCATED_IMAGES
+    found = read_image(path)
+    assert switch == ImageFile.LOAD_TRUNCATED_IMAGES
+    if lost < 3:
+        np.testing.assert_array_equal(found, expected)
+    assert np.abs(found - expected)[:384].mean() < 3
+    assert np.abs(found - expected)[384:].mean() < 25, "not a grey band"
+    assert image_size(path) == (400, 300)
+
+
+@pytest.mark.situation("formats")
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_jpeg_that_lacks_more_is_refused_with_how_much(tmp_path: Path, share: float) -> None:
+    path = save(tmp_path / "a.jpg", photograph(), quality=90)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(InputError, match=r"damaged \(its lowest \d+% are missing\)") as refusal:
+        read_image(path)
+    told = int(str(refusal.value).split("%")[0].rsplit(" ", 1)[1])
+    assert abs(told / 100 - (1 - share)) < 0.1
+
+
+@pytest.mark.situation("formats")
+@pytest.mark.parametrize(("name", "lost"), [("a.png", 2), ("a.png", 12), ("a.gif", 1), ("a.webp", 1), ("a.tif", 1)])
+def test_other_files_without_their_last_bytes(tmp_path: Path, name: str, lost: int) -> None:
+    """Read, or refused in a sentence: never a picture of something else."""
+    path = save(tmp_path / name, photograph().quantize(16).convert("RGB"))
+    expected, whole = read_image(path), path.read_bytes()
+    path.write_bytes(whole[:-lost])
+    if path.suffix in (".png", ".gif"):
+        np.testing.assert_array_equal(read_image(path), expected)
+        return
+    try:
+        np.testing.assert_array_equal(read_image(path), expected)
+    except InputError as refusal:
+        assert "damaged" in str(refusal) or "not a picture" in str(refusal)
+
+
+ARRAYS = {
+    ">u2": lambda: PIXELS.astype(">u2") * np.uint16(257),
+    "<u2": lambda: PIXELS.astype("<u2") * np.uint16(257),
+    ">f4": lambda: (PIXELS / 255).astype(">f4"),
+    "float16": lambda: (PIXELS / 255).astype(np.float16),
+    "long double": lambda: (PIXELS / np.longdouble(255)),
+    "every second column": lambda: PIXELS.repeat(2, 1)[:, ::2],
+    "columns first": lambda: np.asfortranarray(PIXELS),
+    "read backwards": lambda: PIXELS[::-1, ::-1].copy()[::-1, ::-1],
+    "read-only": lambda: read_only(PIXELS),
+    "masked, nothing hidden": lambda: np.ma.masked_array(PIXELS, mask=False),
+    "a tensor": lambda: torch.from_numpy(PIXELS.copy()),
+    "a tensor with gradients": lambda: torch.from_numpy(PIXELS / 255).requires_grad_(),
+    "a tensor of another layout": lambda: torch.from_numpy(PIXELS.transpose(2, 0, 1).copy()).permute(1, 2, 0),
+}
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    array = array.copy()
+    array.setflags(write=False)
+    return array
+
+
+@pytest.mark.situation("formats")
+@pytest.mark.parametrize("name", ARRAYS)
+def test_arrays_of_odd_kinds(name: str) -> None:
+    np.testing.assert_array_equal(check_image(ARRAYS[name]()), PIXELS)
+
+
+@pytest.mark.situation("formats")
+def test_truth_values_are_black_and_white_and_short_floats_of_a_tensor_are_floats() -> None:
+    np.testing.assert_array_equal(check_image(np.array([[True, False]]))[:, :, 0], [[255, 0]])
+    assert alike(check_image(torch.from_numpy(PIXELS / 255).bfloat16()), PIXELS, 1)
+
+
+@pytest.mark.situation("formats")
+@pytest.mark.parametrize(
+    ("array", "told"),
+    [
+        (np.ma.masked_array(PIXELS, mask=PIXELS > 200), "6 values of the picture are masked: fill them"),
+        (np.zeros((3, 40, 50), np.uint8), r"\(3, 40, 50\) has its channels first: move them last"),
+        (torch.zeros(1, 40, 50), r"channels first"),
+        (PIXELS.astype(object), "type object is ambiguous"),
+        (PIXELS.astype(complex), "type complex128 is ambiguous"),
+    ],
+)
+def test_arrays_that_would_be_read_wrongly_are_refused(array: object, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        check_image(array)
+
+
+@pytest.mark.situation("formats")
+@pytest.mark.parametrize(
+    "kind", ["str", "Path", "open file", "bytes in memory", "RGB", "P", "CMYK", "LA", "1", "I;16", "YCbCr", "turned"]
+)
+def test_segment_takes_files_and_pillow_s_pictures(tmp_path: Path, tiny: Backbone, kind: str) -> None:
+    path = save(tmp_path / "a.png", quarters())
+    expected = np.asarray(quarters())
+    if kind in ("str", "Path", "open file", "bytes in memory"):
+        given = {"str": str, "Path": Path, "open file": Path.open, "bytes in memory": Path.read_bytes}[kind]
+        picture = path.open("rb") if kind == "open file" else given(path)
+        picture = io.BytesIO(picture) if kind == "bytes in memory" else picture
+    elif kind == "I;16":
+        picture = Image.fromarray(RAMP.astype(np.uint16) * 257)
+        expected = np.dstack([RAMP] * 3)
+    elif kind == "turned":
+        picture = quarters()
+        picture.getexif()[0x0112] = 6
+        expected = np.asarray(quarters().transpose(Image.Transpose.ROTATE_270))
+    else:
+        picture = quarters().convert("L").convert(kind) if kind in ("LA", "1") else quarters().convert(kind)
+        expected = np.asarray(picture.convert("RGB"))
+    result = segment(picture, tiny, grid=8, threshold=0.5)
+    assert alike(result.image, expected, 2)
+    if kind == "open file":
+        assert not picture.closed
+        picture.close()
+
+
+@pytest.mark.situation("formats")
+def test_segment_of_a_name_that_is_none_says_so(tmp_path: Path, tiny: Backbone) -> None:
+    with pytest.raises(InputError, match=r"There is no file .*a\.jpg"):
+        segment(str(tmp_path / "a.jpg"), tiny)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Large ones
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A PNG of a few bytes that says to be of this size."""
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)), (b"IDAT", zlib.compress(b"\0\0"))]
+    chunks = [struct.pack(">I", len(c)) + n + c + struct.pack(">I", zlib.crc32(n + c)) for n, c in parts]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+@pytest.mark.situation("large")
+def test_a_telephone_s_108_megapixels(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.jpg", Image.new("RGB", (12_000, 9_000), (200, 100, 50)))
+    assert image_size(path) == (9_000, 12_000)
+    assert alike(read_image(path)[::100, ::100], np.full((16, 21, 3), [200, 100, 50]), 3)
+
+
+@pytest.mark.situation("large")
+@pytest.mark.parametrize("limit", [None, 1000])
+def test_how_much_is_read_does_not_hang_on_pillow_s_switch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int | None
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    path = save(tmp_path / "a.png", Image.new("1", (12_000, 9_000)))
+    assert read_image(path).shape == (1536, 2048, 3)
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
+@pytest.mark.situation("large")
+@pytest.mark.parametrize(("width", "height"), [(20_000, 20_000), (2**31 - 1, 2**31 - 1), (2**31 - 1, 1)])
+def test_a_decompression_bomb_is_refused_before_it_goes_off(tmp_path: Path, width: int, height: int) -> None:
+    (tmp_path / "a.png").write_bytes(bomb(width, height))
+    with pytest.raises(InputError, match=r"more than 250 million pixels: reduce"):
+        read_image(tmp_path / "a.png")
+
+
+@pytest.mark.situation("large")
+def test_too_little_memory_is_told_with_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path / "a.png", quarters())
+
+    def short(*given: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Image.Image, "thumbnail", short)
+    with pytest.raises(InputError, match=r"a\.png needs more memory than there is: reduce the picture first"):
+        read_image(path)
+
+
+@pytest.mark.situation("large")
+@pytest.mark.parametrize("size", [(40, 6000), (6000, 40), (30, 1200)])
+def test_a_panorama_gets_a_grid_that_fits_its_shape(tiny: Backbone, size: tuple[int, int]) -> None:
+    grid = tiny.grid(np.zeros((*size, 3), np.uint8), 64)
+    assert min(grid) == 4
+    assert max(grid) / min(grid) == pytest.approx(max(size) / min(size), rel=0.05)
+    assert grid[0] * grid[1] <= 64 * 64

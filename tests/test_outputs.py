@@ -110,7 +110,7 @@ def test_what_cannot_be_read_says_why(job: Job, tmp_path: Path) -> None:
     gone = Job(tmp_path / "gone.png", tmp_path / "gone")
     good, bad, none = reader()([job, broken, gone])
     assert (good.failure, good.size, good.digest) == ("", (20, 30), outputs.digest(job.path))
-    assert bad.failure.startswith(f"{broken.path} is not a picture, or of a kind that is not read: use a JPEG, PNG, ")
+    assert bad.failure.startswith(f"{broken.path} is not a picture: use a common JPEG, PNG, ")
     assert str(gone.path) in none.failure
 
 

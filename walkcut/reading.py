@@ -21,10 +21,10 @@ from walkcut.images import check_image, too_large
 
 MAX_SIDE = 2048  # a larger picture is reduced while it is read: at most 64 to 128 patches see a side anyway
 MAX_PIXELS = 250_000_000  # of a file: beyond this it is taken for a decompression bomb
-MISSING = 1 / 32  # of a JPEG's rows, at most, where it ends early: less than a patch or two
+MISSING = 0.05  # of a JPEG's rows, at most, where it ends early: a few rows of patches
 KINDS = "JPEG, PNG, GIF, BMP, TIFF, WebP, AVIF, HEIC, JPEG 2000 or PPM"
 SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".png", ".apng", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp"),
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".png", ".apng", ".gif", ".bmp", ".tif", ".tiff", ".webp"),
     *(".avif", ".heic", ".heif", ".hif", ".jp2", ".j2k", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm"),
 )
 # Only decoders that live inside Pillow, beside that of HEIC: no EPS, which would start another program.
@@ -57,7 +57,7 @@ def read_image(source: Source, max_side: int = MAX_SIDE) -> np.ndarray:
     ------
     InputError
         If there is no such file, or it is not a readable picture, or it has more than 250 million pixels. A JPEG that
-        ends early is read where at most 1/32 of its rows are missing: they look like the last that is there.
+        ends early is read where at most 5% of its rows are missing: they become like the last that is there.
     """
     with _opened(source) as picture:
         picture.draft(picture.mode, (max_side, max_side))  # a large JPEG is decoded small from the start
@@ -173,9 +173,11 @@ def _parsed(file: BinaryIO, name: str) -> Any:
         raise InputError(f"{name} is empty (0 bytes): get a whole copy of the picture.")
     Image.init()
     decoders: Any = Image.OPEN
+    told = "is not a picture"
     for kind in _FORMATS:
         factory, accept = decoders[kind]
         if accept(head) is True:  # else False, or in words that this Pillow was built without
+            told = f"is damaged, or a kind of {kind} that is not read"
             file.seek(0)
             with suppress(SyntaxError, IndexError, TypeError, struct.error):
                 picture = factory(file, "")
@@ -186,7 +188,7 @@ def _parsed(file: BinaryIO, name: str) -> Any:
         return _heic(file, name)
     if head.startswith(_JPEG_XL):
         raise InputError(f"{name} is a JPEG XL picture, which nothing here reads: save it as JPEG or PNG.")
-    raise InputError(f"{name} is not a picture, or of a kind that is not read: use a {KINDS} file.")
+    raise InputError(f"{name} {told}: use a common {KINDS} file.")
 
 
 def _heic(file: BinaryIO, name: str) -> Any:

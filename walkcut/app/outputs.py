@@ -436,12 +436,12 @@ def overlay(image: np.ndarray, labels: np.ndarray, opacity: float = 0.45) -> np.
 
     tint = palette(int(labels.max()) + 1)
     half = np.full((*labels.shape, 3), 0.5)
-    lines = mark_boundaries(half, labels, color=(1, 1, 1), outline_color=(0, 0, 0), mode="inner")[:, :, 0]
+    lines = mark_boundaries(half, labels, color=(1, 1, 1), outline_color=(0, 0, 0), mode="inner")[:, :, :1]
+    kept = np.float32(1 - opacity) * (lines == 0.5)
+    added = np.where(lines == 0.5, opacity * tint[labels], 255 * lines).astype(np.float32)
     rows, columns = _spread(labels.shape, image.shape[:2])
     shown = np.empty_like(image)
-    for start in range(0, len(rows), STRIP):  # of a large picture, one of floats would fill the memory
-        here = np.ix_(rows[start : start + STRIP], columns)
-        mixed = (1 - opacity) * image[start : start + STRIP] + opacity * tint[labels[here]]
-        line = lines[here][:, :, None]
-        shown[start : start + STRIP] = np.rint(np.where(line == 0.5, mixed, 255 * line))
+    for start in range(0, len(rows), STRIP):  # the floats of a whole large picture would fill the memory
+        here, strip = np.ix_(rows[start : start + STRIP], columns), slice(start, start + STRIP)
+        shown[strip] = np.rint(kept[here] * image[strip] + added[here])
     return shown
