@@ -924,7 +924,7 @@ def test_a_picture_that_is_replaced_before_its_overlay_is_drawn(
 @pytest.mark.situation("large")
 def test_a_panorama_is_cut_along_both_its_sides(tmp_path: Path) -> None:
     """The real method: 60 times as long as high, on 32 patches."""
-    colours = np.zeros((40, 2400, 3)) + [30, 40, 150]
+    colours = np.full((40, 2400, 3), [30.0, 40.0, 150.0])
     colours[20:] = [240, 200, 40]
     colours[:20, 1200:] = [30, 190, 60]
     colours[20:, 1200:] = [240, 240, 250]

@@ -71,25 +71,26 @@ def _load(picture: Any, name: str) -> None:
     """Decode a picture. Where a JPEG ends early, its decoder is told that this is the end, as in viewers; Pillow's own
     switch for that is the whole process's.
     """
-    ended = False
+    enough: list[bool] = []  # at the end: whether the row from which on some may be missing was written
 
     def read(size: int) -> bytes:
-        nonlocal ended
-        content, before = picture.fp.read(size), ended
-        ended = not content
-        return content if content or before else b"\xff\xd9"
+        content = picture.fp.read(size)
+        if content or enough:
+            return content
+        enough.append(bool(np.any(picture.im.getpixel((0, int((1 - MISSING) * picture.height))))))
+        return b"\xff\xd9"
 
     if picture.format in ("JPEG", "MPO"):
         picture.load_read = read
     picture.load()
-    if ended:
+    if enough:  # what is missing is grey now
         width, height = picture.size
         edge = np.asarray(picture.crop((width - 1, 0, width, height)), float).reshape(height, -1)
-        whole = int(np.flatnonzero((abs(edge - 127.5) > 1).any(1)).max(initial=-1)) + 1  # what is missing is grey
-        if (lost := 1 - whole / height) > MISSING:
+        whole = int(np.flatnonzero((abs(edge - 127.5) > 1).any(1)).max(initial=-1)) + 1
+        if (lost := 1 - whole / height) > MISSING and not enough[0]:
             raise InputError(f"{name} is damaged (its lowest {lost:.0%} are missing): get a whole copy of the picture.")
-        for row in range(whole, height):
-            picture.paste(picture.crop((0, whole - 1, width, whole)), (0, row))
+        for row in range(max(whole, int((1 - MISSING) * height)), height):
+            picture.paste(picture.crop((0, row - 1, width, row)), (0, row))
 
 
 def image_size(source: Source) -> tuple[int, int]:
@@ -147,7 +148,8 @@ def _opened(source: Source) -> Iterator[Any]:
     except PermissionError as error:
         raise InputError(f"{name} may not be read: change its permissions.") from error
     except _DAMAGE as error:
-        raise InputError(f"{name} is damaged ({error}): get a whole copy of the picture.") from error
+        reason = " ".join(str(error).split())  # HEIC's has several lines
+        raise InputError(f"{name} is damaged ({reason}): get a whole copy of the picture.") from error
 
 
 def _name(source: Source) -> str:

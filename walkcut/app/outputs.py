@@ -111,13 +111,8 @@ class Picture:
 
 
 def plan(
-    paths: Sequence[str],
-    samples: Sequence[Path],
-    out: Path | None,
-    failures: list[str],
-    labels: str = "palette",
-    recursive: bool = False,
-    passed: Counter[str] | None = None,
+    paths: Sequence[str], samples: Sequence[Path], out: Path | None, failures: list[str],
+    labels: str = "palette", recursive: bool = False, passed: Counter[str] | None = None,
 ) -> list[Job]:
     """One job per picture whose header can be read and whose outputs can be written; the others go to `failures`.
 
@@ -129,7 +124,9 @@ def plan(
         try:
             if not name:  # what a shell makes of a variable that is not set; to Path it is the current folder
                 raise InputError("A name is empty: name a picture, a folder, or . for the current one.")
-            inside = _pictures_in(Path(name), recursive, passed) if Path(name).is_dir() else [name]
+            inside = list(_pictures_in(Path(name), recursive, passed, set())) if Path(name).is_dir() else [name]
+            if not inside:
+                raise InputError(f"The folder {name} holds no pictures: name one with {KINDS} files.")
             for path in inside:
                 below = Path(path).parent.relative_to(name) if out and path is not name and out != STREAM else ""
                 found.append(job_of(path, out and out / below, labels))
@@ -141,11 +138,9 @@ def plan(
     pictures: dict[Path, Job] = {}  # by its real path
     for job in found:
         real = _real(job.path) if job.content is None else STREAM
-        links, known = _links(job.path), _links(pictures.setdefault(real, job).path)
-        if links != known:
+        if more := (_links(job.path) - _links(other.path) if (other := pictures.setdefault(real, job)) != job else 0):
             passed["links to pictures that are done by their own names"] += 1
-        if links < known:
-            pictures[real] = job
+            pictures[real] = job if more < 0 else other
     taken = dict.fromkeys(pictures)  # a file that no job may write -> the picture it belongs to
     jobs = []
     for job in pictures.values():
@@ -171,15 +166,11 @@ def _stdin() -> bytes:
     return sys.stdin.buffer.read()
 
 
-def _pictures_in(folder: Path, recursive: bool, passed: Counter[str]) -> list[Path]:
-    """The pictures in a folder, without what earlier runs wrote there."""
-    if found := list(_search(folder, recursive, passed, set())):
-        return found
-    raise InputError(f"The folder {folder} holds no pictures: name one with {KINDS} files.")
+def _pictures_in(folder: Path, recursive: bool, passed: Counter[str], seen: set[Path]) -> Iterator[Path]:
+    """The pictures in a folder, without what earlier runs wrote there.
 
-
-def _search(folder: Path, recursive: bool, passed: Counter[str], seen: set[Path]) -> Iterator[Path]:
-    """By name, but links last: a folder is entered once, by its own name where it has one."""
+    By name, but links last: a folder below is entered once, by its own name where it has one.
+    """
     seen.add(_real(folder))
     try:
         names = sorted(folder.iterdir(), key=lambda path: (path.is_symlink(), path))
@@ -191,7 +182,7 @@ def _search(folder: Path, recursive: bool, passed: Counter[str], seen: set[Path]
         elif not path.is_dir() and not _is_result(path):
             yield path
         elif path.is_dir() and _real(path) not in seen:
-            yield from _search(path, recursive, passed, seen)
+            yield from _pictures_in(path, recursive, passed, seen)
 
 
 def _why_not(path: Path, recursive: bool) -> str:
