@@ -686,8 +686,10 @@ def test_every_kind_in_a_folder_is_taken(loads: list, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def stdin(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """What comes through the standard input: set its content."""
+def stdin(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """What comes through the standard input: set its content. A folder of the name it has in commands is none."""
+    monkeypatch.chdir(tmp_path_factory.mktemp("here"))
+    Path("-").mkdir()
     stream = SimpleNamespace(buffer=io.BytesIO(), isatty=lambda: False)
     monkeypatch.setattr(sys, "stdin", stream)
     return stream
@@ -777,7 +779,7 @@ def test_labels_alone_go_to_the_standard_output(
 
 @pytest.mark.situation("streams")
 def test_the_standard_output_takes_one_picture_and_no_terminal(
-    loads: list, folder: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+    loads: list, folder: Path, stdin: SimpleNamespace, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert main(["segment", str(folder), "--out", "-"]) == 2
     assert "one picture go to stdout: name one, not 2" in capsys.readouterr().err

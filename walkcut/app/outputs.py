@@ -124,7 +124,8 @@ def plan(
         try:
             if not name:  # what a shell makes of a variable that is not set; to Path it is the current folder
                 raise InputError("A name is empty: name a picture, a folder, or . for the current one.")
-            inside = list(_pictures_in(Path(name), recursive, passed, set())) if Path(name).is_dir() else [name]
+            folder = Path(name).is_dir() and name != "-"  # where there is a folder of that name, ./- is it
+            inside = list(_pictures_in(Path(name), recursive, passed, set())) if folder else [name]
             if not inside:
                 raise InputError(f"The folder {name} holds no pictures: name one with {KINDS} files.")
             for path in inside:
