@@ -402,8 +402,8 @@ def test_other_files_that_are_cut_off_are_refused(tmp_path: Path, suffix: str, s
 
 
 ARRAYS = {
-    ">u2": lambda: PIXELS.astype(">u2") * np.uint16(257),
-    "<u2": lambda: PIXELS.astype("<u2") * np.uint16(257),
+    ">u2": lambda: (PIXELS.astype(np.uint16) * 257).astype(">u2"),
+    "<u2": lambda: (PIXELS.astype(np.uint16) * 257).astype("<u2"),
     ">f4": lambda: (PIXELS / 255).astype(">f4"),
     "float16": lambda: (PIXELS / 255).astype(np.float16),
     "long double": lambda: (PIXELS / np.longdouble(255)),

@@ -62,7 +62,9 @@ def check_image(array: Any, most: int = MAX_PIXELS) -> np.ndarray:
         array = np.repeat(array, 3, axis=2)
     if array.shape[2] == 4:
         alpha = array[:, :, 3:].astype(np.float32) / 255
-        array = np.rint(array[:, :, :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)  # laid on white
+        shown = array[:, :, :3] * alpha  # laid on white; of a large picture, floats fill the memory: no more than needed
+        shown += 255 * (1 - alpha)
+        array = np.rint(shown, out=shown).astype(np.uint8)
     return array
 
 

@@ -148,7 +148,8 @@ class Recipe:
     model, weights, dtype, prompt : str
         The eye, see `Eye`.
     grid : int
-        Patches along the picture's longer side, 2 to 128; of a long panorama more, see `walkcut.backbone.Backbone.grid`.
+        Patches along the picture's longer side, 2 to 128; of a long panorama more, see
+        `walkcut.backbone.Backbone.grid`.
     noise : str
         How a picture is shown: under "forward" noise, "none", or on the path of its "inversion", see
         `walkcut.noise.views`.
