@@ -62,7 +62,7 @@ def check_image(array: Any, most: int = MAX_PIXELS) -> np.ndarray:
         array = np.repeat(array, 3, axis=2)
     if array.shape[2] == 4:
         alpha = array[:, :, 3:].astype(np.float32) / 255
-        shown = array[:, :, :3] * alpha  # laid on white; of a large picture, floats fill the memory: no more than needed
+        shown = array[:, :, :3] * alpha  # laid on white, in place: the floats of a large picture fill memory
         shown += 255 * (1 - alpha)
         array = np.rint(shown, out=shown).astype(np.uint8)
     return array
