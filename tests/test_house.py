@@ -35,7 +35,7 @@ ROOMS = {
     "lab": set(),
     "app": {"door", "eyes", "lab", "widgets", "train", "bench"},  # the command offers them all
     "bench": {"door", "eyes", "lab", "app"},
-    "train": {"eyes", "lab"},
+    "train": {"eyes", "lab", "app"},
     "exercises": {"lab"},
     "plots": {"lab"},
     "widgets": {"eyes", "lab"},

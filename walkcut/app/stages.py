@@ -26,6 +26,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import IO, Any
 
+from walkcut.app.ends import leave, when_told_to_end
 from walkcut.app.options import ENGINES
 from walkcut.errors import InputError
 
@@ -165,7 +166,7 @@ def _dismiss(crew: Sequence[process.BaseProcess]) -> None:
 def _work(line: connection.Connection, make: bytes) -> None:
     """What a worker process does: item after item, until it is told to end, or nobody is at the line's other end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process's to handle
-    signal.signal(signal.SIGTERM, _leave)
+    when_told_to_end(leave)
     threading.Thread(target=_watch, daemon=True).start()
     function = None
     with suppress(EOFError, ConnectionError, SystemExit):
@@ -180,12 +181,6 @@ def _work(line: connection.Connection, make: bytes) -> None:
             del item  # while the next is waited for, nothing is held
     print(end="", flush=True)
     os._exit(0)  # at once: with torch, Python takes a second or more to end as usual
-
-
-def _leave(*_: Any) -> None:
-    """Once: what is half done is put away on the way."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sys.exit()
 
 
 def _watch() -> None:
