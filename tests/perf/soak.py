@@ -114,10 +114,7 @@ class Soak:
         lived, struck = time.monotonic() - start, time.monotonic()
         if run.poll() is None:
             KILLS[name](rng, run.pid)
-        try:
-            run.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.tell("   did not end")
+        obeyed = wait_until(lambda: run.poll() is not None, PATIENCE)
         ended = time.monotonic() - struck
         half, temporary, processes = self.left(out, run.pid)
         self.tell(
@@ -127,7 +124,7 @@ class Soak:
         for one in session(run.pid):
             os.kill(one, signal.SIGKILL)
         run.wait()
-        return processes == temporary == 0
+        return obeyed and processes == temporary == 0
 
     def to_the_end(self, out: Path) -> tuple[int, float]:
         """Exit code and seconds of a run that nobody disturbs."""
@@ -181,6 +178,8 @@ def main() -> int:
     for name, number in {"pictures": 2000, "kills": 20, "seed": 0, "workers": 2, "grid": 8}.items():
         parser.add_argument(f"--{name}", type=int, default=number, metavar="N", help=f"default: {number}")
     chosen, log, start = parser.parse_args(), [], time.monotonic()
+    for number in (signal.SIGINT, signal.SIGHUP):  # where it was started to stay, as by nohup, the command would, too
+        signal.signal(number, signal.default_int_handler)
     place = Path(tempfile.mkdtemp(prefix="soak-"))
     try:
         well = soak(chosen, place, log)

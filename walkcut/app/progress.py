@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from contextlib import suppress
 from typing import Any
 
 from tqdm import tqdm
@@ -17,7 +18,8 @@ class _Lines(tqdm):
         super().__init__(*given, **named, file=io.StringIO(), mininterval=60, bar_format=line)
 
     def display(self, *_: Any, **__: Any) -> None:
-        print(self, file=sys.stderr, flush=True)
+        with suppress(OSError):  # as of a full disk, which is no reason to stop
+            print(self, file=sys.stderr, flush=True)
 
 
 def progress(*given: Any, **named: Any) -> tqdm:
