@@ -166,14 +166,15 @@ def _dismiss(crew: Sequence[process.BaseProcess]) -> None:
 def _work(line: connection.Connection, make: bytes) -> None:
     """What a worker process does: item after item, until it is told to end, or nobody is at the line's other end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process's to handle
-    when_told_to_end(leave)
     threading.Thread(target=_watch, daemon=True).start()
     function = None
     with suppress(EOFError, ConnectionError, SystemExit):
         while True:
             item = _receive(line)
             try:
-                function = function or reduction.ForkingPickler.loads(make)()
+                if function is None:
+                    function = reduction.ForkingPickler.loads(make)()
+                    when_told_to_end(leave)  # until now nothing could be half done, and an import takes no exit well
                 _answer(line, False, function(item))
             except Exception as error:
                 error.add_note("".join(traceback.format_exception(error)).rstrip())
