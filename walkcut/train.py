@@ -223,9 +223,13 @@ class _State:
                 shutil.rmtree(left, ignore_errors=True)
             self.export(part)
             calibrate(part)
-            if place.exists():
-                place.rename(former)
-            part.rename(place)
+            try:
+                if place.exists():
+                    place.rename(former)
+                part.rename(place)
+            finally:
+                if former.exists() and not place.exists():
+                    former.rename(place)
         except (OSError, SafetensorError) as error:
             raise cannot_write(folder, error) from error
         return folder

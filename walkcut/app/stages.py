@@ -283,11 +283,14 @@ def _by_ray(items: list[Any], stages: Sequence[Stage]) -> Iterator[Any]:
     if not joined:
         actors = sum(max(stage.workers, 1) for stage in stages)
         cores = None if "RAY_ADDRESS" in os.environ else max(os.cpu_count() or 1, actors)
+        when_killed = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(num_cpus=cores, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:  # of many kinds; on a busy machine it gives up waiting for itself
             reason = str(error).strip().partition("\n")[0].removesuffix(".")
             raise InputError(f"Ray did not start ({reason}): try again, or leave --engine out.") from error
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, when_killed)  # Ray's own aborts
     try:
         logging.getLogger("ray").setLevel(logging.ERROR)
         context = ray.data.DataContext.get_current()
