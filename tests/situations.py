@@ -3,7 +3,8 @@
     python tests/situations.py --before FOLDER [FILE ...]
 
 FOLDER is a checkout of an older state (`git worktree add --detach FOLDER COMMIT`). The tests of this checkout run on
-the `walkcut` of either tree, and one line for each says how it went there. Ends with 1 where one fails now.
+the `walkcut` of either tree, and one line for each says how it went there. Ends with what pytest ends with now: 0 only
+if there are situations and none of them fails.
 """
 
 from __future__ import annotations
@@ -19,22 +20,26 @@ from xml.etree import ElementTree
 TESTS = Path(__file__).parent
 
 
-def outcomes(tree: Path, files: list[Path]) -> dict[tuple[str, str], str]:
-    """By kind and name of each test, how it goes on the package in a tree."""
+Name = tuple[str, str, str]  # kind, file and name of a test
+
+
+def outcomes(tree: Path, files: list[Path]) -> tuple[dict[Name, str], int]:
+    """How each test goes on the package in a tree, and pytest's exit code."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
         words = ["-m", "situation", "-p", "no:cacheprovider", "-q", "-n", "2", "--dist", "loadfile"]
         words += [f"--junitxml={report}", "--continue-on-collection-errors", *map(str, files)]
         path = os.pathsep.join([str(tree), str(tree / "book")])
         environment = os.environ | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": "1"}
-        subprocess.run([sys.executable, "-m", "pytest", *words], env=environment, stdout=subprocess.DEVNULL)
+        done = subprocess.run([sys.executable, "-m", "pytest", *words], env=environment, stdout=subprocess.DEVNULL)
         cases = ElementTree.parse(report).iter("testcase")
-        return {_named(case): _outcome(case) for case in cases if _named(case)[0]}
+        return {_named(case): _outcome(case) for case in cases if _named(case)[0]}, done.returncode
 
 
-def _named(case: ElementTree.Element) -> tuple[str, str]:
+def _named(case: ElementTree.Element) -> Name:
     kinds = [one.get("value", "") for one in case.iter("property") if one.get("name") == "situation"]
-    return (kinds[0] if kinds else ""), case.get("name", "").removeprefix("test_").replace("_", " ")
+    name = case.get("name", "").removeprefix("test_").replace("_", " ")
+    return (kinds[0] if kinds else ""), case.get("classname", ""), name
 
 
 def _outcome(case: ElementTree.Element) -> str:
@@ -48,17 +53,20 @@ def main() -> int:
     parser.add_argument("--before", type=Path, required=True, metavar="FOLDER", help="a checkout of an older state")
     parser.add_argument("files", nargs="*", type=Path, default=[TESTS], metavar="FILE", help="of tests; default: all")
     arguments = parser.parse_args()
-    before, now = (outcomes(tree, arguments.files) for tree in (arguments.before.resolve(), TESTS.parent))
+    if not (arguments.before / "walkcut").is_dir():  # else the installed one would be taken for the older
+        parser.error(f"{arguments.before} holds no walkcut: name a checkout.")
+    before, _ = outcomes(arguments.before.resolve(), arguments.files)
+    now, code = outcomes(TESTS.parent, arguments.files)
     last = None
-    for kind, name in sorted(now):
+    for kind, file, name in sorted(now):
         if kind != last:
             print(f"\n{kind}")
             last = kind
-        print(f"  {before.get((kind, name), 'fails'):8}{now[kind, name]:8}{name}")
+        print(f"  {before.get((kind, file, name), 'fails'):8}{now[kind, file, name]:8}{name}")
     found = [list(found.values()) for found in (before, now)]
     was, right = (sum(outcome == "right" for outcome in one) for one in found)
     print(f"\n{len(now)} situations: {was} right before, {right} right now")
-    return int("fails" in now.values())
+    return code
 
 
 if __name__ == "__main__":

@@ -281,20 +281,22 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
 # Checkpoints
 
 
+@pytest.mark.situation("writers")
 def test_a_failing_save_leaves_the_former_checkpoint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     killed(monkeypatch, tmp_path, 3)
     before = (tmp_path / "checkpoint.pt").read_bytes()
 
-    def disk_full(stored: dict, path: Path) -> None:
-        Path(path).write_bytes(b"half a file")
-        raise OSError("No space left on device")
+    def disk_full(path: Path, content: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(content[: len(content) // 2])
+        raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(torch, "save", disk_full)
-        with pytest.raises(OSError, match="No space left"):
+        patch.setattr(Path, "write_bytes", disk_full)
+        with pytest.raises(InputError, match=r"checkpoint\.pt cannot be written \(No space left on device\)"):
             train(tmp_path, TINY, workers=0)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
-    assert not (tmp_path / "checkpoint.part").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
     train(tmp_path, TINY, workers=0)
     assert len(losses(tmp_path)) == TINY.steps
 

@@ -21,6 +21,7 @@ from torch.nn import Module, functional
 from walkcut.errors import InputError
 from walkcut.images import check_image, resize_image
 from walkcut.recipe import FINEST, Eye
+from walkcut.threads import kept_in_forks
 
 
 class Networks:
@@ -37,7 +38,10 @@ class Networks:
     def __init__(self, load: Callable[[], tuple[Module, Any]], first: Module | None = None) -> None:
         self.load, self.first = load, first
         self.loaded: tuple[Module, Any] | None = None
-        self.lock = RLock()  # who records what a network computes has it alone
+        self.lock = kept_in_forks(RLock())  # who records what a network computes has it alone
+
+    def __reduce__(self) -> tuple:
+        return Networks, (self.load, self.first)  # a copy has a lock of its own
 
     @property
     def whole(self) -> tuple[Module, Any]:

@@ -14,10 +14,11 @@ are cut side by side without getting in each other's way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import os
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from threading import Lock, local
+from threading import Lock, Thread, local
+from typing import Any
 
 import scipy.linalg  # noqa: F401 -- loaded here, so that its threads are found
 import torch
@@ -27,7 +28,18 @@ _libraries = ThreadpoolController().select(user_api="blas").lib_controllers
 _before: list[int] = []  # threads of these: they belong to the process
 _open = 0  # contexts in the process
 _here = local()  # contexts in this thread, and torch's threads before the first of them: those belong to a thread
-_lock = Lock()
+
+
+def kept_in_forks(lock: Any) -> Any:
+    """A lock that whoever forks waits for: only that thread is there in the fork, and nobody else would let it go."""
+    if hasattr(os, "register_at_fork"):  # Windows has no forks
+        os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+    return lock
+
+
+_lock = kept_in_forks(Lock())
+if hasattr(os, "register_at_fork"):  # else torch waits in a fork for threads that are not there
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 @contextmanager
@@ -69,7 +81,15 @@ def _set_torch(count: int) -> None:
     """Threads of torch in this thread alone: whatever is set in one, it also hands to all that begin later."""
     if count == torch.get_num_threads():
         return
-    with ThreadPoolExecutor(1) as fresh:
-        later = fresh.submit(torch.get_num_threads).result()
-        torch.set_num_threads(count)
-        fresh.submit(torch.set_num_threads, later).result()
+    later = _elsewhere(torch.get_num_threads)
+    torch.set_num_threads(count)
+    _elsewhere(torch.set_num_threads, later)
+
+
+def _elsewhere(function: Callable, *given: Any) -> Any:
+    """What a new thread finds; no pool, as there is none for threads that outlive the main one."""
+    found: list[Any] = []
+    thread = Thread(target=lambda: found.append(function(*given)))
+    thread.start()
+    thread.join()
+    return found[0]

@@ -9,9 +9,12 @@ killed and resumed draws the same curve as one that was not.
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import shutil
 import time
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -21,10 +24,13 @@ import numpy as np
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.training_utils import EMAModel
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch.nn import functional
-from tqdm import tqdm
 
+from walkcut.app.outputs import alone_in, cannot_write, write_whole
+from walkcut.app.progress import progress
+from walkcut.app.stages import Function, Stage, stream
 from walkcut.backbone import Backbone
 from walkcut.capture import MeanAttention, attention_layers, capture
 from walkcut.criteria import blank_ncut
@@ -51,6 +57,7 @@ LOOKING = (
     "down_blocks.1",
 )
 SUITS = {"timesteps": [10], "jump_chain": True, "inflation": 2.0, "spatial_prior": 0.35}
+HALF = ".half"  # in the folder of a training, which has what is not whole yet
 CALIBRATION_GRIDS, CALIBRATION_PICTURES = (32, 64), 50  # of noise on each grid
 
 
@@ -93,6 +100,10 @@ def make_batch(config: TrainConfig, step: int) -> tuple[torch.Tensor, torch.Tens
         captions.append(caption(rng, scene, window) if rng.uniform() < config.captioned else np.zeros(TOKENS, int))
     pixels = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1  # (b, 3, 2 side, 2 side)
     return functional.pixel_unshuffle(pixels, 2), torch.from_numpy(np.stack(captions))
+
+
+def _drawer(config: TrainConfig) -> Function:
+    return lambda step: [tensor.numpy() for tensor in make_batch(config, step)]
 
 
 def caption(rng: np.random.Generator, scene: Scene, window: tuple[slice, slice]) -> np.ndarray:
@@ -156,12 +167,9 @@ class _State:
 
     def save(self, path: Path) -> None:
         stored = {name: getattr(self, name).state_dict() for name in self.STORED}
-        part = path.with_suffix(".part")
-        try:
-            torch.save(stored | {"losses": self.losses, "config": asdict(self.config)}, part)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        file = io.BytesIO()
+        torch.save(stored | {"losses": self.losses, "config": asdict(self.config)}, file)
+        write_whole({path: file.getvalue()})
 
     def load(self, path: Path) -> None:
         try:
@@ -208,12 +216,23 @@ class _State:
 
     def publish(self, folder: Path) -> Path:
         """Export and calibrate; the folder is there whole, or as it was."""
-        part = folder.with_name(f"{folder.name}.part")
-        shutil.rmtree(part, ignore_errors=True)
-        self.export(part)
-        calibrate(part)
-        shutil.rmtree(folder, ignore_errors=True)
-        return part.rename(folder)
+        half = folder.parent / HALF
+        part, former, place = half / "new", half / "former", Path(os.path.realpath(folder))
+        try:
+            for left in (part, former):
+                shutil.rmtree(left, ignore_errors=True)
+            self.export(part)
+            calibrate(part)
+            try:
+                if place.exists():
+                    place.rename(former)
+                part.rename(place)
+            finally:
+                if former.exists() and not place.exists():
+                    former.rename(place)
+        except (OSError, SafetensorError) as error:
+            raise cannot_write(folder, error) from error
+        return folder
 
     def export(self, folder: Path) -> None:
         """Write the averaged weights in float16, diffusers format, the words, the settings and the curve."""
@@ -257,21 +276,21 @@ def train(
     InputError
         If the folder holds a run with other settings or a damaged checkpoint, or the training diverges.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = folder / "checkpoint.pt"
-    state = _State(config, device)
-    if checkpoint.exists():
-        state.load(checkpoint)
-    todo: Any = range(state.step, config.steps)
-    draw = partial(make_batch, config)  # a worker turns steps into batches
-    ahead = 4 if workers else None
-    loader: Any = torch.utils.data.DataLoader(
-        todo, batch_size=None, collate_fn=draw, num_workers=workers, prefetch_factor=ahead
-    )
-    saved = time.monotonic()
-    with tqdm(total=config.steps, initial=state.step, desc="training", unit="step", mininterval=5) as bar:
-        for latent, captions in loader:
-            state.advance(latent, captions)
+    half, checkpoint = folder / HALF, folder / "checkpoint.pt"
+    half.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as afterwards:
+        afterwards.enter_context(alone_in(half, wait=False))
+        afterwards.callback(shutil.rmtree, half, ignore_errors=True)
+        state = _State(config, device)
+        if checkpoint.exists():
+            state.load(checkpoint)
+        batches: Any = stream(range(state.step, config.steps), [Stage(partial(_drawer, config), workers)])
+        afterwards.enter_context(closing(batches))
+        bar = progress(total=config.steps, initial=state.step, desc="training", unit="step")
+        afterwards.enter_context(bar)
+        saved = time.monotonic()
+        for batch in batches:
+            state.advance(*map(torch.from_numpy, batch))
             if snapshots and state.step % snapshots == 0:
                 state.publish(folder / f"step-{state.step}")
             bar.update()
@@ -279,8 +298,8 @@ def train(
             if time.monotonic() - saved > save_every:
                 state.save(checkpoint)
                 saved = time.monotonic()
-    state.save(checkpoint)
-    return state.publish(folder / "model")
+        state.save(checkpoint)
+        return state.publish(folder / "model")
 
 
 def calibrate(folder: Path) -> None:
@@ -294,7 +313,7 @@ def calibrate(folder: Path) -> None:
     suits = SUITS | {"heads": {name: (1.0,) * layer.heads for name, layer in layers.items()}}
     places = [(grid, seed) for grid in CALIBRATION_GRIDS for seed in range(CALIBRATION_PICTURES)]
     recipes = [resolve("walkcut", backbone.eye, suits | {"grid": grid, "seed": seed}) for grid, seed in places]
-    shares = [noise_cut(backbone, recipe) for recipe in tqdm(recipes, desc="cutting noise", mininterval=5)]
+    shares = [noise_cut(backbone, recipe) for recipe in progress(recipes, desc="cutting noise", unit="picture")]
     on = {"grids": CALIBRATION_GRIDS, "pictures": len(shares)}
     record = suits | {"noise_share": round(min(shares), 4), "calibrated_on": on}
     (folder / READOUT).write_text(json.dumps(record, indent=1) + "\n")

@@ -1,8 +1,8 @@
 """The `walkcut` command.
 
-Exit codes: 0 all went well; 1 some pictures of several failed (they are listed at the end); 2 bad input, told in one
-sentence; 130 interrupted; 141 nobody reads what it prints; 143 asked to end. Torch is imported inside the commands that
-need it, so that `--help` is quick.
+Exit codes: 0 all went well; 1 some pictures of several failed (they are listed at the end); 2 bad input, or no room for
+what it prints, told in one sentence; 129 its terminal was closed; 130 interrupted; 141 nobody reads what it prints; 143
+asked to end. Torch is imported inside the commands that need it, so that `--help` is quick.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import io
 import os
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import fields
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from walkcut import __version__
+from walkcut.app.ends import leave, when_told_to_end
 from walkcut.app.options import LABELS, OPTIONS, add_option, add_options
 from walkcut.errors import InputError
 from walkcut.recipe import PRESETS, Recipe, positive, resolve, whole
@@ -41,6 +41,10 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"walkcut: {message.removesuffix('.')} (see {self.prog} --help).\n")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """As a parser does, which is silent where it cannot."""
+        print(message, end="", file=file or sys.stderr)
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
@@ -123,26 +127,45 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code (on wrong arguments, argparse leaves by SystemExit(2))."""
-    if argv is None:  # the process is the command's own: asked to end, it puts away what is half done
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    if argv is None:
+        _settle()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a notebook has others
             stream.reconfigure(errors="backslashreplace")  # a file's name may hold what cannot be printed
     try:
-        _check_names(sys.argv[1:] if argv is None else argv)
-        arguments = make_parser().parse_args(argv)
-        code = arguments.run(arguments) or 0
-        sys.stdout.flush()  # here, where a closed pipe can still be told
-        return code
+        if sys.stdout is None:
+            raise InputError("Standard output is closed: send it to a file, or to /dev/null.")
+        try:
+            _check_names(sys.argv[1:] if argv is None else argv)
+            arguments = make_parser().parse_args(argv)
+            return arguments.run(arguments) or 0
+        finally:
+            sys.stdout.flush()  # here, where it can still be told that nobody reads, or that there is no room
     except InputError as error:
         print(f"walkcut: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("walkcut: interrupted.", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # as of `walkcut segment photos | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more as it ends
-        return 141
+    except OSError as error:
+        if error.filename is not None:  # a fault of the code: whoever opens a file tells what is wrong with it
+            raise
+        # else Python complains once more as it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):  # as of `walkcut segment photos | head`
+            return 141
+        print(f"walkcut: Standard output cannot be written ({error.strerror}): make room for it.", file=sys.stderr)
+        return 2
+
+
+def _settle() -> None:
+    """What only a process of the command's own may change: what it does when it is told to end, and closed streams."""
+    when_told_to_end(leave)
+    # else the next file that is opened has the number of a closed stream, and gets what others say there
+    while (opened := os.open(os.devnull, os.O_RDWR)) < 3:
+        os.set_inheritable(opened, True)
+    os.close(opened)
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115, PTH123 -- for as long as the process lives
 
 
 def _check_names(words: list[str]) -> None:
@@ -201,35 +224,35 @@ def run_segment(arguments: argparse.Namespace) -> int:
             raise InputError(f"With --out -, the labels of one picture go to stdout: name one, not {total}.")
         arguments.engine, arguments.workers = "local", 0  # here, where stdout is
     if passed:
-        told = ", ".join(f"{count} {reason}" for reason, count in passed.most_common())
-        print(f"walkcut: passed over {told}.", file=sys.stderr)
+        others = ", ".join(f"{count} {reason}" for reason, count in passed.most_common())
+        print(f"walkcut: passed over {others}.", file=sys.stderr)
     if jobs:
-        failures += _segment_all(jobs, arguments, progress=total > 1)
+        failures += _segment_all(jobs, arguments, several=total > 1)
     if failures and total == 1:
         raise InputError(failures[0])
-    if failures:
-        print(f"walkcut: {len(failures)} of {total} inputs failed:", *failures, sep="\n  ", file=sys.stderr)
+    if failures:  # some for one reason, as that a folder cannot be written to
+        told = dict.fromkeys(failures)
+        print(f"walkcut: {len(failures)} of {total} inputs failed:", *told, sep="\n  ", file=sys.stderr)
     return 1 if failures else 0
 
 
-def _segment_all(jobs: list[Job], arguments: argparse.Namespace, progress: bool) -> list[str]:
+def _segment_all(jobs: list[Job], arguments: argparse.Namespace, several: bool) -> list[str]:
     """Segment each picture that is not finished; a sentence for each that could not be."""
-    from tqdm import tqdm
-
     from walkcut.app.batch import segment_files
     from walkcut.app.outputs import finished
+    from walkcut.app.progress import progress
     from walkcut.eyes.loading import find_device
     from walkcut.eyes.models import find_eye
 
     given = vars(arguments)
     eye = find_eye(arguments.model, str(find_device(arguments.device)), arguments.dtype, arguments.prompt)
     recipe = resolve(arguments.preset, eye, {name: given[name] for name in SETTINGS if name in given})
-    waiting = [job for job in jobs if not (progress and not arguments.fresh and finished(job, recipe))]
+    waiting = [job for job in jobs if not (several and not arguments.fresh and finished(job, recipe))]
     if done := len(jobs) - len(waiting):
         print(f"{done} of {len(jobs)} were finished earlier with these settings (--fresh does them anew).")
     failures = []
     means = {name: given[name] for name in ("engine", "workers", "batch", "lookers", "device", "offload", "compiled")}
-    with tqdm(total=len(waiting), desc="segmenting", unit="picture", disable=not (progress and waiting)) as bar:
+    with progress(total=len(waiting), desc="segmenting", unit="picture", disable=not (several and waiting)) as bar:
         for report in segment_files(waiting, recipe, **means):
             if report.failure:
                 failures.append(report.failure)

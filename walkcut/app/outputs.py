@@ -11,11 +11,13 @@ import hashlib
 import io
 import json
 import os
+import shutil
+import stat
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -222,6 +224,8 @@ def _real(path: Path) -> Path:
 def claim(picture: Path, outputs: Sequence[Path], taken: dict[Path, Path | None]) -> None:
     """Reserve the files that a picture's results go to, in a folder that is created where it is missing.
 
+    What a run that was killed left of them half written is put away, also where they are finished otherwise.
+
     Parameters
     ----------
     picture : Path
@@ -239,12 +243,14 @@ def claim(picture: Path, outputs: Sequence[Path], taken: dict[Path, Path | None]
         if sys.stdout.isatty():
             raise InputError("The standard output is a terminal: send it to a file or a program, as `--out - > FILE`.")
         return
-    folder = outputs[0].parent
-    check_writable(folder)
-    for output in outputs:
+    parts = {output: _part(output) for output in outputs}
+    if any(part != output for output, part in parts.items()):  # into a device, nothing is made beside it
+        check_writable(outputs[0].parent)
+    for output, part in parts.items():
         try:
-            with suppress(FileNotFoundError):
-                _part(output).lstat()
+            if part != output:
+                with alone_in(part.parent):
+                    part.unlink(missing_ok=True)
         except OSError as error:
             reason = error.strerror
             raise InputError(f"{output}, for {picture}, cannot be written ({reason}): choose another name.") from error
@@ -335,39 +341,75 @@ def save(picture: Picture, result: Segmentation) -> None:
     write_whole(dict(zip(job.outputs, (*images, text.encode()), strict=True)))
 
 
+@contextmanager
+def alone_in(folder: Path, wait: bool = True) -> Iterator[None]:
+    """While no other run has the folder; where one has, it is waited for, or else told by an InputError.
+
+    Windows and some network drives know no such locks: there nobody is kept out.
+    """
+    with ExitStack() as afterwards:
+        try:
+            import fcntl
+
+            opened = os.open(folder, os.O_RDONLY)
+            afterwards.callback(os.close, opened)
+            fcntl.flock(opened, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            afterwards.callback(fcntl.flock, opened, fcntl.LOCK_UN)  # a fork of this process may have it open, too
+        except (ImportError, OSError) as error:
+            if isinstance(error, BlockingIOError):
+                remedy = "let it end, or choose another --out"
+                raise InputError(f"Another run works in {folder.parent}: {remedy}.") from error
+        yield
+
+
 def write_whole(contents: Mapping[Path, bytes]) -> None:
     """Write files, each whole or not at all; of several, the last is there only if the others belong to it.
 
-    Links are followed, and what is no regular file, as /dev/stdout, is written into.
+    Links are followed, what is no regular file, as /dev/stdout, is written into, and a file that is replaced keeps its
+    permissions. Of two runs that write the same files, one waits for the other.
 
     Raises
     ------
     InputError
         If they cannot be written; where there is no room for them, what was there before stays.
     """
-    places = [(_real(path), _part(path)) for path in contents]
+    parts = {path: _part(path) for path in contents}
+    moved = [(part, _real(path)) for path, part in parts.items() if part != path]
     try:
-        for (place, part), content in zip(places, contents.values(), strict=True):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(content)
-        if len(places) > 1 and places[-1][0].is_file():
-            places[-1][0].unlink()  # until it is there again, nothing says that the others are finished
-        for place, part in places:
-            part.replace(place)
+        with ExitStack() as afterwards:
+            for folder in sorted({part.parent for part, _ in moved}):
+                folder.mkdir(parents=True, exist_ok=True)
+                afterwards.enter_context(alone_in(folder))
+            for part, _ in moved:
+                afterwards.callback(part.unlink, missing_ok=True)
+            for path, part in parts.items():
+                part.write_bytes(contents[path])
+                if part != path and path.is_file():
+                    shutil.copymode(path, part)
+            if len(moved) > 1:
+                moved[-1][1].unlink(missing_ok=True)  # until it is there again, nothing says the others are finished
+            for part, place in moved:
+                part.replace(place)
     except OSError as error:
-        raise InputError(
-            f"{next(iter(contents))} cannot be written ({error.strerror}): make room or choose another --out."
-        ) from error
-    finally:
-        for part in {part for _, part in places} - {place for place, _ in places}:
-            with suppress(OSError):  # what went wrong above is to be told, not this
-                part.unlink()
+        raise cannot_write(next(iter(contents)), error) from error
+
+
+def cannot_write(path: Path, error: Exception) -> InputError:
+    """What to say of a file, or a folder, that could not be written."""
+    reason = getattr(error, "strerror", None) or error
+    return InputError(f"{path} cannot be written ({reason}): make room or choose another --out.")
 
 
 def _part(path: Path) -> Path:
-    """Where a file is written until it is whole: one name for all runs, so the next replaces what a killed one left."""
+    """Where a file is written until it is whole: one name for all runs, so the next replaces what a killed one left.
+
+    The file itself, where it is none that could be replaced.
+    """
+    with suppress(OSError):  # as of one that is not there
+        if not stat.S_ISREG(path.stat().st_mode):
+            return path
     place = _real(path)
-    return place.with_name(f".{place.name}.tmp") if place.is_file() or not place.exists() else place
+    return place.with_name(f".{place.name}.tmp")
 
 
 def _labels(result: Segmentation, size: tuple[int, int], kind: str) -> bytes:

@@ -26,6 +26,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import IO, Any
 
+from walkcut.app.ends import leave, when_told_to_end
 from walkcut.app.options import ENGINES
 from walkcut.errors import InputError
 
@@ -165,14 +166,15 @@ def _dismiss(crew: Sequence[process.BaseProcess]) -> None:
 def _work(line: connection.Connection, make: bytes) -> None:
     """What a worker process does: item after item, until it is told to end, or nobody is at the line's other end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process's to handle
-    signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_watch, daemon=True).start()
     function = None
     with suppress(EOFError, ConnectionError, SystemExit):
         while True:
             item = _receive(line)
             try:
-                function = function or reduction.ForkingPickler.loads(make)()
+                if function is None:
+                    function = reduction.ForkingPickler.loads(make)()
+                    when_told_to_end(leave)  # until now nothing could be half done, and an import takes no exit well
                 _answer(line, False, function(item))
             except Exception as error:
                 error.add_note("".join(traceback.format_exception(error)).rstrip())
@@ -180,12 +182,6 @@ def _work(line: connection.Connection, make: bytes) -> None:
             del item  # while the next is waited for, nothing is held
     print(end="", flush=True)
     os._exit(0)  # at once: with torch, Python takes a second or more to end as usual
-
-
-def _leave(*_: Any) -> None:
-    """Once: what is half done is put away on the way."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sys.exit()
 
 
 def _watch() -> None:
@@ -287,11 +283,14 @@ def _by_ray(items: list[Any], stages: Sequence[Stage]) -> Iterator[Any]:
     if not joined:
         actors = sum(max(stage.workers, 1) for stage in stages)
         cores = None if "RAY_ADDRESS" in os.environ else max(os.cpu_count() or 1, actors)
+        when_killed = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(num_cpus=cores, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:  # of many kinds; on a busy machine it gives up waiting for itself
             reason = str(error).strip().partition("\n")[0].removesuffix(".")
             raise InputError(f"Ray did not start ({reason}): try again, or leave --engine out.") from error
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, when_killed)  # Ray's own aborts
     try:
         logging.getLogger("ray").setLevel(logging.ERROR)
         context = ray.data.DataContext.get_current()

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from walkcut.app.outputs import digest
+from walkcut.app.progress import progress
 from walkcut.bench.catalogue import LAYOUTS
 from walkcut.bench.datasets import Entry, Layout, check_sizes, find, read_bsds_truth
 from walkcut.bench.semantic import read_picture, read_values, unknown_values
@@ -85,7 +85,7 @@ def _read_all(kind: _Classes | _Humans, entries: list[Entry], title: str) -> tup
     """Problems of the pairs that are there, and one SHA-256 over the sorted names and digests of all their files."""
     problems: list[str] = []
     digests: list[str] = []
-    for entry in tqdm(entries, desc=title, unit="picture"):
+    for entry in progress(entries, desc=title, unit="picture"):
         files = {"pictures": entry.image, "truth": entry.truth}
         there = {folder: path for folder, path in files.items() if path.is_file()}
         digests += [f"{folder}/{entry.name}{path.suffix}\t{digest(path)}\n" for folder, path in there.items()]

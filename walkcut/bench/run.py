@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from tqdm import tqdm
-
 from walkcut.app.batch import BROKEN
-from walkcut.app.outputs import write_whole
+from walkcut.app.outputs import alone_in, cannot_write, write_whole
+from walkcut.app.outputs import digest as content_digest
+from walkcut.app.progress import progress
 from walkcut.app.stages import Function, Stage, stream
 from walkcut.bench.datasets import Dataset
 from walkcut.bench.method import Method
@@ -59,8 +60,9 @@ def read_rows(path: Path) -> list[dict]:
     rows = []
     for number, line in enumerate(lines[:-1], 1):  # what follows the last newline is empty or cut short
         try:
-            rows.append(json.loads(line))
-        except ValueError as error:
+            row = json.loads(line)
+            rows.append(row | {name: row[name] for name in ("picture", "setting")})
+        except (ValueError, TypeError, KeyError) as error:
             raise InputError(
                 f"Line {number} of {path} is damaged: delete that line or choose another --out."
             ) from error
@@ -68,21 +70,43 @@ def read_rows(path: Path) -> list[dict]:
 
 
 def append_rows(path: Path, rows: Iterable[dict]) -> None:
-    """Append rows and wait until they are on disk."""
-    with path.open("a") as file:
-        file.write("".join(json.dumps(row) + "\n" for row in rows))
-        file.flush()
-        os.fsync(file.fileno())
+    """Append rows and wait until they are on disk; another run may do the same."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with alone_in(path.parent), path.open("ab") as file:
+            file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
-def begun(path: Path, settings: Sequence[str], fresh: bool) -> list[dict]:
-    """Rows of the pictures that are complete in a file, which afterwards holds just these; none if it is `fresh`."""
-    units: dict[str, list[dict]] = {}
-    for row in [] if fresh else read_rows(path):
-        units.setdefault(row["picture"], []).append(row)
-    kept = [row for unit in units.values() if [r["setting"] for r in unit] == list(settings) for row in unit]
-    write_whole({path: "".join(json.dumps(row) + "\n" for row in kept).encode()})
+def begun(path: Path, settings: Sequence[str], fresh: bool, made_from: Mapping[str, str]) -> list[dict]:
+    """Rows of the pictures that are complete in a file, which afterwards holds just these; none if it is `fresh`.
+
+    Those of a picture whose files, of which `made_from` has a digest, are others by now are left out. Where two runs
+    wrote side by side, a row counts once.
+    """
+    with alone_in(path.parent):
+        rows = [] if fresh else read_rows(path)
+        there = path.read_bytes() if path.is_file() else None
+    units: dict[str, dict[str, dict]] = {}
+    for row in rows:
+        if row.get("made_from") == made_from.get(row["picture"], row.get("made_from")):
+            units.setdefault(row["picture"], {})[row["setting"]] = row
+    kept = [row for unit in units.values() if list(unit) == list(settings) for row in unit.values()]
+    text = "".join(json.dumps(row) + "\n" for row in kept).encode()
+    if text != there:
+        write_whole({path: text})
     return kept
+
+
+def _digests(files: Iterable[Path]) -> str:
+    """Twelve digits of what is in some files; nothing of none, or of some that cannot be read, which is told later."""
+    with suppress(OSError):
+        if found := [content_digest(file) for file in files]:
+            return short_hash(found)
+    return ""
 
 
 def scorer(dataset: Dataset, methods: Sequence[Method]) -> Function:
@@ -140,20 +164,22 @@ def run(
         Pictures that could not be read or segmented, with the reason; they are tried again by the next run.
     """
     files = {method.name: rows_file(folder, dataset, method) for method in methods}
-    rows = [row for method in methods for row in begun(files[method.name], method.settings, fresh)]
+    made_from = {name: found for name in dataset.names if (found := _digests(dataset.files(name)))}
+    rows = [row for method in methods for row in begun(files[method.name], method.settings, fresh, made_from)]
     done = {(row["picture"], row["method"]) for row in rows}
     left = {name: [m.name for m in methods if (name, m.name) not in done] for name in dataset.names}
     todo = [(name, wanted) for name, wanted in left.items() if wanted]
     failed: dict[str, str] = {}
     before = len(dataset.names) - len(todo)
     results = stream(todo, [stage or Stage(lambda: scorer(dataset, methods))], engine)
-    with tqdm(total=len(dataset.names), initial=before, desc=dataset.name, unit="picture") as bar:
+    with progress(total=len(dataset.names), initial=before, desc=dataset.name, unit="picture") as bar:
         for (name, _), scored in zip(todo, results, strict=True):
             for new, reason in scored:
                 if reason:
                     failed[name] = reason
                     bar.write(f"{name}: {reason}")
                 else:
+                    new = [row | {"made_from": made_from[name]} for row in new] if name in made_from else new
                     append_rows(files[new[0]["method"]], new)
                     rows += new
             bar.update()

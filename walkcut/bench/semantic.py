@@ -16,6 +16,7 @@ import hashlib
 import json
 import struct
 import zlib
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -130,4 +131,5 @@ def semantic(kind: Layout, root: str | Path, protocol: str, partial: bool = Fals
 
     meaning = hashlib.sha256(repr((kind.classes, kind.table.tolist())).encode()).hexdigest()[:12]
     config = {"size": size, "score_size": score_size, "labels": meaning}
-    return Dataset(kind.name, kind.title, tuple(known), load, config, classes=kind.classes)
+    found = Dataset(kind.name, kind.title, tuple(known), load, config, classes=kind.classes)
+    return replace(found, files=lambda name: known[name][1:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -47,7 +48,7 @@ def read(eye: Eye, device: torch.device, offload: bool = False, compiled: bool =
     return Backbone(
         eye=eye,
         kind="flow" if flow else "unet",
-        networks=Networks(lambda: (denoiser, scheduler)),
+        networks=Networks(partial(tuple, (denoiser, scheduler))),  # which can be copied
         alphas=None if flow else scheduler.alphas_cumprod,
         context=context.to(device, dtype),
         vae=vae,
