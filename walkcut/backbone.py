@@ -1,9 +1,10 @@
-"""An eye with its weights: the embedded denoiser, or any Stable Diffusion in diffusers format.
+"""An eye with its weights: the embedded denoiser, any Stable Diffusion, or a vision transformer.
 
 What differs between them is read off their own configuration. The embedded denoiser looks at 2x2 pixels a patch,
-rearranged and nothing lost; the others at the latent of a VAE. Those before Stable Diffusion 3 are UNets that predict
-noise or velocity; from 3 on a transformer predicts the velocity of a straight flow (Esser et al. 2024). The files of
-`walkcut.eyes` read their weights.
+rearranged and nothing lost; Stable Diffusion at the latent of a VAE. Those before Stable Diffusion 3 are UNets that
+predict noise or velocity; from 3 on a transformer predicts the velocity of a straight flow (Esser et al. 2024). A vision
+transformer sees the picture itself, without noise, and predicts nothing that is used here. The files of `walkcut.eyes`
+read their weights.
 """
 
 from __future__ import annotations
@@ -53,27 +54,34 @@ class Networks:
 
 @dataclass(frozen=True, eq=False)
 class Backbone:
-    """A denoiser ready to look at pictures.
+    """An eye ready to look at pictures.
 
     Attributes
     ----------
     eye : Eye
         What is known of it without its weights.
     kind : str
-        "unet", or "flow" for a transformer whose noise comes by a straight flow, x = (1 - s) latent + s noise.
+        "unet"; "flow" for a transformer whose noise comes by a straight flow, x = (1 - s) latent + s noise; "vision"
+        for a vision transformer.
     networks : Networks
     alphas : float32 Tensor (1000,) or None
-        Share of the signal's variance that is left at each timestep; None for a flow.
+        Share of the signal's variance that is left at each timestep; None for a flow, or without noise.
     context : Tensor (1, tokens, channels)
         What cross-attention sees: the prompt, by default the empty one.
     vae : AutoencoderKL or None
-        None means that a latent is 2x2 pixels, rearranged.
+        None means that a latent is 2x2 pixels, rearranged, or the pixels themselves.
     pooled : Tensor (1, channels) or None
         The prompt as one vector, for models that are told it so as well.
     vocabulary : dict of str to Tensor (channels,)
         The embedded denoiser's words; empty for a model with a text encoder.
     spans : dict of str to tuple of int
         Words of the prompt, each with the places of its tokens in the context.
+    colours : (Tensor (3, 1, 1), Tensor (3, 1, 1)) or None
+        Mean and standard deviation of the pixels that a vision transformer was trained on, in 0 to 1.
+    others : int
+        Tokens before those of the patches: class and registers.
+    options : dict
+        What else a vision transformer is told.
     """
 
     eye: Eye
@@ -85,6 +93,9 @@ class Backbone:
     pooled: torch.Tensor | None = field(default=None, repr=False)
     vocabulary: dict[str, torch.Tensor] = field(default_factory=dict, repr=False)
     spans: dict[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
+    colours: tuple[torch.Tensor, torch.Tensor] | None = field(default=None, repr=False)
+    others: int = 0
+    options: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> str:
@@ -115,7 +126,7 @@ class Backbone:
     def shrinks(self) -> tuple[int, ...]:
         """Latent pixels along a side of a patch, for each level from the finest with attention to the coarsest."""
         config: Any = (self.networks.first or self.denoiser).config
-        if self.kind == "flow":
+        if self.kind != "unet":
             return (config.patch_size,)
         first = next(i for i, kind in enumerate(config.down_block_types) if "CrossAttn" in kind)
         return tuple(2**level for level in range(first, len(config.block_out_channels)))
@@ -124,6 +135,8 @@ class Backbone:
     def patch(self) -> int:
         """Side in pixels of a patch of the finest attention."""
         vae: Any = self.vae
+        if self.kind == "vision":
+            return self.shrinks[0]
         encoded = 2 if vae is None else 2 ** (len(vae.config.block_out_channels) - 1)
         return encoded * self.shrinks[0]
 
@@ -184,6 +197,9 @@ class Backbone:
         small = resize_image(image, (h * self.patch, w * self.patch))
         pixels = torch.from_numpy(small.copy()).permute(2, 0, 1)[None].to(self.device, torch.float32) / 127.5 - 1
         vae: Any = self.vae
+        if self.colours:
+            mean, deviation = self.colours
+            return (((pixels + 1) / 2 - mean) / deviation).to(self.dtype)
         if vae is None:
             return functional.pixel_unshuffle(pixels, 2).to(self.dtype)
         latent = vae.encode(pixels).latent_dist.mode().to(self.dtype)
@@ -211,6 +227,8 @@ class Backbone:
     def run(self, network: Module, latent: torch.Tensor, timestep: float) -> Any:
         """One pass of one of the eye's networks; `walkcut.capture` records what happens inside."""
         count = len(latent)
+        if self.kind == "vision":
+            return network(latent, **self.options)
         steps = torch.full((count,), timestep, device=latent.device)
         context = self.context.expand(count, -1, -1)
         pooled = None if self.pooled is None else self.pooled.expand(count, -1)

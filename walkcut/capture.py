@@ -12,8 +12,9 @@ from each pass what they need, and the pass ends behind the last layer that any 
     walkcut.lab.recorders.LayerFeatures      what a layer passes on
     walkcut.lab.words.WordAttention          which words of a prompt patches look at
 
-From Stable Diffusion 3 on, patches and words attend to one another in one
-softmax. What is kept is the block of patches among themselves, renormalised: the softmax over patches alone.
+From Stable Diffusion 3 on, patches and words attend to one another in one softmax; in a vision transformer, patches and
+a class token, and some registers. What is kept is the block of patches among themselves, renormalised: the softmax over
+patches alone.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
+from operator import attrgetter
 from typing import Any, Protocol
 
 import numpy as np
@@ -53,13 +56,20 @@ class Adapter:
     blocks : tuple of str
         Beginnings of the names of modules, in the order of the forward pass.
     project : callable
-        From such a module and the hidden state that enters it, (b, n, channels), to Q and K, (b, heads, n, d).
+        From such a module, the hidden state that enters it, (b, n, channels), and further inputs by name, to Q and K,
+        (b, heads, n, d).
+    marker : str
+        What such a module has, and others of the same ending have not.
+    heads : callable
+        From such a module to the number of its heads.
     """
 
     selves: tuple[str, ...]
     words: tuple[str, ...]
     blocks: tuple[str, ...]
-    project: Callable[[Any, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+    project: Callable[[Any, torch.Tensor, Mapping[str, Any]], tuple[torch.Tensor, torch.Tensor]]
+    marker: str = "to_q"
+    heads: Callable[[Any], int] = attrgetter("heads")
 
 
 def by_head(attn: Any, projected: torch.Tensor, norm: Module | None) -> torch.Tensor:
@@ -68,14 +78,29 @@ def by_head(attn: Any, projected: torch.Tensor, norm: Module | None) -> torch.Te
     return heads if norm is None else norm(heads)
 
 
-def _project(attn: Any, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _project(attn: Any, hidden: torch.Tensor, options: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
     """Of an `Attention` of diffusers, or of `walkcut.eyes.encoder`."""
     return by_head(attn, attn.to_q(hidden), attn.norm_q), by_head(attn, attn.to_k(hidden), attn.norm_k)
+
+
+def _project_tokens(attn: Any, hidden: torch.Tensor, options: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of a vision transformer of transformers; DINOv3 turns queries and keys by their places (Su et al. 2021)."""
+    query, key = (
+        part(hidden).unflatten(-1, (-1, attn.head_dim)).transpose(1, 2) for part in (attn.q_proj, attn.k_proj)
+    )
+    if turns := options.get("position_embeddings"):
+        query, key = import_module(type(attn).__module__).apply_rotary_pos_emb(query, key, *turns)
+    return query, key
+
+
+def _heads_of_tokens(attn: Any) -> int:
+    return attn.q_proj.out_features // attn.head_dim
 
 
 ADAPTERS = {
     "unet": Adapter((".attn1",), (".attn2",), ("down_blocks", "mid_block", "up_blocks"), _project),
     "flow": Adapter((".attn", ".attn2"), (".attn",), ("transformer_blocks",), _project),
+    "vision": Adapter((".attention", ".self_attn"), (), (), _project_tokens, "q_proj", _heads_of_tokens),
 }
 
 
@@ -87,20 +112,33 @@ def attention_layers(backbone: Backbone, network: Module | None = None, words: b
     adapter = ADAPTERS[backbone.kind]
     endings = adapter.words if words else adapter.selves
     named = (network or backbone.denoiser).named_modules()
-    found = {name: module for name, module in named if name.endswith(endings) and hasattr(module, "to_q")}
+    found = {name: module for name, module in named if name.endswith(endings) and hasattr(module, adapter.marker)}
+    if not adapter.blocks:  # a chain, which is built in the order of its pass
+        return found
     return dict(sorted(found.items(), key=lambda item: adapter.blocks.index(item[0].split(".")[0])))
 
 
-def queries_and_keys(
-    backbone: Backbone, attn: Any, hidden: torch.Tensor, inverse_temperature: float = 1.0
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Q, scaled so that A = softmax(Q K^T), and K of all heads, float32 (b, heads, n, d).
+def head_count(backbone: Backbone, attn: Any) -> int:
+    """Heads of one of an eye's layers."""
+    return ADAPTERS[backbone.kind].heads(attn)
 
-    For the hidden state (b, n, channels) that enters a layer. With an inverse temperature of 1 this is what the layer
-    itself uses; its scores are multiplied by any other.
+
+def queries_and_keys(
+    backbone: Backbone,
+    attn: Any,
+    hidden: torch.Tensor,
+    inverse_temperature: float = 1.0,
+    options: Mapping[str, Any] | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Q, scaled so that A = softmax(Q K^T), and K of all heads, float32 (b, heads, n, d), of the patches alone.
+
+    For the hidden state (b, tokens, channels) that enters a layer, and further inputs by name. With an inverse
+    temperature of 1 this is what the layer itself uses; its scores are multiplied by any other.
     """
-    query, key = ADAPTERS[backbone.kind].project(attn, hidden)
-    return query.float() * (attn.scale * inverse_temperature), key.float()
+    query, key = ADAPTERS[backbone.kind].project(attn, hidden, options or {})
+    query, key = (part[:, :, backbone.others :].float() for part in (query, key))
+    scale = getattr(attn, "scale", query.shape[-1] ** -0.5)
+    return query * (scale * inverse_temperature), key
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -177,9 +215,10 @@ class HeadRecorder:
         return [name for name, weights in self.weights.items() if max(weights) > 0]
 
     def record(self, name: str, layer: Any, hidden: torch.Tensor, options: Mapping[str, Any]) -> None:
-        query, key = queries_and_keys(self.scene.backbone, layer, hidden, self.scene.recipe.inverse_temperature)
+        scene = self.scene
+        query, key = queries_and_keys(scene.backbone, layer, hidden, scene.recipe.inverse_temperature, options)
         for picture in range(len(hidden)):
-            self.keep(picture, self.scene.grids[hidden.shape[1]], query[picture], key[picture], self.weights[name])
+            self.keep(picture, scene.grids[query.shape[2]], query[picture], key[picture], self.weights[name])
 
     def keep(self, picture: int, grid: Grid, query: torch.Tensor, key: torch.Tensor, weights: Sequence[float]) -> None:
         """Take in the heads (heads, n, d) of a layer."""
@@ -195,9 +234,9 @@ def _weights(backbone: Backbone, asked: Mapping[str, Sequence[float]]) -> dict[s
         if name not in layers:
             known = "see walkcut.capture.attention_layers"
             raise InputError(f"There is no self-attention layer {name!r} in {backbone.name}: {known}.")
-        if len(weights) != layers[name].heads:
-            raise InputError(f"{name} needs {layers[name].heads} weights of at least 0, not {list(weights)}.")
-    return dict(asked) or {name: (1.0,) * layer.heads for name, layer in layers.items()}
+        if len(weights) != (heads := head_count(backbone, layers[name])):
+            raise InputError(f"{name} needs {heads} weights of at least 0, not {list(weights)}.")
+    return dict(asked) or {name: (1.0,) * head_count(backbone, layer) for name, layer in layers.items()}
 
 
 class MeanAttention(HeadRecorder):

@@ -117,8 +117,8 @@ class Eye:
         In which the network computes, such as "float32".
     prompt : str
         What it is told to see.
-    latent : bool
-        Whether it sees the latent of a VAE; else the pixels themselves.
+    family : str
+        Who reads its weights, a name of `walkcut.registry.EYES`.
     readout : mapping
         Settings of `walkcut.recipe.Recipe` that suit this model, from `readout.json` beside its weights.
     folder : Path
@@ -129,14 +129,14 @@ class Eye:
     weights: str = ""
     dtype: str = "float32"
     prompt: str = ""
-    latent: bool = True
+    family: str = "stable-diffusion"
     readout: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
     folder: Path = field(default=Path(), repr=False)
 
     @property
-    def family(self) -> str:
-        """Who reads its weights, a name of `walkcut.registry.EYES`."""
-        return "stable-diffusion" if self.latent else "embedded"
+    def latent(self) -> bool:
+        """Whether it sees the latent of a VAE; else the pixels themselves."""
+        return self.family == "stable-diffusion"
 
 
 @dataclass(frozen=True)
@@ -324,6 +324,8 @@ def resolve(preset: str | Preset, eye: Eye, overrides: Mapping[str, Any] | None 
         if getattr(recipe, name) != value:
             asks = getattr(recipe, name)
             raise InputError(f"The {name} of the eye is {value!r}, not {asks!r}: say so where it is loaded.")
+    if eye.family == "vision" and (recipe.noise, recipe.timesteps) != ("none", (0,)):
+        raise InputError(f"{eye.name} sees pictures without noise: leave out noise and timesteps.")
     changed = [name for name in CALIBRATED if getattr(recipe, name) != getattr(usual, name)]
     if "noise_share" in asked or "noise_share" not in suits or not changed:
         return recipe

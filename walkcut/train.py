@@ -32,7 +32,7 @@ from walkcut.app.outputs import alone_in, cannot_write, write_whole
 from walkcut.app.progress import progress
 from walkcut.app.stages import Function, Stage, stream
 from walkcut.backbone import Backbone
-from walkcut.capture import MeanAttention, attention_layers, capture
+from walkcut.capture import MeanAttention, attention_layers, capture, head_count
 from walkcut.criteria import blank_ncut
 from walkcut.errors import InputError
 from walkcut.eyes.embedded import VOCABULARY
@@ -310,7 +310,7 @@ def calibrate(folder: Path) -> None:
     """
     backbone = load_backbone(str(folder), "cpu")
     layers = {n: layer for n, layer in attention_layers(backbone).items() if n.startswith(LOOKING)}
-    suits = SUITS | {"heads": {name: (1.0,) * layer.heads for name, layer in layers.items()}}
+    suits = SUITS | {"heads": {name: (1.0,) * head_count(backbone, layer) for name, layer in layers.items()}}
     places = [(grid, seed) for grid in CALIBRATION_GRIDS for seed in range(CALIBRATION_PICTURES)]
     recipes = [resolve("walkcut", backbone.eye, suits | {"grid": grid, "seed": seed}) for grid, seed in places]
     shares = [noise_cut(backbone, recipe) for recipe in progress(recipes, desc="cutting noise", unit="picture")]

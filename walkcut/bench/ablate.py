@@ -15,7 +15,7 @@ import numpy as np
 from walkcut.bench.look import Looker
 from walkcut.bench.method import Method
 from walkcut.bench.ours import Segmenter, tree_method
-from walkcut.capture import AttentionMaps, Grid, attention_layers
+from walkcut.capture import AttentionMaps, Grid, attention_layers, head_count
 from walkcut.criteria import blank_ncut
 from walkcut.registry import GRAPHS, PIXELS
 from walkcut.segmentation import Segmentation
@@ -63,7 +63,7 @@ def resolutions(looker: Looker) -> dict[str, Change]:
 
 def layers(looker: Looker) -> dict[str, Change]:
     """One self-attention layer alone, its heads alike; or all of them."""
-    every = {name: (1.0,) * layer.heads for name, layer in attention_layers(looker.backbone).items()}
+    every = {name: (1.0,) * head_count(looker.backbone, layer) for name, layer in attention_layers(looker.backbone).items()}
     found = {short(name): from_heads(looker, {name: weights}) for name, weights in every.items()}
     return found | {"all layers": from_heads(looker, every)}
 
@@ -72,7 +72,7 @@ def heads(looker: Looker) -> dict[str, Change]:
     """One head alone, of the layers that are usually read."""
     found, every = {}, attention_layers(looker.backbone)
     for name in looker.recipe.heads or every:
-        for weights in np.eye(every[name].heads).tolist():
+        for weights in np.eye(head_count(looker.backbone, every[name])).tolist():
             found[f"{short(name)}, head {weights.index(1)}"] = from_heads(looker, {name: tuple(weights)})
     return found
 

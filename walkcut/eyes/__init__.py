@@ -7,4 +7,5 @@ from walkcut.registry import EYES, NOISES
 
 EYES["embedded"] = "walkcut.eyes.embedded:read"
 EYES["stable-diffusion"] = "walkcut.eyes.stable:read"
+EYES["vision"] = "walkcut.eyes.vision:read"
 NOISES["inversion"] = "walkcut.eyes.inversion:views"

@@ -11,6 +11,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from walkcut.errors import InputError
 from walkcut.recipe import Eye
@@ -18,6 +19,8 @@ from walkcut.recipe import Eye
 HOME = "WALKCUT_MODELS"  # environment variable: a folder that holds one folder per short name
 WEIGHTS = Path(__file__).parent.parent / "weights"  # of the denoisers that come with walkcut, a folder each
 PARTS = ("unet", "transformer")  # the denoiser's own folder, in diffusers format
+# A vision transformer lies in one folder, whose config.json has one of these as model_type; see `walkcut.eyes.vision`.
+VISION = ("dinov2", "dinov2_with_registers", "dinov3_vit", "vit", "vit_mae", "clip", "clip_vision_model")
 READOUT = "readout.json"  # where a model's attention is best read, beside its weights
 BLOCKS, BLOCK = 64, 4096  # that a file's digest looks at, and their bytes
 DTYPES = ("float32", "float16", "bfloat16")
@@ -87,9 +90,12 @@ def find_eye(model: str = "dead-leaves", device: str = "cpu", dtype: str = "auto
     if dtype not in ("auto", *DTYPES):
         raise InputError(f"There is no dtype {dtype!r}: choose auto, {', '.join(DTYPES)}.")
     folder = model_folder(model)
-    latent = (folder / "vae").is_dir()
+    vision = _vision_config(folder)
+    family = "vision" if vision else "stable-diffusion" if (folder / "vae").is_dir() else "embedded"
+    if vision and prompt:
+        raise InputError(f"{model} is a vision transformer, which reads no words: leave out the prompt {prompt!r}.")
     if dtype == "auto":
-        dtype = "float16" if latent and device.startswith("cuda") else "float32"
+        dtype = "float16" if family != "embedded" and device.startswith("cuda") else "float32"
     path = folder / READOUT
     try:
         readout = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -97,12 +103,13 @@ def find_eye(model: str = "dead-leaves", device: str = "cpu", dtype: str = "auto
             raise ValueError("it holds no table of settings")
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error}): mend it, or remove it to read all heads alike.") from error
-    told = prompt if latent else " ".join(prompt.split())  # an eye of pixels is told words, not a text
+    readout = vision | readout
+    told = prompt if family != "embedded" else " ".join(prompt.split())  # an eye of pixels is told words, not a text
     try:
         weights = weights_digest(folder)
     except OSError as error:
         raise InputError(f"The weights in {folder} cannot be read ({error}): get them anew.") from error
-    return Eye(model, weights, dtype, told, latent, readout, folder)
+    return Eye(model, weights, dtype, told, family, readout, folder)
 
 
 def model_folder(model: str) -> Path:
@@ -157,7 +164,19 @@ def weights_digest(folder: Path) -> str:
 
 
 def _holds_a_model(folder: Path) -> bool:
-    return any((folder / part / "config.json").is_file() for part in PARTS)
+    return any((folder / part / "config.json").is_file() for part in PARTS) or bool(_vision_config(folder))
+
+
+def _vision_config(folder: Path) -> dict[str, Any]:
+    """What suits a vision transformer that nobody tuned: a clean picture, its own grid; empty for another model."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if config["model_type"] not in VISION:
+            return {}
+        sizes = config.get("vision_config", config)
+        return {"noise": "none", "timesteps": [0], "grid": sizes["image_size"] // sizes["patch_size"]}
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
 
 
 def _in_cache(repository: str) -> Path | None:
@@ -168,8 +187,9 @@ def _in_cache(repository: str) -> Path | None:
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        # one file that every pipeline has: asked for all, the hub misses what no one fetches, and says nothing is there
-        folder = Path(snapshot_download(repository, local_files_only=True, allow_patterns="model_index.json"))
+        # files that every model has: asked for all, the hub misses what no one fetches, and says nothing is there
+        patterns = ["model_index.json", "config.json"]
+        folder = Path(snapshot_download(repository, local_files_only=True, allow_patterns=patterns))
     except (LocalEntryNotFoundError, HFValidationError):
         return None
     return folder if _holds_a_model(folder) else None

@@ -86,6 +86,7 @@ class LayerFeatures:
 
     def record(self, name: str, layer: Any, hidden: Any, options: Mapping[str, Any]) -> None:
         patches = hidden[0] if isinstance(hidden, tuple) else hidden  # without words, if those were passed on, too
+        patches = patches[:, self.scene.backbone.others :]
         self.sum, self.passes = self.sum.to(patches.device) + patches.float(), self.passes + 1
 
     def results(self) -> Sequence[Any]:

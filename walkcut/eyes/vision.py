@@ -1,0 +1,95 @@
+"""Reads a vision transformer: a folder of `transformers` whose network sees pictures, not noise.
+
+Its patches attend to one another, to a class token and, in some, to registers (Darcet et al. 2024). Positions are the
+model's own, interpolated where a picture has another shape than those it was trained on.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from walkcut.backbone import Backbone, Networks
+from walkcut.errors import InputError
+from walkcut.eyes.networks import compile_layers, quiet, settled
+from walkcut.recipe import Eye
+
+Colour = tuple[float, float, float]
+IMAGENET: tuple[Colour, Colour] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation of the pixels
+CLIP: tuple[Colour, Colour] = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of vision transformer.
+
+    Attributes
+    ----------
+    network : str
+        Its class in `transformers`.
+    interpolate : bool
+        Whether it has to be told to interpolate its positions.
+    colours : (mean, deviation)
+        Of the pixels that it was trained on, where no `preprocessor_config.json` tells.
+    """
+
+    network: str
+    interpolate: bool = False
+    colours: tuple[Colour, Colour] = IMAGENET
+
+
+# By `model_type` in config.json. DINO is a ViT; of MAE the encoder, which shares a ViT's names, without its masking.
+KINDS = {
+    "dinov2": Kind("Dinov2Model"),
+    "dinov2_with_registers": Kind("Dinov2WithRegistersModel"),
+    "dinov3_vit": Kind("DINOv3ViTModel"),
+    "vit": Kind("ViTModel", interpolate=True),
+    "vit_mae": Kind("ViTModel", interpolate=True),
+    "clip": Kind("CLIPVisionModel", interpolate=True, colours=CLIP),
+    "clip_vision_model": Kind("CLIPVisionModel", interpolate=True, colours=CLIP),
+}
+
+
+def read(eye: Eye, device: torch.device, offload: bool = False, compiled: bool = False) -> Backbone:
+    """A vision transformer; damage raises whatever it raises."""
+    if offload:
+        raise InputError(f"{eye.name} is small enough for any GPU: leave out --offload.")
+    import transformers
+
+    settings = json.loads((eye.folder / "config.json").read_text(encoding="utf-8"))
+    kind = KINDS[settings["model_type"]]
+    given: dict[str, Any] = {"add_pooling_layer": False} if kind.network == "ViTModel" else {}
+    with quiet():
+        network, told = getattr(transformers, kind.network).from_pretrained(
+            eye.folder,
+            dtype=getattr(torch, eye.dtype),
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+            **given,
+        )
+    if missing := sorted(told["missing_keys"]):
+        raise ValueError(f"{missing[0]} is missing")
+    network = settled(network, device)
+    if compiled:
+        compile_layers(network)
+    mean, deviation = (torch.tensor(colour, device=device).view(3, 1, 1) for colour in _colours(eye, kind))
+    return Backbone(
+        eye=eye,
+        kind="vision",
+        networks=Networks(lambda: (network, None)),
+        alphas=None,
+        context=torch.zeros(1, 0, 0, device=device, dtype=network.dtype),
+        colours=(mean, deviation),
+        others=1 + getattr(network.config, "num_register_tokens", 0),
+        options={"interpolate_pos_encoding": True} if kind.interpolate else {},
+    )
+
+
+def _colours(eye: Eye, kind: Kind) -> tuple[Colour, Colour]:
+    path = eye.folder / "preprocessor_config.json"
+    told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return told.get("image_mean") or kind.colours[0], told.get("image_std") or kind.colours[1]
