@@ -44,7 +44,7 @@ class _Classes:
         self.counts = np.zeros(256, np.int64)  # of each value in the label files
 
     def problems(self, entry: Entry) -> Iterator[str]:
-        values = read_values(entry.truth)
+        values = read_values(entry.truth, self.layout)
         self.counts += np.bincount(values.ravel(), minlength=256)
         if odd := unknown_values(values, entry.truth, self.layout):
             yield odd

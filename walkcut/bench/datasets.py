@@ -38,8 +38,8 @@ class Item:
     image : uint8 (H, W, 3)
     truths : dict of tuple of integer (H, W)
         Per kind of truth ("human", or "instances" and "materials") one or several segmentations, not negative. Where
-        the data set has named classes, only "classes": one square int32 map, perhaps of another side than the image,
-        with -1 where nothing is labelled.
+        the data set has named classes, only "classes": one int32 map, perhaps of another size than the image, with -1
+        where nothing is labelled.
     """
 
     name: str
@@ -88,6 +88,12 @@ class Layout:
         Class of each value; -1 where it stands for nothing labelled, -2 where no file may hold it.
     listed : tuple of str
         Names of the pictures; empty if all that lie in the folder, or in folders inside it, count.
+    square : bool
+        Whether a protocol's square is cut out of each picture; else the whole of it counts.
+    colours : dict of "R G B" to value
+        Of label files in colour.
+    other : Layout or None
+        Where the files may lie instead.
     """
 
     name: str
@@ -100,6 +106,9 @@ class Layout:
     classes: tuple[str, ...] = ()
     table: np.ndarray = field(default_factory=lambda: np.full(256, UNKNOWN, np.int32), repr=False, compare=False)
     listed: tuple[str, ...] = field(default=(), repr=False)
+    square: bool = True
+    colours: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+    other: Layout | None = None
 
 
 class Entry(NamedTuple):
@@ -126,6 +135,8 @@ def find(kind: Layout, root: str | Path) -> list[Entry]:
         If a folder is missing, or holds no picture at all.
     """
     root = Path(root)
+    if kind.other and not any((root / choice).is_dir() for choice in kind.images):
+        kind = kind.other if any((root / choice).is_dir() for choice in kind.other.images) else kind
     images, truths = _folder(root, kind.images, kind.where), _folder(root, kind.truths, kind.where)
     of_image, of_truth = kind.endings
     paths = [images / f"{name}{of_image}" for name in kind.listed]

@@ -1,6 +1,6 @@
-"""Data sets with named classes: COCO-Stuff-27, Cityscapes-27, ADE20K-150.
+"""Data sets with named classes: COCO-Stuff-27, Cityscapes-27, ADE20K-150; CamVid-11; a folder of your own.
 
-They are read as the zero-shot methods DiffSeg (Tian et al., CVPR 2024) and DiffCut (Couairon et al., NeurIPS 2024) read
+The first three are read as the zero-shot methods DiffSeg (Tian et al., CVPR 2024) and DiffCut (Couairon et al., NeurIPS 2024) read
 them: the pixels as they are stored (no turn by EXIF); the largest centred square is cut out first; then the picture is
 resized to the side that the model sees, and the truth, by nearest neighbour, to the side at which it is scored.
 
@@ -8,6 +8,8 @@ Differences from their loaders, so that they are known: pictures are resized by 
 `walkcut.images`, theirs bilinearly without antialiasing; DiffCut's square is one pixel smaller, and it takes the truth
 first to 1024 pixels, then each eighth pixel from the corner, where we take the centre of each of the 128x128 fields;
 DiffCut scores the labels of ADE20K as they stand in the files, where 0 is "other", which here is not labelled.
+
+CamVid and a folder are shown and scored whole, in their own size.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import hashlib
 import json
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -28,10 +31,12 @@ from walkcut.bench.datasets import NOT_LABELLED, UNKNOWN, Dataset, Item, Layout,
 from walkcut.errors import InputError
 from walkcut.images import resize_image
 from walkcut.pixels import nearest
+from walkcut.reading import SUFFIXES
 
 # Side of the picture, side of the truth. Those of the walk's own paper were not at hand: DiffSeg's are taken.
 PROTOCOLS = {"diffseg": (512, 512), "diffcut": (1024, 128), "walkcut": (512, 512)}
-SEMANTIC = ("coco-stuff-27", "cityscapes-27", "ade20k-150")
+SEMANTIC = ("coco-stuff-27", "cityscapes-27", "ade20k-150", "camvid-11")
+FOLDER = "folder"
 LABELS = Path(__file__).parent / "labels"
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 
@@ -46,8 +51,31 @@ def layout(name: str) -> Layout:
     names = LABELS / f"{name}.txt"
     listed = tuple(names.read_text(encoding="utf-8").split()) if names.is_file() else ()
     told.pop("about")
+    elsewhere = told.pop("other", {})
     facts: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
-    return Layout(name, table=table, listed=listed, **facts)
+    found = Layout(name, table=table, listed=listed, **facts)
+    return replace(found, other=replace(found, **{key: tuple(v) for key, v in elsewhere.items()}) if elsewhere else None)
+
+
+def folder_layout(root: str | Path, classes: Sequence[str] = (), ignored: Sequence[int] = (255,)) -> Layout:
+    """A folder of one's own: `images/` with pictures, `labels/` with a PNG of the same stem for each.
+
+    Parameters
+    ----------
+    root : path
+    classes : sequence of str
+        Names of the values 0, 1, ...; empty if every value up to 255 that is not ignored is a class.
+    ignored : sequence of int
+        Values that stand for nothing labelled, 0 to 255.
+    """
+    names = tuple(classes) or tuple(map(str, range(256)))
+    table = np.full(256, UNKNOWN, np.int32)
+    table[: len(names)] = np.arange(len(names))
+    table[list(ignored)] = NOT_LABELLED
+    where = "Name the folder that holds images/ and labels/: for images/a.jpg the classes are in labels/a.png."
+    title = f"the pictures in {Path(root).name}"
+    ends = "|".join(SUFFIXES), ".png"
+    return Layout(FOLDER, title, 0, ("images",), ("labels",), ends, where, names, table, square=False)
 
 
 def _read(path: Path, mode: str | None, what: str) -> np.ndarray:
@@ -67,12 +95,23 @@ def read_picture(path: Path) -> np.ndarray:
     return _read(path, "RGB", "picture")
 
 
-def read_values(path: Path) -> np.ndarray:
+def read_values(path: Path, kind: Layout) -> np.ndarray:
     """The values in a label file, uint8 (H, W); InputError if it is damaged or no 8-bit map."""
     values = _read(path, None, "label map")
+    if kind.colours and values.ndim == 3:
+        return _of_colours(values[:, :, :3], path, kind)
     if values.dtype != np.uint8 or values.ndim != 2:
         raise InputError(f"{path} is no map of 8-bit labels: unpack the archive again.")
     return values
+
+
+def _of_colours(colours: np.ndarray, path: Path, kind: Layout) -> np.ndarray:
+    """The values that colours (H, W, 3) stand for."""
+    found, inverse = np.unique(colours.reshape(-1, 3), axis=0, return_inverse=True)
+    names = [" ".join(map(str, colour)) for colour in found.tolist()]
+    if odd := [name for name in names if name not in kind.colours]:
+        raise InputError(f"{path} holds the colour {odd[0]}, which no label of {kind.title} has: get the file again.")
+    return np.array([kind.colours[name] for name in names], np.uint8)[inverse].reshape(colours.shape[:2])
 
 
 def unknown_values(values: np.ndarray, path: Path, kind: Layout) -> str:
@@ -96,8 +135,10 @@ def square(array: np.ndarray) -> np.ndarray:
     return array[top : top + side, left : left + side]
 
 
-def semantic(kind: Layout, root: str | Path, protocol: str, partial: bool = False) -> Dataset:
+def semantic(kind: Layout, root: str | Path, protocol: str | None = None, partial: bool = False) -> Dataset:
     """A data set with named classes, from its files: images uint8 (size, size, 3), truths int32 (side, side).
+
+    Where the layout is not of squares, both are as in the files.
 
     A picture is refused with an InputError if a file of it is damaged, of another size than the other, or holds an
     unknown value.
@@ -108,8 +149,8 @@ def semantic(kind: Layout, root: str | Path, protocol: str, partial: bool = Fals
         Of one of `SEMANTIC`.
     root : path
         See `where` of the layout: the original folders, for COCO in either common arrangement.
-    protocol : str
-        Of `PROTOCOLS`, which says at which sides pictures are shown and scored.
+    protocol : str, optional
+        Of `PROTOCOLS`, which says at which sides squares are shown and scored; default: "diffseg".
     partial : bool
         Be content with the pictures that are there.
 
@@ -118,18 +159,23 @@ def semantic(kind: Layout, root: str | Path, protocol: str, partial: bool = Fals
     InputError
         If files are missing: which, how many, and where they are obtained.
     """
-    (size, score_size), known = PROTOCOLS[protocol], whole(kind, root, partial)
+    if protocol and not kind.square:
+        raise InputError(f"{kind.title} is scored whole, by no other paper's protocol: leave out {protocol!r}.")
+    (size, score_size), known = PROTOCOLS[protocol or "diffseg"], whole(kind, root, partial)
 
     def load(name: str) -> Item:
         entry = known[name]
-        image, values = read_picture(entry.image), read_values(entry.truth)
+        image, values = read_picture(entry.image), read_values(entry.truth, kind)
         check_sizes(entry, image, values)
         if odd := unknown_values(values, entry.truth, kind):
             raise InputError(odd)
+        if not kind.square:
+            return Item(name, image, {"classes": (kind.table[values],)})
         truth = kind.table[nearest(square(values), (score_size, score_size))]
         return Item(name, resize_image(square(image), (size, size)), {"classes": (truth,)})
 
     meaning = hashlib.sha256(repr((kind.classes, kind.table.tolist())).encode()).hexdigest()[:12]
-    config = {"size": size, "score_size": score_size, "labels": meaning}
+    config: dict[str, Any] = {"size": size, "score_size": score_size} if kind.square else {}
+    config |= {"labels": meaning}
     found = Dataset(kind.name, kind.title, tuple(known), load, config, classes=kind.classes)
     return replace(found, files=lambda name: known[name][1:])
