@@ -69,7 +69,7 @@ READOUT = {
     "noise_share": 0.25,
     "calibrated_on": {"grids": [32, 64], "pictures": 100},
 }
-EYE = Eye("small", "fedcba9876543210", latent=False, readout=READOUT)
+EYE = Eye("small", "fedcba9876543210", family="embedded", readout=READOUT)
 
 
 def one_sentence(error: pytest.ExceptionInfo[InputError], *named: object) -> None:

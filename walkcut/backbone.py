@@ -2,9 +2,9 @@
 
 What differs between them is read off their own configuration. The embedded denoiser looks at 2x2 pixels a patch,
 rearranged and nothing lost; Stable Diffusion at the latent of a VAE. Those before Stable Diffusion 3 are UNets that
-predict noise or velocity; from 3 on a transformer predicts the velocity of a straight flow (Esser et al. 2024). A vision
-transformer sees the picture itself, without noise, and predicts nothing that is used here. The files of `walkcut.eyes`
-read their weights.
+predict noise or velocity; from 3 on a transformer predicts the velocity of a straight flow (Esser et al. 2024). A
+vision transformer sees the picture itself, without noise, and predicts nothing that is used here. The files of
+`walkcut.eyes` read their weights.
 """
 
 from __future__ import annotations

@@ -63,7 +63,8 @@ def resolutions(looker: Looker) -> dict[str, Change]:
 
 def layers(looker: Looker) -> dict[str, Change]:
     """One self-attention layer alone, its heads alike; or all of them."""
-    every = {name: (1.0,) * head_count(looker.backbone, layer) for name, layer in attention_layers(looker.backbone).items()}
+    backbone = looker.backbone
+    every = {name: (1.0,) * head_count(backbone, layer) for name, layer in attention_layers(backbone).items()}
     found = {short(name): from_heads(looker, {name: weights}) for name, weights in every.items()}
     return found | {"all layers": from_heads(looker, every)}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from walkcut.app.outputs import digest
 from walkcut.app.progress import progress
-from walkcut.bench.catalogue import LAYOUTS
+from walkcut.bench.catalogue import layout_of
 from walkcut.bench.datasets import Entry, Layout, check_sizes, find, read_bsds_truth
 from walkcut.bench.semantic import read_picture, read_values, unknown_values
 from walkcut.errors import InputError
@@ -96,7 +96,7 @@ def _read_all(kind: _Classes | _Humans, entries: list[Entry], title: str) -> tup
     return problems, hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
 
 
-def check(name: str, data: str | Path) -> Report:
+def check(name: str, data: str | Path, classes: Sequence[str] = (), ignore: Sequence[int] = ()) -> Report:
     """Check the files of a data set, without changing any.
 
     The checksum runs over the sorted lines "pictures/NAME.jpg", tabulator, SHA-256 of the content (likewise "truth/"),
@@ -105,28 +105,31 @@ def check(name: str, data: str | Path) -> Report:
     Parameters
     ----------
     name : str
-        A data set with files: "coco-stuff-27", "cityscapes-27", "ade20k-150", "bsds500-train", "-val" or "-test".
+        A data set with files: "coco-stuff-27", "camvid-11", "bsds500-val", ..., or "folder".
     data : path
         Its folder.
+    classes, ignore
+        As of `walkcut.bench.catalogue.open_dataset`.
 
     Raises
     ------
     InputError
         If a whole folder of the data set is missing.
     """
-    layout = LAYOUTS[name]
+    layout = layout_of(name, data, classes, ignore)
     kind = _Classes(layout) if layout.classes else _Humans()
     entries = find(layout, data)
     pairs = [(entry.image, entry.truth) for entry in entries]
     images, truths = (sum(map(Path.is_file, paths)) for paths in zip(*pairs, strict=True))
     found, checksum = _read_all(kind, entries, layout.title)
-    problems = [f"{images:,} pictures were found where {layout.title} has {layout.pictures:,}."]
-    problems = problems * (images != layout.pictures)
+    total = layout.pictures or len(entries)
+    problems = [f"{images:,} pictures were found where {layout.title} has {total:,}."]
+    problems = problems * (images != total)
     problems += [f"{path} is missing." for pair in pairs for path in pair if not path.is_file()] + found
     lines = [
         f"{layout.title} in {data}",
-        f"pictures  {images:,} of {layout.pictures:,}",
-        f"truths    {truths:,} of {layout.pictures:,}",
+        f"pictures  {images:,} of {total:,}",
+        f"truths    {truths:,} of {total:,}",
         f"checksum  {checksum}",
     ]
     lines += ["", *kind.lines(), "", *_verdict(problems)] + [layout.where] * bool(problems)

@@ -22,7 +22,7 @@ CREW: dict[str, dict[str, Any]] = {
 }
 WORDS = {one.name: one.metadata for one in fields(RunConfig)} | CREW
 _add = partial(add_options, WORDS)
-DATA = ("data", "every", "protocol", "partial")
+DATA = ("data", "every", "protocol", "partial", "classes", "ignore")
 LOOK = ("thresholds", "device", "grid", "seed", "noise", "timesteps", "dtype")
 
 
@@ -53,6 +53,7 @@ def add_bench(subparsers: argparse._SubParsersAction) -> None:
     check = parts.add_parser("check", help="are the files of a data set all there and whole?")
     check.add_argument("name", choices=[n for n in DATASETS if not n.startswith("scenes")], metavar="NAME")
     check.add_argument("--data", type=Path, required=True, metavar="DIR")
+    _add(check, "classes", "ignore")
     check.set_defaults(run=run_check)
 
     about = "time of the cut beside other libraries; or of the whole method on a model"
@@ -111,7 +112,7 @@ def run_check(arguments: argparse.Namespace) -> int:
     """`walkcut bench check`"""
     from walkcut.bench.check import check
 
-    report = check(arguments.name, arguments.data)
+    report = check(arguments.name, arguments.data, arguments.classes, arguments.ignore)
     print(report.text)
     return report.code
 

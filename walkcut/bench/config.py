@@ -20,7 +20,7 @@ METHODS = (
 )
 DATASETS = (
     *("scenes-seeds", "scenes-families", "bsds500-train", "bsds500-val", "bsds500-test"),
-    *("coco-stuff-27", "cityscapes-27", "ade20k-150"),
+    *("coco-stuff-27", "cityscapes-27", "ade20k-150", "camvid-11", "folder"),
 )
 ABLATIONS = ("graph", "steps", "resolutions", "layers", "heads", "timesteps", "prior", "inflation", "pixels")
 # How each paper shows a picture to its model, beside the sides that walkcut.bench.semantic knows
@@ -37,6 +37,8 @@ LONGEST = 24  # letters that a list takes in a file's name
 _thresholds = list_of(float, lambda x: 0 < x <= 2, "numbers in (0, 2], as in 0.2,0.4,0.6")
 _timesteps = list_of(int, lambda t: 0 <= t <= 999, "whole numbers from 0 to 999, as in 10,100", once=False)
 _models = list_of(str, bool, "models")
+_classes = list_of(str, bool, "names of classes, as in sky,road,tree")
+_values = list_of(int, lambda value: 0 <= value <= 255, "whole numbers from 0 to 255, as in 0,255")
 _named = list_of(str, METHODS.__contains__, f"some of {','.join(METHODS)}, or say all")
 
 
@@ -76,6 +78,8 @@ class RunConfig:
         Of `METHODS`.
     partial : bool
         Let through a folder that lacks pictures.
+    classes, ignore
+        Of the data set "folder": names of the values in its label files; values that stand for nothing labelled.
     every : int
         One picture of so many.
     only : str, optional
@@ -94,6 +98,8 @@ class RunConfig:
     protocol: str | None = _option(None, _WHOSE, choices=PROTOCOLS)
     methods: tuple[str, ...] = _option(METHODS, "all (default), or a list", listed=_methods)
     partial: bool = _option(False, "let through a folder that lacks pictures", action="store_true")
+    classes: tuple[str, ...] = _option((), "of a folder: names of the values 0, 1, ...", listed=_classes)
+    ignore: tuple[int, ...] = _option((), "of a folder: values that do not count; default: 255", listed=_values)
     every: int = _option(1, "one picture of N; default: all", check=whole(1))
     only: str | None = _option(None, "only these pictures", choices=("photographs", "scenes", "blank"))
     noise: str | None = _option(None, _SHOWN, choices=NOISES)

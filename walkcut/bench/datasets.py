@@ -76,10 +76,10 @@ class Layout:
     ----------
     name, title : str
     pictures : int
-        How many there are.
+        How many there are; 0 if any number will do.
     images, truths : tuple of str
         Folders relative to the root, any one of which will do.
-    endings : (str, str)
+    endings : (str or tuple of str, str)
         What follows the name of a picture in the names of its two files.
     where : str
         Where the files are obtained and how they must lie.
@@ -101,7 +101,7 @@ class Layout:
     pictures: int
     images: tuple[str, ...]
     truths: tuple[str, ...]
-    endings: tuple[str, str]
+    endings: tuple[str | tuple[str, ...], str]
     where: str
     classes: tuple[str, ...] = ()
     table: np.ndarray = field(default_factory=lambda: np.full(256, UNKNOWN, np.int32), repr=False, compare=False)
@@ -139,14 +139,16 @@ def find(kind: Layout, root: str | Path) -> list[Entry]:
         kind = kind.other if any((root / choice).is_dir() for choice in kind.other.images) else kind
     images, truths = _folder(root, kind.images, kind.where), _folder(root, kind.truths, kind.where)
     of_image, of_truth = kind.endings
-    paths = [images / f"{name}{of_image}" for name in kind.listed]
+    ends = (of_image,) if isinstance(of_image, str) else of_image
+    paths = [images / f"{name}{ends[0]}" for name in kind.listed]
     if not paths:  # hidden files are what some systems leave beside real ones
-        paths = sorted(path for path in images.glob(f"**/*{of_image}") if not path.name.startswith("."))
+        found = sorted(path for path in images.rglob("*") if not path.name.startswith("."))
+        paths = [path for path in found if path.name.endswith(ends) or path.suffix.lower() in ends]
     if not any(path.is_file() for path in paths):
         raise InputError(f"{images} holds no picture of {kind.title}. {kind.where}")
 
     def entry(path: Path) -> Entry:
-        name = path.name.removesuffix(of_image)
+        name = path.name.removesuffix(ends[0]) if len(ends) == 1 else path.stem
         return Entry(name, path, truths / path.parent.relative_to(images) / f"{name}{of_truth}")
 
     return [entry(path) for path in paths]
@@ -162,7 +164,7 @@ def whole(kind: Layout, root: str | Path, partial: bool = False) -> dict[str, En
     """
     entries = find(kind, root)
     have = [entry for entry in entries if entry.image.is_file()]
-    if len(have) != kind.pictures and not partial:
+    if len(have) != kind.pictures and kind.pictures and not partial:
         lacking = next((f", first lacking {entry.image}" for entry in entries if not entry.image.is_file()), "")
         raise InputError(
             f"{len(have):,} pictures were found where {kind.title} has {kind.pictures:,}{lacking}. {kind.where}"
@@ -170,7 +172,11 @@ def whole(kind: Layout, root: str | Path, partial: bool = False) -> dict[str, En
     lost = [entry.truth for entry in have if not entry.truth.is_file()]
     if lost:
         raise InputError(f"The labels of {len(lost):,} pictures are missing, first {lost[0]}. {kind.where}")
-    return {entry.name: entry for entry in have}
+    known = {entry.name: entry for entry in have}
+    for entry in have:
+        if known[entry.name] != entry:
+            raise InputError(f"{entry.image} and {known[entry.name].image} have one name: rename one, and its labels.")
+    return known
 
 
 def check_sizes(entry: Entry, image: np.ndarray, truth: np.ndarray) -> None:

@@ -1,15 +1,16 @@
-"""Data sets with named classes: COCO-Stuff-27, Cityscapes-27, ADE20K-150; CamVid-11; a folder of your own.
+"""Data sets with named classes: COCO-Stuff-27, Cityscapes-27, ADE20K-150; CamVid-11; a folder of one's own.
 
-The first three are read as the zero-shot methods DiffSeg (Tian et al., CVPR 2024) and DiffCut (Couairon et al., NeurIPS 2024) read
-them: the pixels as they are stored (no turn by EXIF); the largest centred square is cut out first; then the picture is
-resized to the side that the model sees, and the truth, by nearest neighbour, to the side at which it is scored.
+The first three are read as the zero-shot methods DiffSeg (Tian et al., CVPR 2024) and DiffCut (Couairon et al., NeurIPS
+2024) read them: the pixels as they are stored (no turn by EXIF); the largest centred square is cut out first; then the
+picture is resized to the side that the model sees, and the truth, by nearest neighbour, to the side at which it is
+scored.
 
 Differences from their loaders, so that they are known: pictures are resized by the bicubic antialiasing of
 `walkcut.images`, theirs bilinearly without antialiasing; DiffCut's square is one pixel smaller, and it takes the truth
 first to 1024 pixels, then each eighth pixel from the corner, where we take the centre of each of the 128x128 fields;
 DiffCut scores the labels of ADE20K as they stand in the files, where 0 is "other", which here is not labelled.
 
-CamVid and a folder are shown and scored whole, in their own size.
+CamVid and a folder are shown and scored whole, in their own size, as a viewer shows them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import json
 import struct
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -31,12 +33,13 @@ from walkcut.bench.datasets import NOT_LABELLED, UNKNOWN, Dataset, Item, Layout,
 from walkcut.errors import InputError
 from walkcut.images import resize_image
 from walkcut.pixels import nearest
-from walkcut.reading import SUFFIXES
+from walkcut.reading import SUFFIXES, read_image
 
 # Side of the picture, side of the truth. Those of the walk's own paper were not at hand: DiffSeg's are taken.
 PROTOCOLS = {"diffseg": (512, 512), "diffcut": (1024, 128), "walkcut": (512, 512)}
 SEMANTIC = ("coco-stuff-27", "cityscapes-27", "ade20k-150", "camvid-11")
 FOLDER = "folder"
+FOLDER_WHERE = "Name the folder that holds images/ and labels/: for images/a.jpg the classes are in labels/a.png."
 LABELS = Path(__file__).parent / "labels"
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 
@@ -51,10 +54,11 @@ def layout(name: str) -> Layout:
     names = LABELS / f"{name}.txt"
     listed = tuple(names.read_text(encoding="utf-8").split()) if names.is_file() else ()
     told.pop("about")
-    elsewhere = told.pop("other", {})
+    other = told.pop("other", {})
     facts: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
     found = Layout(name, table=table, listed=listed, **facts)
-    return replace(found, other=replace(found, **{key: tuple(v) for key, v in elsewhere.items()}) if elsewhere else None)
+    elsewhere: dict[str, Any] = {key: tuple(value) for key, value in other.items()}
+    return replace(found, other=replace(found, **elsewhere)) if elsewhere else found
 
 
 def folder_layout(root: str | Path, classes: Sequence[str] = (), ignored: Sequence[int] = (255,)) -> Layout:
@@ -64,18 +68,31 @@ def folder_layout(root: str | Path, classes: Sequence[str] = (), ignored: Sequen
     ----------
     root : path
     classes : sequence of str
-        Names of the values 0, 1, ...; empty if every value up to 255 that is not ignored is a class.
+        Names of the values 0, 1, ...; empty if every value that is found and not ignored is a class.
     ignored : sequence of int
         Values that stand for nothing labelled, 0 to 255.
+
+    Raises
+    ------
+    InputError
+        If there are more than 256 classes, or files are missing.
     """
-    names = tuple(classes) or tuple(map(str, range(256)))
+    if len(classes) > 256:
+        raise InputError(f"Labels of 8 bits tell 256 classes apart, not {len(classes)}: merge some.")
+    title, ends = f"the pictures in {Path(root).resolve().name}", (SUFFIXES, ".png")
+    kind = Layout(FOLDER, title, 0, ("images",), ("labels",), ends, FOLDER_WHERE, square=False)
+    values, names = list(range(len(classes))), tuple(classes)
+    if not classes:
+        found: set[int] = set()
+        for entry in whole(kind, root).values():
+            with suppress(InputError):  # which is told when the picture's turn comes
+                found.update(np.unique(read_values(entry.truth, kind)).tolist())
+        values = sorted(found - set(ignored))
+        names = tuple(map(str, values))
     table = np.full(256, UNKNOWN, np.int32)
-    table[: len(names)] = np.arange(len(names))
+    table[values] = np.arange(len(names))
     table[list(ignored)] = NOT_LABELLED
-    where = "Name the folder that holds images/ and labels/: for images/a.jpg the classes are in labels/a.png."
-    title = f"the pictures in {Path(root).name}"
-    ends = "|".join(SUFFIXES), ".png"
-    return Layout(FOLDER, title, 0, ("images",), ("labels",), ends, where, names, table, square=False)
+    return replace(kind, classes=names, table=table)
 
 
 def _read(path: Path, mode: str | None, what: str) -> np.ndarray:
@@ -101,7 +118,9 @@ def read_values(path: Path, kind: Layout) -> np.ndarray:
     if kind.colours and values.ndim == 3:
         return _of_colours(values[:, :, :3], path, kind)
     if values.dtype != np.uint8 or values.ndim != 2:
-        raise InputError(f"{path} is no map of 8-bit labels: unpack the archive again.")
+        own = kind.name == FOLDER
+        remedy = "save it as 8-bit grey, or with a palette" if own else "unpack the archive again"
+        raise InputError(f"{path} is no map of 8-bit labels: {remedy}.")
     return values
 
 
@@ -121,7 +140,8 @@ def unknown_values(values: np.ndarray, path: Path, kind: Layout) -> str:
     if not odd:
         return ""
     which = ", ".join(odd[:5]) + (f" and {len(odd) - 5} more" if len(odd) > 5 else "")
-    return f"{path} holds {which}, which no label of {kind.title} is: unpack the original labels again."
+    remedy = "name it in --classes, or in --ignore" if kind.name == FOLDER else "unpack the original labels again"
+    return f"{path} holds {which}, which no label of {kind.title} is: {remedy}."
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -165,7 +185,8 @@ def semantic(kind: Layout, root: str | Path, protocol: str | None = None, partia
 
     def load(name: str) -> Item:
         entry = known[name]
-        image, values = read_picture(entry.image), read_values(entry.truth, kind)
+        image = read_picture(entry.image) if kind.square else read_image(entry.image)
+        values = read_values(entry.truth, kind)
         check_sizes(entry, image, values)
         if odd := unknown_values(values, entry.truth, kind):
             raise InputError(odd)
@@ -177,5 +198,7 @@ def semantic(kind: Layout, root: str | Path, protocol: str | None = None, partia
     meaning = hashlib.sha256(repr((kind.classes, kind.table.tolist())).encode()).hexdigest()[:12]
     config: dict[str, Any] = {"size": size, "score_size": score_size} if kind.square else {}
     config |= {"labels": meaning}
+    if kind.name == FOLDER:  # of which there are many
+        config |= {"pictures": hashlib.sha256("\n".join(known).encode()).hexdigest()[:12]}
     found = Dataset(kind.name, kind.title, tuple(known), load, config, classes=kind.classes)
     return replace(found, files=lambda name: known[name][1:])

@@ -80,7 +80,9 @@ def roster(
 
 def opened(config: RunConfig) -> Dataset:
     """The data set of a configuration."""
-    return open_dataset(config.dataset, config.data, config.every, config.protocol, config.partial)
+    return open_dataset(
+        config.dataset, config.data, config.every, config.protocol, config.partial, config.classes, config.ignore
+    )
 
 
 def looker_of(config: RunConfig) -> Looker:
