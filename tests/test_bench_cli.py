@@ -283,6 +283,8 @@ def test_a_protocol_tells_how_the_model_is_shown_a_picture() -> None:
 OTHERS = {
     "protocol": "diffcut",
     "partial": True,
+    "classes": ("sky", "old road"),
+    "ignore": (0, 255),
     "every": 2,
     "methods": ("walkcut",),
     "model": "sd-1.4",
@@ -303,6 +305,7 @@ def test_each_setting_changes_the_name_and_the_command() -> None:
     assert told - set(OTHERS) == {"task", "dataset", "data", "only", "device"}  # in the name, or in the rows
     assert len({usual.name, *(one.name for one in changed)}) == 1 + len(OTHERS)
     assert len({usual.command, *(one.command for one in changed)}) == 1 + len(OTHERS)
+    assert " --classes 'sky,old road' " in f"{replace(usual, classes=OTHERS['classes']).command} "
     assert replace(usual, device="cuda").command.endswith("--device cuda")
 
 

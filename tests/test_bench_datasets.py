@@ -27,7 +27,7 @@ COCO = LABELS / "coco-stuff-27.txt"
 COCO_LAYOUTS = [("val2017", "annotation_val2017"), ("images/val2017", "annotations/val2017")]
 GRADIENT = np.linspace(0, 255, 20 * 30).reshape(20, 30).astype(np.uint8)
 PICTURE = np.stack([GRADIENT, GRADIENT[::-1], GRADIENT[:, ::-1]], axis=2)
-WALL = {"coco-stuff-27": 172, "cityscapes-27": 12, "ade20k-150": 1}  # the value of "wall" in each kind of label file
+WALL = {"coco-stuff-27": 172, "cityscapes-27": 12, "ade20k-150": 1, "camvid-11": 1, "folder": 7}  # the value of "wall" in each kind of label file
 
 
 def save(path: Path, array: np.ndarray) -> None:
@@ -50,6 +50,11 @@ def make(root: Path, name: str, count: int = 3, labels: np.ndarray | None = None
         elif name == "cityscapes-27":
             stem, city = f"{('frankfurt', 'lindau')[i % 2]}_{i:06d}_000019", ("frankfurt", "lindau")[i % 2]
             files = f"leftImg8bit/val/{city}/{stem}_leftImg8bit.png", f"gtFine/val/{city}/{stem}_gtFine_labelIds.png"
+        elif name == "camvid-11":
+            stem = layout(name).listed[i]
+            files = f"val/{stem}.png", f"valannot/{stem}.png"
+        elif name == "folder":
+            files = f"images/{i}.jpg", f"labels/{i}.png"
         else:
             files = f"images/validation/ADE_val_{i + 1:08d}.jpg", f"annotations/validation/ADE_val_{i + 1:08d}.png"
         save(root / files[0], picture)
@@ -72,7 +77,7 @@ def whole(monkeypatch: pytest.MonkeyPatch, name: str, count: int) -> None:
 # Labels
 
 
-@pytest.mark.parametrize(("name", "classes"), [("coco-stuff-27", 27), ("cityscapes-27", 27), ("ade20k-150", 150)])
+@pytest.mark.parametrize(("name", "classes"), [("coco-stuff-27", 27), ("cityscapes-27", 27), ("ade20k-150", 150), ("camvid-11", 11)])
 def test_every_class_has_a_name_and_some_value(name: str, classes: int) -> None:
     kind = layout(name)
     assert len(kind.classes) == len(set(kind.classes)) == classes
@@ -94,7 +99,8 @@ def test_every_value_becomes_the_class_that_the_facts_give_it(
     for value in set(range(256)) - set(known):
         odd = values.copy()
         odd[3, 4] = value
-        save(only(tmp_path, "*.png") if name != "cityscapes-27" else only(tmp_path, "*_labelIds.png"), odd)
+        place = {"cityscapes-27": "*_labelIds.png", "camvid-11": "valannot/*.png"}.get(name, "*.png")
+        save(only(tmp_path, place), odd)
         with pytest.raises(InputError, match=rf"\.png holds {value}, which no label"):
             data.load(data.names[0])
 
@@ -315,6 +321,100 @@ def test_a_label_file_of_another_kind_is_refused(tmp_path: Path, odd: np.ndarray
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# Scored whole
+
+
+def test_camvid_is_read_in_its_original_form_too(tmp_path: Path) -> None:
+    """32 colours instead of 11 values."""
+    colours = json.loads((LABELS / "camvid-11.json").read_text())["colours"]
+    assert len(colours) == 32
+    for classes, name in ((0, "128 128 128"), (8, "64 128 192"), (11, "0 0 0")):
+        assert colours[name] == classes
+    known = np.array([[int(part) for part in name.split()] for name in colours], np.uint8).reshape(4, 8, 3)
+    name = layout("camvid-11").listed[1]
+    save(tmp_path / "701_StillsRaw_full" / f"{name}.png", np.zeros((4, 8, 3), np.uint8))
+    truth = tmp_path / "LabeledApproved_full" / f"{name}_L.png"
+    save(truth, known)
+    data = open_dataset("camvid-11", tmp_path, partial=True)
+    assert data.names == (name,)
+    wanted = np.array(list(colours.values())).reshape(4, 8)
+    assert (data.load(name).truths["classes"][0] == np.where(wanted == 11, -1, wanted)).all()
+    save(truth, known + 1)
+    with pytest.raises(InputError, match="holds the colour .*, which no label of CamVid-11 has"):
+        data.load(name)
+
+
+def test_camvid_and_a_folder_are_scored_whole(tmp_path: Path) -> None:
+    for name in ("camvid-11", "folder"):
+        data = open_dataset(name, make(tmp_path / name, name), partial=True)
+        item = data.load(data.names[0])
+        assert (item.image.shape, item.truths["classes"][0].shape) == ((20, 30, 3), (20, 30))
+        assert set(data.config) >= {"labels"}
+        assert "size" not in data.config
+
+
+def test_a_folder_has_the_classes_that_are_found_or_named(tmp_path: Path) -> None:
+    make(tmp_path, "folder")
+    some = np.resize(np.array([3, 9, 200, 255], np.uint8), (20, 30))
+    save(tmp_path / "labels" / "1.png", some)
+    data = open_dataset("folder", tmp_path)
+    assert (data.names, data.classes) == (("0", "1", "2"), ("3", "7", "9", "200"))
+    places = {3: 0, 9: 2, 200: 3, 255: -1}
+    assert data.load("1").truths["classes"][0].tolist() == [[places[v] for v in row] for row in some.tolist()]
+    fewer = open_dataset("folder", tmp_path, ignore=(200, 255))
+    assert fewer.classes == ("3", "7", "9")
+    named = open_dataset("folder", tmp_path, classes=("a", "b", "c", "d"), ignore=(7, 200, 255))
+    assert named.classes == ("a", "b", "c", "d")
+    assert set(np.unique(named.load("0").truths["classes"][0])) == {-1}
+    with pytest.raises(InputError, match="1.png holds 9, which no label of .* is: name it in --classes, or in --ign"):
+        named.load("1")
+    assert len({str(one.config) for one in (data, fewer, named)}) == 3
+
+
+def test_a_folder_takes_any_pictures_and_palettes(tmp_path: Path) -> None:
+    """Endings in any case, pictures turned as their file says, labels as this project writes them."""
+    make(tmp_path, "folder", 1)
+    turned = Image.Exif()
+    turned[0x0112] = 6  # a quarter to the right
+    Image.fromarray(PICTURE).save(tmp_path / "images" / "t.JPG", "JPEG", exif=turned)
+    Image.fromarray(PICTURE).save(tmp_path / "images" / "w.webp")
+    labels = Image.fromarray(np.resize(np.arange(5, dtype=np.uint8), (30, 20)))
+    labels.putpalette([255, 0, 0] * 256)
+    labels.save(tmp_path / "labels" / "t.png")
+    save(tmp_path / "labels" / "w.png", np.full((20, 30), 7, np.uint8))
+    (tmp_path / "images" / "notes.txt").write_text("about")
+    (tmp_path / "images" / ".hidden.jpg").write_text("")
+    data = open_dataset("folder", tmp_path)
+    assert (data.names, data.classes) == (("0", "t", "w"), ("0", "1", "2", "3", "4", "7"))
+    assert data.load("t").image.shape == (30, 20, 3)
+
+
+def test_what_a_folder_lacks_is_told(tmp_path: Path) -> None:
+    make(tmp_path, "folder", 2)
+    save(tmp_path / "labels" / "0.png", np.zeros((20, 30), np.uint16))
+    data = open_dataset("folder", tmp_path)
+    with pytest.raises(InputError, match="0.png is no map of 8-bit labels: save it as 8-bit grey, or with a palette"):
+        data.load("0")
+    save(tmp_path / "images" / "deep" / "1.png", PICTURE)
+    save(tmp_path / "labels" / "deep" / "1.png", GRADIENT)
+    with pytest.raises(InputError, match="have one name: rename one, and its labels"):
+        open_dataset("folder", tmp_path)
+    (tmp_path / "images" / "deep" / "1.png").unlink()
+    (tmp_path / "labels" / "1.png").unlink()
+    with pytest.raises(InputError, match="labels of 1 pictures are missing, first .*labels/1.png. Name the folder"):
+        open_dataset("folder", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["camvid-11", "folder"])
+def test_a_check_of_these_counts_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    whole(monkeypatch, "camvid-11", 2)
+    report = check(name, make(tmp_path, name, 2))
+    assert report.problems == ()
+    assert "1,200  100.000%" in report.text
+    assert "pictures  2 of 2" in report.text
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # By name
 
 
@@ -326,6 +426,7 @@ def test_all_data_sets_open_by_name(tmp_path: Path) -> None:
         "bsds500-val",
         "bsds500-test",
         *SEMANTIC,
+        "folder",
     }
     scenes = open_dataset("scenes-families", every=40)
     assert (scenes.name, scenes.names, scenes.classes) == ("scenes-families", ("0000", "0040", "0080"), ())
@@ -340,8 +441,13 @@ def test_all_data_sets_open_by_name(tmp_path: Path) -> None:
         ("coco-stuff-27", {}, "coco-stuff-27 needs its files.*cocodataset"),
         ("bsds500-val", {}, "bsds500-val needs its files.*berkeley"),
         ("scenes-seeds", {"data": "there"}, "drawn from seeds"),
-        ("scenes-seeds", {"protocol": "diffseg"}, "no option 'protocol': it has every"),
-        ("bsds500-val", {"data": "there", "partial": True}, "no option 'partial': it has every"),
+        ("scenes-seeds", {"protocol": "diffseg"}, "scenes-seeds has no option 'protocol': leave out --protocol"),
+        ("bsds500-val", {"data": "there", "partial": True}, "bsds500-val has no option 'partial': leave out --partial"),
+        ("bsds500-val", {"data": "there", "classes": ("sky",)}, "no option 'classes'"),
+        ("camvid-11", {"data": "there", "ignore": (255,)}, "no option 'ignore'"),
+        ("camvid-11", {"data": "there", "protocol": "diffcut"}, "by no other paper's protocol"),
+        ("folder", {}, "folder needs its files.*images/ and labels/"),
+        ("folder", {"data": "there", "classes": tuple("c" * 257)}, "256 classes apart, not 257"),
         ("ade20k-150", {"data": "there"}, "does not hold images/validation"),
     ],
 )

@@ -78,7 +78,7 @@ def test_the_cache_of_the_hub_is_looked_into(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_model: Path, name: str
 ) -> None:
     def cached(repository: str, local_files_only: bool, allow_patterns: str) -> str:
-        assert allow_patterns == "model_index.json"
+        assert allow_patterns == ["model_index.json", "config.json"]
         assert repository == "CompVis/stable-diffusion-v1-4"
         return str(tmp_path / "half")
 

@@ -294,15 +294,15 @@ def test_the_user_counts_before_the_preset_the_eye_and_the_default(name: str) ->
     named = {"grid": 48, "noise": "none", "seed": 2, "steps": 4, "timesteps": (40,), "heads": {FINE: (0.0, 1.0)}}
     named |= {"inverse_temperature": 1.5, "jump_chain": False, "inflation": 4.0, "spatial_prior": 0.7}
     named |= {"graph": "divergence", "threshold": "half-life", "noise_share": 0.8, "pixels": "pamr"}
-    for latent in (True, False):
-        bare, eye = Eye("bare", latent=latent), Eye("own", latent=latent, readout={name: suits[name]})
+    for family in ("stable-diffusion", "embedded"):
+        bare, eye = Eye("bare", family=family), Eye("own", family=family, readout={name: suits[name]})
         preset = Preset("own", {name: named[name]})
         assert getattr(resolve(Preset("empty"), bare), name) == default
         assert getattr(resolve(Preset("empty"), eye), name) == getattr(Recipe(**{name: suits[name]}), name) != default
         user = resolve(preset, eye, {name: OTHER[name]})
         assert getattr(user, name) == OTHER[name]
         by_preset = getattr(resolve(preset, eye), name)
-        if name == "noise" and not latent:  # an eye of pixels is not inverted for a preset's sake
+        if name == "noise" and family == "embedded":  # an eye of pixels is not inverted for a preset's sake
             assert by_preset == suits["noise"]
         else:
             assert by_preset == named[name]

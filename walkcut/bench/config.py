@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from walkcut.app.options import OPTIONS, list_of
@@ -137,7 +138,7 @@ class RunConfig:
         words += [self.dataset] if self.task != ("criteria",) else []
         words += ["--data", "DIR"] if self.data else []
         for name, text in self.told().items():
-            words += [f"--{name}"] if text == "True" else [f"--{name}", text]
+            words += [f"--{name}"] if text == "True" else [f"--{name}", quote(text)]
         return " ".join(words)
 
     @property
