@@ -316,6 +316,8 @@ def resolve(preset: str | Preset, eye: Eye, overrides: Mapping[str, Any] | None 
     named = dict(find_preset(preset).settings)
     if not eye.latent:
         named.pop("noise", None)  # an inversion would cost an eye of pixels minutes on a processor: only if asked for
+    if eye.family == "vision":
+        named.pop("timesteps", None)
     asked = named | known(overrides or {})
     if asked.get("noise") == "inversion":
         asked = {"timesteps": ()} | asked

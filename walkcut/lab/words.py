@@ -48,6 +48,8 @@ class WordAttention:
     output = False
 
     def begin(self, scene: Scene) -> Sequence[str]:
+        if scene.backbone.kind == "vision":
+            raise InputError(f"{scene.backbone.name} reads no words: choose a denoiser.")
         if not scene.backbone.spans:
             raise InputError("There are no words to look for: load the model with a prompt, or use Backbone.prompted.")
         self.scene = scene
