@@ -23,6 +23,7 @@ PARTS = ("unet", "transformer")  # the denoiser's own folder, in diffusers forma
 VISION = ("dinov2", "dinov2_with_registers", "dinov3_vit", "vit", "vit_mae", "clip", "clip_vision_model")
 READOUT = "readout.json"  # where a model's attention is best read, beside its weights
 BLOCKS, BLOCK = 64, 4096  # that a file's digest looks at, and their bytes
+STABILITY = "Stability AI Community, gated"
 DTYPES = ("float32", "float16", "bfloat16")
 
 
@@ -37,8 +38,9 @@ class Model:
     repository : str
         On the hub; empty for a denoiser that comes with walkcut.
     licence : str
+        "gated": to be accepted on the repository's page first.
     gigabytes : float
-        Of the weights that are read, in half precision.
+        Of the weights that are fetched, in half precision where the hub has such.
     pixels : int
         Side of the pictures that it was trained on.
     patch : int
@@ -63,8 +65,17 @@ MODELS = {
         Model("ssd-1b", "segmind/SSD-1B", "Apache-2.0", 4.5, 1024, 16),
         Model("segmind-vega", "segmind/Segmind-Vega", "Apache-2.0", 3.3, 1024, 16),
         Model("sdxl", "stabilityai/stable-diffusion-xl-base-1.0", "CreativeML OpenRAIL++-M", 6.9, 1024, 16),
-        Model("sd-3", "stabilityai/stable-diffusion-3-medium-diffusers", "Stability AI Community", 5.9, 1024, 16),
-        Model("sd-3.5", "stabilityai/stable-diffusion-3.5-medium", "Stability AI Community", 6.8, 1024, 16),
+        Model("sd-3", "stabilityai/stable-diffusion-3-medium-diffusers", STABILITY, 5.9, 1024, 16),
+        Model("sd-3.5", "stabilityai/stable-diffusion-3.5-medium", STABILITY, 6.8, 1024, 16),
+        Model("dinov2-small", "facebook/dinov2-small", "Apache-2.0", 0.09, 518, 14),
+        Model("dinov2-base", "facebook/dinov2-base", "Apache-2.0", 0.35, 518, 14),
+        Model("dinov2-small-registers", "facebook/dinov2-with-registers-small", "Apache-2.0", 0.09, 518, 14),
+        Model("dinov3-small", "facebook/dinov3-vits16-pretrain-lvd1689m", "DINOv3 License, gated", 0.09, 224, 16),
+        Model("dino-small-8", "facebook/dino-vits8", "Apache-2.0", 0.09, 224, 8),
+        Model("dino-base-16", "facebook/dino-vitb16", "Apache-2.0", 0.34, 224, 16),
+        Model("mae-base", "facebook/vit-mae-base", "Apache-2.0", 0.45, 224, 16),
+        Model("vit-base", "google/vit-base-patch16-224", "Apache-2.0", 0.35, 224, 16),
+        Model("clip-base", "laion/CLIP-ViT-B-16-laion2B-s34B-b88K", "MIT", 0.6, 224, 16),
     )
 }
 
