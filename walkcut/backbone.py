@@ -196,7 +196,7 @@ class Backbone:
         Equation `eq-att-forward` of the book. Latents of several pictures (b, channels, H, W) get the same noise, so
         that none depends on the others.
         """
-        noise = torch.randn((1, *latent.shape[1:]), generator=generator).to(latent)
+        noise = torch.randn((1, *latent.shape[1:]), generator=generator, dtype=torch.float32).to(latent)
         if self.alphas is None:
             return torch.lerp(latent, noise, timestep / 1000)
         signal = self.alphas.to(latent)[timestep]
@@ -211,7 +211,7 @@ class Backbone:
     def run(self, network: Module, latent: torch.Tensor, timestep: float) -> Any:
         """One pass of one of the eye's networks; `walkcut.capture` records what happens inside."""
         count = len(latent)
-        steps = torch.full((count,), timestep, device=latent.device)
+        steps = torch.full((count,), timestep, device=latent.device, dtype=torch.float32)
         context = self.context.expand(count, -1, -1)
         pooled = None if self.pooled is None else self.pooled.expand(count, -1)
         if self.kind == "flow":

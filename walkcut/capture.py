@@ -29,12 +29,14 @@ import torch
 from torch.nn import Module
 
 from walkcut.backbone import Backbone
-from walkcut.errors import InputError
+from walkcut.errors import InputError, brief
 from walkcut.noise import views
 from walkcut.recipe import Preset, Recipe, resolve
+from walkcut.threads import undisturbed
 
 Grid = tuple[int, int]
 BLOCK = 2**22  # numbers of a head's A that are held at once
+SHARPEST = 1e6  # scores times more overflow, and a softmax of theirs has chosen already
 GPU_BLOCK = 2**24  # of all heads' A, on a GPU: at 64 x 64 patches as many as one head has
 
 
@@ -100,14 +102,14 @@ def queries_and_keys(
     itself uses; its scores are multiplied by any other.
     """
     query, key = ADAPTERS[backbone.kind].project(attn, hidden)
-    return query.float() * (attn.scale * inverse_temperature), key.float()
+    return query.float() * (attn.scale * min(inverse_temperature, SHARPEST)), key.float()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # What is recorded
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AttentionMaps:
     """Mean self-attention of one picture.
 
@@ -118,6 +120,8 @@ class AttentionMaps:
     """
 
     maps: dict[Grid, torch.Tensor]
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if not self.maps:
@@ -249,6 +253,7 @@ def _add_together(total: torch.Tensor, query: torch.Tensor, key: torch.Tensor, w
 # Running and recording
 
 
+@undisturbed()
 @torch.inference_mode()
 def capture(
     backbone: Backbone, images: Sequence[np.ndarray], recipe: Recipe, *recorders: Recorder

@@ -62,7 +62,7 @@ def segment(
     image = check_image(image).copy()  # ours: the caller may fill the array anew
     timings: dict[str, float] = {}
     with timed(timings, "model"):
-        backbone = load_backbone(model, device) if isinstance(model, str) else model
+        backbone = model if isinstance(model, Backbone) else load_backbone(model, device)
     recipe = resolve(preset, backbone.eye, settings)
     recipe.check_stop()
     (record,) = extract_walks([image], backbone, recipe)

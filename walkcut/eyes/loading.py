@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
 import torch
 from safetensors import SafetensorError
 
 from walkcut.backbone import Backbone
-from walkcut.errors import InputError
+from walkcut.errors import InputError, shown
 from walkcut.eyes.models import find_eye
+from walkcut.recipe import checked, text
 from walkcut.registry import EYES
+from walkcut.threads import undisturbed
 
 # what loading damaged weights raises, and too many
 DAMAGED = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError, MemoryError)
@@ -21,11 +26,19 @@ def find_device(device: str = "auto") -> torch.device:
     try:
         found = torch.device(device)
         torch.zeros(1, device=found).item()
-    except (RuntimeError, AssertionError, NotImplementedError):
-        raise InputError(f"The device {device!r} is not available here: choose cpu or auto.") from None
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError):
+        raise InputError(f"The device {shown(device)} is not available here: choose cpu or auto.") from None
     return found
 
 
+def _named(name: str, value: Any) -> str:
+    if not isinstance(value, str | os.PathLike):
+        raise InputError(f"A model is a name, a folder, or what load_backbone returns, not {shown(value)}.")
+    return os.fspath(value)
+
+
+@undisturbed()
+@checked(model=_named, prompt=text)
 def load_backbone(
     model: str = "dead-leaves",
     device: str = "auto",

@@ -79,7 +79,7 @@ class LayerFeatures:
     output = True
 
     def begin(self, scene: Scene) -> Sequence[str]:
-        self.scene, self.sum, self.passes = scene, torch.zeros(()), 0
+        self.scene, self.sum, self.passes = scene, torch.zeros((), dtype=torch.float32), 0
         layers = list(attention_layers(scene.backbone, scene.backbone.networks.first))
         encoder = [name for name in layers if name.startswith("down_blocks")]
         return [encoder[-1] if encoder else layers[len(layers) // 2]]
