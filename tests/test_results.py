@@ -200,7 +200,7 @@ def test_the_page_says_what_the_ablations_say(name: str, end: str) -> None:
 
 
 def test_the_page_says_what_the_ablations_say_of_one_set() -> None:
-    assert all(gain("ablate-inflation", name, "1 walkers")["high"] < 0 for name in TRUTHS)
+    assert all(gain("ablate-inflation", name, "1 walker")["high"] < 0 for name in TRUTHS)
     assert gain("ablate-graph", "bsds500-val", "features")["high"] < 0
     level = gain("ablate-graph", "scenes-seeds", "features")
     assert level["low"] < 0 < level["high"]

@@ -10,6 +10,7 @@ import numpy as np
 from walkcut.backbone import Backbone
 from walkcut.eyes.loading import load_backbone
 from walkcut.images import check_image
+from walkcut.memory import enough_memory
 from walkcut.recipe import Preset, resolve
 from walkcut.segmentation import Segmentation, cut, extract_walks, timed
 
@@ -49,7 +50,7 @@ def segment(
     Raises
     ------
     InputError
-        For a picture or a setting out of range, told in one sentence.
+        For a picture or a setting out of range, or a grid that there is no memory for, told in one sentence.
     """
     image = check_image(image).copy()  # ours: the caller may fill the array anew
     timings: dict[str, float] = {}
@@ -57,5 +58,6 @@ def segment(
         backbone = load_backbone(model, device) if isinstance(model, str) else model
     recipe = resolve(preset, backbone.eye, settings)
     recipe.check_stop()
-    (record,) = extract_walks([image], backbone, recipe)
-    return cut(replace(record, timings=timings | record.timings), keep_walk)
+    with enough_memory(backbone.grid(image, recipe.grid), recipe.grid, backbone.device):
+        (record,) = extract_walks([image], backbone, recipe)
+        return cut(replace(record, timings=timings | record.timings), keep_walk)
