@@ -459,6 +459,6 @@ print([report.failure for report in reports])
 """
     given = {"cwd": Path(__file__).parent, "env": ray_node, "timeout": 400}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, **given)
-    assert done.stdout.splitlines()[-1:] == ["['', '', '', '', '']"], done.stderr[-2000:]
+    assert "['', '', '', '', '']" in done.stdout.splitlines(), done.stderr[-2000:]
     assert (tmp_path / "mark").exists(), "nobody was killed"
     assert contents(tmp_path / "out") == alone

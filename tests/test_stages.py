@@ -347,9 +347,8 @@ def play_ray(monkeypatch: pytest.MonkeyPatch, running: bool, broken: str = "", t
     ray, data = ModuleType("ray"), ModuleType("ray.data")
     ray.data, ray.init, ray.is_initialized = data, init, lambda: running
     ray.shutdown = lambda: asked.append("shutdown")
-    context = SimpleNamespace(
-        enable_progress_bars=True, print_on_execution_start=True, execution_options=SimpleNamespace(preserve_order=False)
-    )
+    options = SimpleNamespace(preserve_order=False)
+    context = SimpleNamespace(enable_progress_bars=True, print_on_execution_start=True, execution_options=options)
     context.copy = lambda: deepcopy(context)
     data.DataContext = SimpleNamespace(get_current=lambda: context, current=nullcontext)
     data.ActorPoolStrategy = lambda min_size, max_size: asked.append((min_size, max_size))

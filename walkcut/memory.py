@@ -95,8 +95,8 @@ def _left() -> Iterator[float]:
             continue
         kind = "memory" if kinds else ""
         limit, held, files = OF_GROUPS[kind]
-        group, depth = Path("sys/fs/cgroup", kind, place[1:]), len(Path(place).parts)
-        for group in (group, *group.parents)[:depth]:  # up to the top, whose limits hold for all within
+        inner, depth = Path("sys/fs/cgroup", kind, place[1:]), len(Path(place).parts)
+        for group in (inner, *inner.parents)[:depth]:  # up to the top: limits hold for all within
             most, now = _number(group / limit), _number(group / held)
             if most is not None and now is not None:
                 yield float(most - now + sum(_number(group / "memory.stat", name) or 0 for name in files))

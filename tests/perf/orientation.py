@@ -89,7 +89,8 @@ def main() -> None:
             those = [row for row in rows if (row["set"], row["change"]) == (group, change)]
             rands = [row["rand"] for row in those]
             mean = {"mean": round(float(np.mean(rands)), 3), "interval": interval(rands)}
-            spread = {"lowest": min(rands), "in_one": sum(row["segments"] == 1 < row["segments_as_is"] for row in those)}
+            in_one = sum(row["segments"] == 1 < row["segments_as_is"] for row in those)
+            spread = {"lowest": min(rands), "in_one": in_one}
             summary.append({"set": group, "change": change, "pictures": len(those), **mean, **spread})
     record = {"title": "Orientation and colour", **provenance("python tests/perf/orientation.py")}
     record |= {"model": model_record(backbone.eye), "grid": 64, "summary": summary, "rows": rows}
