@@ -28,7 +28,7 @@ CORE = (
     *("graph", "walk", "ncut", "tree", "criteria", "pixels", "refine", "segmentation"),
 )
 # Rooms beside it, which the core never imports, and whom each of them may import beside the core and what is general.
-GENERAL = ("errors", "reading", "samples", "textures", "scenes")
+GENERAL = ("errors", "memory", "reading", "samples", "textures", "scenes")
 ROOMS = {
     "eyes": set(),
     "door": {"eyes"},

@@ -177,10 +177,9 @@ def cut(record: WalkRecord, keep_walk: bool = False) -> Segmentation:
     """The second half of `segment`: no eye is needed any more."""
     recipe, walk, timings = record.recipe, record.walk, dict(record.timings)
     with timed(timings, "cut", walk.P.device), single_threaded():
-        growth, graph = record.growth, None
-        if growth is None or keep_walk or recipe.threshold == "eigengap":
-            graph = record.graph()
-            growth = growth or record.begin(graph)
+        # a graph is as large as its walk: where nobody asks for it later, it goes with the first cut
+        graph = record.graph() if keep_walk or recipe.threshold == "eigengap" else None
+        growth = record.growth or record.begin(graph or record.graph())
         growth.cut()
         tree = growth.tree()
         share = 1.0 if recipe.noise_share is None else recipe.noise_share  # None: a constant threshold asks for none

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from walkcut.backbone import Backbone
 from walkcut.errors import InputError, shown
 from walkcut.eyes.models import find_eye
+from walkcut.memory import short_of_memory
 from walkcut.recipe import checked, text
 from walkcut.registry import EYES
 from walkcut.threads import undisturbed
@@ -81,12 +82,6 @@ def load_backbone(
         raise
     except DAMAGED as error:
         raise _refusal(error, model, where, eye.latent and not offload) from error
-
-
-def short_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out. Only CUDA's is an error of its own: a CPU's and a Mac's are told by their words."""
-    words = ("out of memory", "enough memory", "allocate memory", "Insufficient Memory", "ALLOC_FAILED", "bad_alloc")
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(one in str(error) for one in words)
 
 
 def _refusal(error: Exception, model: str, where: torch.device, offloadable: bool) -> InputError:
