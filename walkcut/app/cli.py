@@ -144,6 +144,11 @@ def main(argv: list[str] | None = None) -> int:
     except InputError as error:
         print(f"walkcut: {error}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        if (error.name or "walkcut").startswith("walkcut"):
+            raise
+        print(f"walkcut: {error.name} is not installed: run pip install . again in walkcut's folder.", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("walkcut: interrupted.", file=sys.stderr)
         return 130
