@@ -106,7 +106,7 @@ def segment_files(
 
 def _excused(picture: Picture, error: Exception) -> Picture:
     """The picture with its failure, if the error may be its own; else the error stops the run."""
-    if isinstance(error, BROKEN) and not isinstance(error, ModelError) or short_of_memory(error):
+    if (isinstance(error, BROKEN) and not isinstance(error, ModelError)) or short_of_memory(error):
         return picture.failed(error)
     raise error
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import fields
@@ -40,7 +41,8 @@ class _Parser(argparse.ArgumentParser):
     """Tells what is wrong in one line, without repeating the usage."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"walkcut: {message.removesuffix('.')} (see {self.prog} --help).\n")
+        short = re.sub(r"(\w{40})\w{40,}", r"\1...", message.removesuffix("."))  # of a number of 400 digits
+        self.exit(2, f"walkcut: {short} (see {self.prog} --help).\n")
 
     def _print_message(self, message: str, file: Any = None) -> None:
         """As a parser does, which is silent where it cannot."""

@@ -94,9 +94,15 @@ def _try(backbone: Backbone, recipe: Recipe) -> None:
     try:
         capture(backbone, [np.full((2, 2, 3), 128, np.uint8)], few, MeanAttention())
     except InputError as error:
-        reason = str(error).removesuffix(".")
-        told = f"The model {backbone.name!r} cannot be used ({reason}): mend or remove its {READOUT}, or {AGAIN}."
-        raise ModelError(told) from error
+        odd = [name for name, value in _weights(backbone) if not value.isfinite().all()]
+        reason = f"{odd[0]} is not finite" if odd else str(error).removesuffix(".")
+        remedy = f"mend or remove its {READOUT}, or {AGAIN}" if backbone.eye.readout and not odd else AGAIN
+        raise ModelError(f"The model {backbone.name!r} cannot be used ({reason}): {remedy}.") from error
+
+
+def _weights(backbone: Backbone) -> Iterator[tuple[str, torch.Tensor]]:
+    for network in filter(None, (backbone.networks.first or backbone.denoiser, backbone.vae)):
+        yield from network.named_parameters()
 
 
 def short_of_memory(error: BaseException) -> bool:
@@ -113,6 +119,11 @@ def _blamed(model: str, where: torch.device, offloadable: bool) -> Iterator[None
     except (InputError, ModuleNotFoundError):  # of a word that it does not know, or told already
         raise
     except Exception as error:  # whatever damaged weights make three libraries raise
+        cause: BaseException | None = error
+        while cause:
+            if isinstance(cause, ModuleNotFoundError):  # which diffusers tells as another error
+                raise cause from None
+            cause = cause.__cause__
         if short_of_memory(error):
             gpu = "keep its weights in main memory with --offload" if offloadable else "choose --device cpu"
             remedy = "choose a smaller model" if where.type == "cpu" else gpu

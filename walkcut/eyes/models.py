@@ -19,9 +19,13 @@ from walkcut.recipe import Eye
 HOME = "WALKCUT_MODELS"  # environment variable: a folder that holds one folder per short name
 WEIGHTS = Path(__file__).parent.parent / "weights"  # of the denoisers that come with walkcut, a folder each
 PARTS = ("unet", "transformer")  # the denoiser's own folder, in diffusers format
+INDEX = "model_index.json"  # names the parts of a pipeline
 READOUT = "readout.json"  # where a model's attention is best read, beside its weights
 BLOCKS, BLOCK = 64, 4096  # that a file's digest looks at, and their bytes
 DTYPES = ("float32", "float16", "bfloat16")
+# Parts of a pipeline that are neither fetched nor read. Stable Diffusion 3 was trained to do without its third and
+# largest text encoder, which then says zeros (Esser et al. 2024, section 5.3.3).
+LEFT_OUT = ("safety_checker", "feature_extractor", "image_encoder", "text_encoder_3", "tokenizer_3")
 DENOISERS = ("UNet2DConditionModel", "SD3Transformer2DModel")  # classes of diffusers whose attention is read
 LISTED = "one that `walkcut models` lists"
 AGAIN = f"fetch or copy the model again, or choose {LISTED}"
@@ -132,9 +136,8 @@ def model_folder(model: str) -> Path:
     wanted = "a folder in diffusers format (with unet/ or transformer/, scheduler/ and, for a latent model, vae/)"
     if model and os.path.lexists(model):
         raise InputError(f"{model} is no model: name {wanted}; diffusers' from_single_file makes one from a file.")
-    raise InputError(
-        f"There is no model {model!r}: choose {', '.join(MODELS)}, a hub path whose files are in its cache, or {wanted}."
-    )
+    others = f"{', '.join(MODELS)}, a hub path whose files are in its cache"
+    raise InputError(f"There is no model {model!r}: choose {others}, or {wanted}.")
 
 
 def settings_in(path: Path, remedy: str = AGAIN) -> dict[str, Any]:
@@ -156,6 +159,12 @@ def check_architecture(folder: Path) -> None:
     if kind not in DENOISERS:
         raise InputError(f"{part} holds a network of class {kind}, not {' or '.join(DENOISERS)}: choose {LISTED}.")
     settings_in(folder / "scheduler" / "scheduler_config.json")
+    index = folder / INDEX
+    parts = settings_in(index) if index.exists() or (folder / "vae").exists() else {}  # of pixels, it may be alone
+    for name, made_by in parts.items():
+        wanted = isinstance(made_by, list) and None not in made_by and name not in LEFT_OUT
+        if wanted and not (folder / name).is_dir():
+            raise InputError(f"{folder} lacks the folder {name}/ that its {INDEX} names: {AGAIN}.")
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -196,7 +205,7 @@ def _in_cache(repository: str) -> Path | None:
 
     try:
         # one file that every pipeline has: asked for all, the hub misses what no one fetches, and says nothing is there
-        folder = Path(snapshot_download(repository, local_files_only=True, allow_patterns="model_index.json"))
+        folder = Path(snapshot_download(repository, local_files_only=True, allow_patterns=INDEX))
     except (LocalEntryNotFoundError, HFValidationError):
         return None
     fetched = any(weights for part in PARTS for weights in (folder / part).glob("*.safetensors"))  # else broken off
