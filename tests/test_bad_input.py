@@ -249,11 +249,11 @@ def nothing_computed(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("setting", "value", "words"),
     [
-        ("steps", 0, "whole number from 1 .*, not 0"),
-        ("steps", -1, "whole number from 1 .*, not -1"),
+        ("steps", 0, "whole number of 1 or more, not 0"),
+        ("steps", -1, "whole number of 1 or more, not -1"),
         ("grid", 1, "whole number from 2 to 128, not 1"),
         ("grid", "16", "whole number from 2 to 128, not '16'"),
-        ("seed", -1, "whole number from 0 .*, not -1"),
+        ("seed", -1, "whole number of 0 or more, not -1"),
         ("timesteps", 10, "in a list, not 10"),
         ("timesteps", [], "at least one"),
         ("threshold", 2.5, "at most 2, not 2.5"),

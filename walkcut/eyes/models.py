@@ -159,12 +159,17 @@ def check_architecture(folder: Path) -> None:
     if kind not in DENOISERS:
         raise InputError(f"{part} holds a network of class {kind}, not {' or '.join(DENOISERS)}: choose {LISTED}.")
     settings_in(folder / "scheduler" / "scheduler_config.json")
-    index = folder / INDEX
-    parts = settings_in(index) if index.exists() or (folder / "vae").exists() else {}  # of pixels, it may be alone
-    for name, made_by in parts.items():
-        wanted = isinstance(made_by, list) and None not in made_by and name not in LEFT_OUT
-        if wanted and not (folder / name).is_dir():
+    for name in _named_parts(folder):
+        if not (folder / name).is_dir():
             raise InputError(f"{folder} lacks the folder {name}/ that its {INDEX} names: {AGAIN}.")
+
+
+def _named_parts(folder: Path) -> list[str]:
+    """The parts that are read of a pipeline; a denoiser of pixels may be alone."""
+    index = folder / INDEX
+    named = settings_in(index) if index.exists() or (folder / "vae").exists() else {}
+    read = {name: made_by for name, made_by in named.items() if isinstance(made_by, list) and name not in LEFT_OUT}
+    return [name for name, made_by in read.items() if None not in made_by]
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -206,7 +211,10 @@ def _in_cache(repository: str) -> Path | None:
     try:
         # one file that every pipeline has: asked for all, the hub misses what no one fetches, and says nothing is there
         folder = Path(snapshot_download(repository, local_files_only=True, allow_patterns=INDEX))
-    except (LocalEntryNotFoundError, HFValidationError):
+        parts = _named_parts(folder)
+    except (LocalEntryNotFoundError, HFValidationError, InputError):
         return None
-    fetched = any(weights for part in PARTS for weights in (folder / part).glob("*.safetensors"))  # else broken off
-    return folder if fetched and _holds_a_model(folder) else None
+    # else it was broken off: a network has both settings and weights, a tokenizer or a schedule neither
+    nets = [folder / part for part in {*parts, *PARTS}]
+    whole = all((net / "config.json").is_file() == any(net.glob("*.safetensors")) for net in nets)
+    return folder if whole and all((folder / part).is_dir() for part in parts) and _holds_a_model(folder) else None
