@@ -222,7 +222,7 @@ def test_values_out_of_range(
 ) -> None:
     photograph().save(tmp_path / "a.png")
     assert run(tmp_path / "a.png", f"--{option}", value) == 2
-    refused(capsys, f"--{option}", value, remedy)
+    refused(capsys, f"--{option}", value[:40], remedy)
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
 
 
