@@ -395,7 +395,7 @@ def test_one_name_leads_to_results(tmp_path: Path, capsys: pytest.CaptureFixture
 
 @pytest.mark.situation("bench")
 @pytest.mark.parametrize(
-    "other", [("--grid", "8"), ("--seed", "3"), ("--every", "100"), ("--methods", "felzenszwalb,slic-ncut")]
+    "other", [("--grid", "8"), ("--seed", "3"), ("--every", "100"), ("--noise", "none")]
 )
 def test_another_run_into_one_folder_stands_beside_the_first(
     tmp_path: Path, capsys: pytest.CaptureFixture, other: tuple[str, str]
