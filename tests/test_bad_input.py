@@ -249,8 +249,8 @@ def nothing_computed(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("setting", "value", "words"),
     [
-        ("steps", 0, "whole number of 1 or more, not 0"),
-        ("steps", -1, "whole number of 1 or more, not -1"),
+        ("steps", 0, "whole number from 1 .*, not 0"),
+        ("steps", -1, "whole number from 1 .*, not -1"),
         ("grid", 1, "whole number from 2 to 128, not 1"),
         ("grid", "16", "whole number from 2 to 128, not '16'"),
         ("seed", -1, "whole number of 0 or more, not -1"),

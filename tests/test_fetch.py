@@ -143,7 +143,7 @@ class Hub(BaseHTTPRequestHandler):
             content = self.file.read_bytes()
             self.answer(200, content, len(content), **self.head())
 
-    do_HEAD = do_GET  # noqa: N815
+    do_HEAD = do_GET
 
 
 def of_big(hub: Hub) -> bool:

@@ -322,7 +322,9 @@ def test_a_damaged_folder_is_blamed_and_no_picture(
 
 
 @pytest.mark.situation("models")
-@pytest.mark.parametrize("kind", ["a file", "an empty folder", "a part", "a broken link", "a device", "a language model"])
+@pytest.mark.parametrize(
+    "kind", ["a file", "an empty folder", "a part", "a broken link", "a device", "a language model"]
+)
 def test_what_is_there_but_is_no_model_is_named(tmp_path: Path, tiny_model: Path, kind: str) -> None:
     path = tmp_path / "model"
     if kind == "a file":

@@ -1,4 +1,4 @@
-"""What is optional and not installed is asked for before anything is computed, in one sentence with the extra's name."""
+"""What is optional and missing is asked for before anything is computed, in one sentence with the extra's name."""
 
 from __future__ import annotations
 

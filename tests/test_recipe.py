@@ -619,7 +619,7 @@ def test_the_recursion_runs_on_every_sub_walk(recorded: Callable[..., WalkRecord
     ("asked", "words"),
     [
         ({"graph": "cosine"}, "no graph 'cosine': choose from reversible, average"),
-        ({"steps": 0}, "whole number of 1 or more, not 0"),
+        ({"steps": 0}, "whole number from 1 .*, not 0"),
         ({"spatial_prior": -1.0}, r"positive, finite number, not -1\.0"),
         ({"spatial_prior": "near"}, "positive, finite number, not 'near'"),
         ({"inflation": 0}, "positive, finite number, not 0"),

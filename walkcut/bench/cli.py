@@ -134,7 +134,8 @@ def run_table(arguments: argparse.Namespace) -> int:
         if not summaries:
             remedy = f"run `walkcut bench run {name} --out {arguments.out}`, or name another folder with --out"
             told = f"There are no results of {name} in {arguments.out}: {remedy}."
-            if not (beside.rows and (arguments.out == RESULTS or arguments.out.is_dir())):  # who has run nothing may read what others published
+            # who has run nothing yet may read what others published
+            if not beside.rows or not (arguments.out == RESULTS or arguments.out.is_dir()):
                 raise InputError(told)
             print(f"walkcut: {told}", file=sys.stderr)
         for summary in summaries:
