@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch.nn import Module, functional
 
-from walkcut.errors import InputError
+from walkcut.errors import InputError, ModelError
 from walkcut.images import check_image, resize_image
 from walkcut.recipe import FINEST, Eye
 from walkcut.threads import kept_in_forks
@@ -117,8 +117,10 @@ class Backbone:
         config: Any = (self.networks.first or self.denoiser).config
         if self.kind == "flow":
             return (config.patch_size,)
-        first = next(i for i, kind in enumerate(config.down_block_types) if "CrossAttn" in kind)
-        return tuple(2**level for level in range(first, len(config.block_out_channels)))
+        attending = [i for i, kind in enumerate(config.down_block_types) if "CrossAttn" in kind]
+        if not attending:
+            raise ModelError(f"The model {self.name!r} has no attention to read: choose another.")
+        return tuple(2**level for level in range(attending[0], len(config.block_out_channels)))
 
     @property
     def patch(self) -> int:

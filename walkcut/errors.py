@@ -12,6 +12,10 @@ class InputError(ValueError):
     """Bad input, told in one sentence that names the value and the remedy."""
 
 
+class ModelError(InputError):
+    """The model is to blame, whatever the picture: no other picture is tried."""
+
+
 def brief(record: Any) -> str:
     """`__repr__` of a record in one line: of an array, or a tensor, its type and shape alone."""
 

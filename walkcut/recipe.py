@@ -22,6 +22,7 @@ from typing import Any, ParamSpec, TypeVar
 from walkcut.errors import InputError, shown
 from walkcut.registry import AUTO, CRITERIA, GRAPHS, NOISES, PIXELS
 
+LARGEST = 2**63 - 1  # that torch can hold
 FINEST = 128  # patches along a side: the matrix of the walk then fills 1 GB
 
 P = ParamSpec("P")
@@ -56,13 +57,15 @@ def number(value: Any) -> float:
         return math.nan
 
 
-def whole(low: int, high: int = 2**63 - 1) -> Check:
+def whole(low: int, high: int = LARGEST) -> Check:
     """A check that lets whole numbers through, the ends included."""
 
     def check(name: str, value: Any) -> int:
         found = int(value) if number(value) % 1 == 0 else -1
         if not low <= found <= high:
-            raise InputError(f"The setting {name} is a whole number from {low} to {high}, not {shown(value)}.")
+            usual = "below 2**63" if number(value) > high else f"of {low} or more"
+            span = usual if high == LARGEST else f"from {low} to {high}"
+            raise InputError(f"The setting {name} is a whole number {span}, not {shown(value)}.")
         return found
 
     return check

@@ -18,7 +18,7 @@ from scipy.sparse.linalg import ArpackError
 from walkcut.app.outputs import Job, Picture, reader, save
 from walkcut.app.stages import Function, Stage, carried, stream
 from walkcut.backbone import Backbone
-from walkcut.errors import InputError
+from walkcut.errors import InputError, ModelError
 from walkcut.eyes.loading import find_device, load_backbone
 from walkcut.eyes.models import model_folder
 from walkcut.memory import enough_memory, short_of_memory
@@ -107,7 +107,7 @@ def segment_files(
 
 def _excused(picture: Picture, error: Exception) -> Picture:
     """The picture with its failure, if the error may be its own; else the error stops the run."""
-    if isinstance(error, BROKEN) or short_of_memory(error):
+    if (isinstance(error, BROKEN) and not isinstance(error, ModelError)) or short_of_memory(error):
         return picture.failed(error)
     raise error
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import fields
@@ -41,7 +42,8 @@ class _Parser(argparse.ArgumentParser):
     """Tells what is wrong in one line, without repeating the usage."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"walkcut: {message.removesuffix('.')} (see {self.prog} --help).\n")
+        short = re.sub(r"(\w{40})\w{40,}", r"\1...", message.removesuffix("."))  # of a number of 400 digits
+        self.exit(2, f"walkcut: {short} (see {self.prog} --help).\n")
 
     def _print_message(self, message: str, file: Any = None) -> None:
         """As a parser does, which is silent where it cannot."""
@@ -144,6 +146,11 @@ def main(argv: list[str] | None = None) -> int:
             sys.stdout.flush()  # here, where it can still be told that nobody reads, or that there is no room
     except InputError as error:
         print(f"walkcut: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if (error.name or "walkcut").startswith("walkcut"):
+            raise
+        print(f"walkcut: {error.name} is not installed: run pip install . again in walkcut's folder.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("walkcut: interrupted.", file=sys.stderr)

@@ -85,7 +85,14 @@ def stream(items: Iterable[Any], stages: Sequence[Stage], engine: str = "local")
     """
     if engine not in ENGINES:
         raise InputError(f"There is no engine {engine!r}: choose from {', '.join(ENGINES)}.")
-    return _by_ray(list(items), stages) if engine == "ray" else _here(items, stages)
+    if engine == "local":
+        return _here(items, stages)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anyone
+    try:  # here: what is returned begins later, behind a bar
+        import ray.data  # noqa: F401
+    except ImportError as error:
+        raise InputError("The engine 'ray' needs Ray: pip install 'walkcut[ray]', or leave --engine out.") from error
+    return _by_ray(list(items), stages)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -273,11 +280,8 @@ class _Made:
 
 
 def _by_ray(items: list[Any], stages: Sequence[Stage]) -> Iterator[Any]:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anyone
-    try:
-        import ray.data
-    except ImportError as error:
-        raise InputError("The engine 'ray' needs Ray: pip install 'walkcut[ray]', or leave --engine out.") from error
+    import ray.data
+
     if not items:
         return
     joined, log = ray.is_initialized(), logging.getLogger("ray")

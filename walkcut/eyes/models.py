@@ -11,6 +11,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from walkcut.errors import InputError
 from walkcut.recipe import Eye
@@ -18,9 +19,16 @@ from walkcut.recipe import Eye
 HOME = "WALKCUT_MODELS"  # environment variable: a folder that holds one folder per short name
 WEIGHTS = Path(__file__).parent.parent / "weights"  # of the denoisers that come with walkcut, a folder each
 PARTS = ("unet", "transformer")  # the denoiser's own folder, in diffusers format
+INDEX = "model_index.json"  # names the parts of a pipeline
 READOUT = "readout.json"  # where a model's attention is best read, beside its weights
 BLOCKS, BLOCK = 64, 4096  # that a file's digest looks at, and their bytes
 DTYPES = ("float32", "float16", "bfloat16")
+# Parts of a pipeline that are neither fetched nor read. Stable Diffusion 3 was trained to do without its third and
+# largest text encoder, which then says zeros (Esser et al. 2024, section 5.3.3).
+LEFT_OUT = ("safety_checker", "feature_extractor", "image_encoder", "text_encoder_3", "tokenizer_3")
+DENOISERS = ("UNet2DConditionModel", "SD3Transformer2DModel")  # classes of diffusers whose attention is read
+LISTED = "one that `walkcut models` lists"
+AGAIN = f"fetch or copy the model again, or choose {LISTED}"
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,8 @@ def find_eye(model: str = "dead-leaves", device: str = "cpu", dtype: str = "auto
     Raises
     ------
     InputError
-        If the weights are not here, their readout is damaged, or there is no such dtype.
+        If the weights are not here, of an architecture that is not read, or without settings that can be read; or there
+        is no such dtype.
     """
     if dtype not in ("auto", *DTYPES):
         raise InputError(f"There is no dtype {dtype!r}: choose auto, {', '.join(DTYPES)}.")
@@ -90,13 +99,9 @@ def find_eye(model: str = "dead-leaves", device: str = "cpu", dtype: str = "auto
     latent = (folder / "vae").is_dir()
     if dtype == "auto":
         dtype = "float16" if latent and device.startswith("cuda") else "float32"
+    check_architecture(folder)
     path = folder / READOUT
-    try:
-        readout = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        if not isinstance(readout, dict):
-            raise ValueError("it holds no table of settings")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}): mend it, or remove it to read all heads alike.") from error
+    readout = settings_in(path, "mend it, or remove it to read all heads alike") if path.exists() else {}
     told = prompt if latent else " ".join(prompt.split())  # an eye of pixels is told words, not a text
     try:
         weights = weights_digest(folder)
@@ -118,7 +123,7 @@ def model_folder(model: str) -> Path:
     row = MODELS.get(model)
     if row and not row.repository:
         return WEIGHTS / model
-    if not row and _holds_a_model(Path(model)):
+    if model and not row and _holds_a_model(Path(model)):  # an empty name would be the current folder
         return Path(model)
     if row and (home := os.environ.get(HOME)) and _holds_a_model(Path(home) / model):
         return Path(home) / model
@@ -128,10 +133,43 @@ def model_folder(model: str) -> Path:
         about = f"The weights of {model} ({row.repository}, {row.gigabytes} GB, {row.licence}) are not on this machine"
         place = f"or put a folder in diffusers format at ${HOME}/{model}"
         raise InputError(f"{about}: run `walkcut models --get {model}` where there is a network, {place}.")
-    raise InputError(
-        f"There is no model {model!r}: choose {', '.join(MODELS)}, a hub path whose files are in its cache, or a "
-        "folder in diffusers format (with unet/ or transformer/, scheduler/ and, for a latent model, vae/)."
-    )
+    wanted = "a folder in diffusers format (with unet/ or transformer/, scheduler/ and, for a latent model, vae/)"
+    if model and os.path.lexists(model):
+        raise InputError(f"{model} is no model: name {wanted}; diffusers' from_single_file makes one from a file.")
+    others = f"{', '.join(MODELS)}, a hub path whose files are in its cache"
+    raise InputError(f"There is no model {model!r}: choose {others}, or {wanted}.")
+
+
+def settings_in(path: Path, remedy: str = AGAIN) -> dict[str, Any]:
+    """The settings in one of a model's files; InputError if there are none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("it holds no table of settings")
+        return found
+    except (OSError, ValueError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} cannot be read ({reason}): {remedy}.") from error
+
+
+def check_architecture(folder: Path) -> None:
+    """InputError for a model whose settings cannot be read, or say that its attention is not read here."""
+    part = next(folder / part for part in PARTS if _holds_a_model(folder, part))
+    kind = settings_in(part / "config.json").get("_class_name")
+    if kind not in DENOISERS:
+        raise InputError(f"{part} holds a network of class {kind}, not {' or '.join(DENOISERS)}: choose {LISTED}.")
+    settings_in(folder / "scheduler" / "scheduler_config.json")
+    for name in _named_parts(folder):
+        if not (folder / name).is_dir():
+            raise InputError(f"{folder} lacks the folder {name}/ that its {INDEX} names: {AGAIN}.")
+
+
+def _named_parts(folder: Path) -> list[str]:
+    """The parts that are read of a pipeline; a denoiser of pixels may be alone."""
+    index = folder / INDEX
+    named = settings_in(index) if index.exists() or (folder / "vae").exists() else {}
+    read = {name: made_by for name, made_by in named.items() if isinstance(made_by, list) and name not in LEFT_OUT}
+    return [name for name, made_by in read.items() if None not in made_by]
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -156,8 +194,11 @@ def weights_digest(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _holds_a_model(folder: Path) -> bool:
-    return any((folder / part / "config.json").is_file() for part in PARTS)
+def _holds_a_model(folder: Path, *parts: str) -> bool:
+    try:
+        return any((folder / part / "config.json").is_file() for part in parts or PARTS)
+    except (OSError, ValueError):  # no name that a file can have
+        return False
 
 
 def _in_cache(repository: str) -> Path | None:
@@ -169,7 +210,11 @@ def _in_cache(repository: str) -> Path | None:
 
     try:
         # one file that every pipeline has: asked for all, the hub misses what no one fetches, and says nothing is there
-        folder = Path(snapshot_download(repository, local_files_only=True, allow_patterns="model_index.json"))
-    except (LocalEntryNotFoundError, HFValidationError):
+        folder = Path(snapshot_download(repository, local_files_only=True, allow_patterns=INDEX))
+        parts = _named_parts(folder)
+    except (LocalEntryNotFoundError, HFValidationError, InputError):
         return None
-    return folder if _holds_a_model(folder) else None
+    # else it was broken off: a network has both settings and weights, a tokenizer or a schedule neither
+    nets = [folder / part for part in {*parts, *PARTS}]
+    whole = all((net / "config.json").is_file() == any(net.glob("*.safetensors")) for net in nets)
+    return folder if whole and all((folder / part).is_dir() for part in parts) and _holds_a_model(folder) else None
