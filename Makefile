@@ -18,7 +18,7 @@ export PYTHONHASHSEED ?= 0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup book slides test lint serve lab clean
+.PHONY: help setup book slides test fuzz lint serve lab clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
@@ -50,6 +50,9 @@ _build/.code: $(CODE) $(READY)
 # Each worker computes with one thread, or they would wait for one another; a file is never shared between two of them.
 test: $(READY)  ## run every test and every chapter, by WORKERS=2 side by side
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --nbval-lax tests $(wildcard book/*.ipynb)
+
+fuzz: $(READY)  ## try some thousand damaged files, odd arrays and odd options; minutes
+	HYPOTHESIS_PROFILE=many OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) tests/test_fuzz.py
 
 lint: $(READY)  ## check style and types; code in the chapters fits its box of 84 columns
 	$(BIN)/ruff check .

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from walkcut.backbone import Backbone
 
 matplotlib.use("agg")
+# processes that tests start find tests' modules also where Python adds no folder by itself
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -159,8 +161,15 @@ def stable_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 NODE = """
-import sys, time, types
+import socket, sys, time, types
 import ray
+taken = [socket.socket() for _ in range(3)]
+for port, one in zip((6379, 8265, 10001), taken):  # Ray's usual ports: others may have them
+    try:
+        one.bind(("127.0.0.1", port))
+    except OSError:
+        continue
+    one.listen()
 from ray._private import node
 node.time = types.SimpleNamespace(**vars(time) | {"monotonic": lambda: time.monotonic() / 20})
 ray.init(num_cpus=4, include_dashboard=False, object_store_memory=10**8, log_to_driver=False, logging_level="error")

@@ -264,14 +264,15 @@ def test_a_compiled_encoder_says_the_same(
 
 
 def test_the_readout_of_a_model_is_read(copy: Path) -> None:
-    readout = {"timesteps": [20, 80], "heads": {"a.attn1": [1, 0]}, "spatial_prior": 0.25, "inverse_temperature": 1.5}
+    layer = "down_blocks.0.attentions.0.transformer_blocks.0.attn1"
+    readout = {"timesteps": [20, 80], "heads": {layer: [1, 0]}, "spatial_prior": 0.25, "inverse_temperature": 1.5}
     readout |= {"inflation": 2.0, "jump_chain": True, "noise_share": 0.4, "calibrated_on": {"pictures": 3}}
     (copy / "readout.json").write_text(json.dumps(readout))
     backbone = load_backbone(str(copy), "cpu")
     assert backbone.eye.readout == readout
     recipe = resolve("walkcut", backbone.eye)
     assert recipe.timesteps == (20, 80)
-    assert recipe.heads == {"a.attn1": (1, 0)}
+    assert recipe.heads == {layer: (1, 0)}
     assert (recipe.spatial_prior, recipe.inverse_temperature, recipe.inflation) == (0.25, 1.5, 2)
     assert (recipe.jump_chain, recipe.noise_share) == (True, 0.4)
 
@@ -426,7 +427,7 @@ def test_a_backbone_is_itself_and_is_told_in_one_line(tiny: Backbone, embedded: 
 # What cannot be loaded
 
 
-@pytest.mark.parametrize("name", ["no-such-model", "runwayml/stable-diffusion-v1-5", "/", ""])
+@pytest.mark.parametrize("name", ["no-such-model", "runwayml/stable-diffusion-v1-5", ""])
 def test_an_unknown_model_is_refused(name: str) -> None:
     refused(
         name,

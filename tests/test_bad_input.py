@@ -222,7 +222,7 @@ def test_values_out_of_range(
 ) -> None:
     photograph().save(tmp_path / "a.png")
     assert run(tmp_path / "a.png", f"--{option}", value) == 2
-    refused(capsys, f"--{option}", value, remedy)
+    refused(capsys, f"--{option}", value[:40], remedy)
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
 
 
@@ -253,7 +253,7 @@ def nothing_computed(monkeypatch: pytest.MonkeyPatch) -> None:
         ("steps", -1, "whole number from 1 .*, not -1"),
         ("grid", 1, "whole number from 2 to 128, not 1"),
         ("grid", "16", "whole number from 2 to 128, not '16'"),
-        ("seed", -1, "whole number from 0 .*, not -1"),
+        ("seed", -1, "whole number of 0 or more, not -1"),
         ("timesteps", 10, "in a list, not 10"),
         ("timesteps", [], "at least one"),
         ("threshold", 2.5, "at most 2, not 2.5"),

@@ -284,8 +284,11 @@ def test_a_picture_on_which_a_pass_fails_is_found_out(
         bad = np.asarray(picture)
     monkeypatch.setattr(batch, "extract_walks", fails)
     reports = list(segment_files(jobs(folder, tmp_path), recipe, workers=0, batch=5, device="cpu"))
-    told = str(error) or type(error).__name__
-    assert [report.failure for report in reports] == ["", "", f"{folder / 'c.png'}: {told}", "", ""]
+    (told,) = filter(None, (report.failure for report in reports))
+    assert told == reports[2].failure
+    lack = "A grid of 16 takes about 34 MB of memory, and cpu ran out of it: "
+    of_algebra = isinstance(error, torch.linalg.LinAlgError)
+    assert told.startswith(f"{folder / 'c.png'}: {type(error).__name__ if of_algebra else lack}")
 
 
 def test_a_fault_of_the_code_stops_the_run(
@@ -410,12 +413,17 @@ def test_the_command_takes_batches(folder: Path, tmp_path: Path, capsys: pytest.
     assert "5 of 5 were finished earlier" in capsys.readouterr().out
 
 
+@pytest.mark.situation("ray")
 def test_ray_writes_the_same_bytes_also_when_a_worker_is_killed(
     folder: Path, alone: dict[str, bytes], tmp_path: Path, ray_node: dict[str, str]
 ) -> None:
-    """Two cut; one is killed while it writes its first picture, before the last of three files."""
+    """Two cut; one is killed while it writes its first picture, before the last of three files.
+
+    The caller's Ray is joined, and stays as it was.
+    """
     code = f"""
 import os, signal
+import ray.data
 from functools import partial
 from pathlib import Path
 import torch
@@ -442,11 +450,15 @@ def make():
 looker = partial(batch._looker, partial(load_backbone, "dead-leaves", "cpu"), None, by(), torch.get_num_threads())
 stages = [Stage(batch.reader, 1), Stage(looker, 1), Stage(make, 2)]
 work = jobs(Path({str(folder)!r}), Path(os.path.relpath({str(tmp_path / "out")!r})))  # seen from here
+ray.init(include_dashboard=False, log_to_driver=False)
+settings = vars(ray.data.DataContext.get_current()).copy()
 reports = [one for group in stream([[job] for job in work], stages, "ray") for one in group]
+assert ray.is_initialized()
+assert vars(ray.data.DataContext.get_current()) == settings
 print([report.failure for report in reports])
 """
     given = {"cwd": Path(__file__).parent, "env": ray_node, "timeout": 400}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, **given)
-    assert done.stdout.splitlines()[-1:] == ["['', '', '', '', '']"], done.stderr[-2000:]
+    assert "['', '', '', '', '']" in done.stdout.splitlines(), done.stderr[-2000:]
     assert (tmp_path / "mark").exists(), "nobody was killed"
     assert contents(tmp_path / "out") == alone

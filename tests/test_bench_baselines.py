@@ -29,9 +29,9 @@ def test_the_count_of_regions_is_the_median_and_leaves_out_what_is_not_labelled(
 
 
 def test_a_library_that_is_missing_is_named() -> None:
-    assert list(library("k-means", "scikit-learn")) == ["scikit-learn"]
+    assert list(library("k-means", "scikit-learn", "sklearn")) == ["scikit-learn"]
     with pytest.raises(InputError, match=r"k-means needs no-such-library, .* pip install 'walkcut\[bench\]'"):
-        library("k-means", "no-such-library")
+        library("k-means", "no-such-library", "no_such_library")
 
 
 def two_colours() -> Item:

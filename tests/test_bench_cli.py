@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import fields, replace
-from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,6 +19,7 @@ from bench_toys import make_bsds
 from test_bench_datasets import make
 
 from walkcut.app import options, stages
+from walkcut.app.cli import main
 from walkcut.bench import ablate, cli, config, datasets, method, ours, run, semantic, tasks
 from walkcut.bench import criteria as tried
 from walkcut.bench.catalogue import DATASETS
@@ -318,10 +318,10 @@ def test_nothing_is_written_where_the_committed_results_lie() -> None:
 def test_a_library_that_is_missing_is_told_before_anything_is_computed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def missing(name: str) -> str:
-        raise PackageNotFoundError(name)
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(name)
 
-    monkeypatch.setattr(method, "version", missing)
+    monkeypatch.setattr(method, "import_module", missing)
     monkeypatch.setattr(tasks, "bench", lambda *_: pytest.fail("something was computed"))
     for name, library in (("kmeans", "scikit-learn"), ("mean-shift", "opencv-python-headless")):
         with pytest.raises(InputError, match=rf"needs {library}, .* pip install 'walkcut\[bench\]'"):
@@ -361,3 +361,144 @@ def test_workers_write_the_rows_that_one_process_writes(tmp_path: Path) -> None:
     kept = {path: path.read_bytes() for path in (tmp_path / "shared" / "rows").iterdir()}
     assert do(*words, "--out", str(tmp_path / "shared"), "--workers", "1") == 0, "nothing is left to do"
     assert {path: path.read_bytes() for path in (tmp_path / "shared" / "rows").iterdir()} == kept
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What people do with results and numbers
+
+QUICK = ("bench", "run", "scenes-seeds", "--every", "50", "--methods", "felzenszwalb")
+
+
+def command(*words: str) -> int:
+    """The exit code of a whole command."""
+    try:
+        return main(list(words))
+    except SystemExit as stop:
+        return stop.code
+
+
+def one_sentence(capsys: pytest.CaptureFixture) -> str:
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert len(err) < 400
+    return err
+
+
+@pytest.mark.situation("bench")
+@pytest.mark.parametrize("option", ["--out", "--results", "--out=", "--results="])
+def test_one_name_leads_to_results(tmp_path: Path, capsys: pytest.CaptureFixture, option: str) -> None:
+    """Of those who measure and those who print; an older name does so, too."""
+    assert command(*QUICK, "--out", str(tmp_path)) == 0
+    told = capsys.readouterr().out
+    where = [option + str(tmp_path)] if option.endswith("=") else [option, str(tmp_path)]
+    assert command("bench", "table", "scenes-seeds", *where) == 0
+    assert told.strip() in capsys.readouterr().out
+
+
+@pytest.mark.situation("bench")
+@pytest.mark.parametrize(
+    "other", [("--grid", "8"), ("--seed", "3"), ("--every", "100"), ("--noise", "none")]
+)
+def test_another_run_into_one_folder_stands_beside_the_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture, other: tuple[str, str]
+) -> None:
+    """No row is dropped, no summary written over; then the first is there at once."""
+    assert command(*QUICK, "--out", str(tmp_path)) == 0
+    kept = {path: path.read_bytes() for path in tmp_path.glob("*.json")}
+    rows = rows_of(tmp_path)
+    assert command(*QUICK, *other, "--out", str(tmp_path)) == 0
+    assert len(list(tmp_path.glob("*.json"))) == 2
+    assert {path: path.read_bytes() for path in kept} == kept
+    assert {name: found for name, found in rows_of(tmp_path).items() if name in rows} == rows
+
+
+@pytest.mark.situation("bench")
+def test_models_of_one_name_stand_side_by_side(
+    tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """As two folders of two trainings are called model/."""
+    words = ["bench", "run", "scenes-seeds", "--every", "50", "--methods", "autosc", "--grid", "8", "--device", "cpu"]
+    for name, wave in (("a", 0.02), ("b", 0.03)):
+        folder = Path(shutil.copytree(tiny_model, tmp_path / name / "model"))
+        (folder / "readout.json").write_text(json.dumps({"inverse_temperature": 1 + wave}))
+        assert command(*words, "--model", str(folder), "--out", str(tmp_path / "out")) == 0
+    assert len(list((tmp_path / "out").glob("*.json"))) == 2
+
+
+@pytest.mark.situation("bench")
+@pytest.mark.parametrize("kind", ["nothing", "an empty folder", "a file", "another data set", "only rows"])
+def test_an_empty_table_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture, kind: str) -> None:
+    out = tmp_path / "out"
+    if kind == "a file":
+        out.write_text("x")
+    elif kind != "nothing":
+        out.mkdir()
+    if kind == "another data set":
+        (out / "scenes-families.json").write_text('{"title": "x", "table": [], "differences": []}')
+    if kind == "only rows":
+        (out / "rows").mkdir()
+    assert command("bench", "table", "scenes-seeds", "--out", str(out)) == 2
+    assert f"There are no results of scenes-seeds in {out}: run" in one_sentence(capsys)
+
+
+@pytest.mark.situation("bench")
+@pytest.mark.parametrize("content", ["", "[]", "{}", "{", '{"title": "x", "table": [], "differences": []}', "\0"])
+def test_a_summary_without_a_table_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture, content: str) -> None:
+    file = tmp_path / "scenes-seeds.json"
+    file.write_text(content)
+    for words in ([str(file)], ["scenes-seeds", "--out", str(tmp_path)]):
+        assert command("bench", "table", *words) == 2
+        assert f"{file} is no result of walkcut bench" in one_sentence(capsys)
+
+
+@pytest.mark.situation("bench")
+def test_what_others_published_is_shown_before_anything_is_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command("bench", "table", "coco-stuff-27") == 0
+    out, err = capsys.readouterr()
+    assert "not run yet: `walkcut bench run coco-stuff-27" in out
+    assert err.startswith("walkcut: There are no results of coco-stuff-27 in walkcut-results: run ")
+    assert command("bench", "table", "coco-stuff-27", "--out", "elsewhere") == 2  # a folder that was named
+
+
+WHOLE = {
+    "segment": ("--grid", "--seed", "--steps", "--batch", "--workers", "--lookers"),
+    "explore": ("--grid", "--seed"),
+    "bench run scenes-seeds": ("--grid", "--seed", "--every", "--workers"),
+    "bench speed": ("--grid", "--pictures", "--cutters", "--batch"),
+    "train": ("--steps", "--patches", "--snapshots", "--workers", "--seed"),
+}
+REAL = {
+    "segment": ("--threshold",),
+    "train": ("--learning-rate",),
+    "bench run scenes-seeds": ("--thresholds", "--timesteps"),
+}
+ODD = ("1" + "0" * 400, "1" + "0" * 5000, "1e999", "-1", "-1e400", "nan", "NaN", "-Infinity", "", "x", "[[1]]", "0x10")
+
+
+@pytest.mark.situation("bench")
+@pytest.mark.parametrize(("words", "option"), [(w, o) for many in (WHOLE, REAL) for w in many for o in many[w]])
+def test_an_odd_number_is_told_in_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture, words: str, option: str
+) -> None:
+    """Of any option that takes one; and the limit of the machine's numbers is nobody's remedy."""
+    where = [str(tmp_path / "a.png")] if words in ("segment", "explore") else []
+    for value in ODD if option not in ("--threshold",) else ODD[:8]:
+        assert command(*words.split(), *where, f"{option}={value}", "--out", str(tmp_path / "out")) == 2
+        said = one_sentence(capsys)
+        assert option in said
+        assert "9223372036854775807" not in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.situation("bench")
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [("0", "of 1 or more, not 0"), ("1.5", "of 1 or more, not 1.5"), ("9223372036854775808", "below 2**63, not 9223")],
+)
+def test_a_whole_number_is_asked_for_plainly(capsys: pytest.CaptureFixture, value: str, told: str) -> None:
+    assert command(*QUICK[:3], f"--every={value}") == 2
+    assert f"is a whole number {told}" in one_sentence(capsys)

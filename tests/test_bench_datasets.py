@@ -27,7 +27,8 @@ COCO = LABELS / "coco-stuff-27.txt"
 COCO_LAYOUTS = [("val2017", "annotation_val2017"), ("images/val2017", "annotations/val2017")]
 GRADIENT = np.linspace(0, 255, 20 * 30).reshape(20, 30).astype(np.uint8)
 PICTURE = np.stack([GRADIENT, GRADIENT[::-1], GRADIENT[:, ::-1]], axis=2)
-WALL = {"coco-stuff-27": 172, "cityscapes-27": 12, "ade20k-150": 1, "camvid-11": 1, "folder": 7}  # the value of "wall" in each kind of label file
+# The value of "wall", or of something, in each kind of label file
+WALL = {"coco-stuff-27": 172, "cityscapes-27": 12, "ade20k-150": 1, "camvid-11": 1, "folder": 7}
 
 
 def save(path: Path, array: np.ndarray) -> None:
@@ -77,7 +78,9 @@ def whole(monkeypatch: pytest.MonkeyPatch, name: str, count: int) -> None:
 # Labels
 
 
-@pytest.mark.parametrize(("name", "classes"), [("coco-stuff-27", 27), ("cityscapes-27", 27), ("ade20k-150", 150), ("camvid-11", 11)])
+@pytest.mark.parametrize(
+    ("name", "classes"), [("coco-stuff-27", 27), ("cityscapes-27", 27), ("ade20k-150", 150), ("camvid-11", 11)]
+)
 def test_every_class_has_a_name_and_some_value(name: str, classes: int) -> None:
     kind = layout(name)
     assert len(kind.classes) == len(set(kind.classes)) == classes
@@ -340,7 +343,7 @@ def test_camvid_is_read_in_its_original_form_too(tmp_path: Path) -> None:
     wanted = np.array(list(colours.values())).reshape(4, 8)
     assert (data.load(name).truths["classes"][0] == np.where(wanted == 11, -1, wanted)).all()
     save(truth, known + 1)
-    with pytest.raises(InputError, match="holds the colour .*, which no label of CamVid-11 has"):
+    with pytest.raises(InputError, match=r"holds the colour .*, which no label of CamVid-11 has"):
         data.load(name)
 
 
@@ -366,7 +369,7 @@ def test_a_folder_has_the_classes_that_are_found_or_named(tmp_path: Path) -> Non
     named = open_dataset("folder", tmp_path, classes=("a", "b", "c", "d"), ignore=(7, 200, 255))
     assert named.classes == ("a", "b", "c", "d")
     assert set(np.unique(named.load("0").truths["classes"][0])) == {-1}
-    with pytest.raises(InputError, match="1.png holds 9, which no label of .* is: name it in --classes, or in --ign"):
+    with pytest.raises(InputError, match=r"1.png holds 9, which no label of .* is: name it in --classes, or in --ign"):
         named.load("1")
     assert len({str(one.config) for one in (data, fewer, named)}) == 3
 
@@ -393,7 +396,7 @@ def test_what_a_folder_lacks_is_told(tmp_path: Path) -> None:
     make(tmp_path, "folder", 2)
     save(tmp_path / "labels" / "0.png", np.zeros((20, 30), np.uint16))
     data = open_dataset("folder", tmp_path)
-    with pytest.raises(InputError, match="0.png is no map of 8-bit labels: save it as 8-bit grey, or with a palette"):
+    with pytest.raises(InputError, match=r"0.png is no map of 8-bit labels: save it as 8-bit grey, or with a palette"):
         data.load("0")
     save(tmp_path / "images" / "deep" / "1.png", PICTURE)
     save(tmp_path / "labels" / "deep" / "1.png", GRADIENT)
@@ -401,7 +404,7 @@ def test_what_a_folder_lacks_is_told(tmp_path: Path) -> None:
         open_dataset("folder", tmp_path)
     (tmp_path / "images" / "deep" / "1.png").unlink()
     (tmp_path / "labels" / "1.png").unlink()
-    with pytest.raises(InputError, match="labels of 1 pictures are missing, first .*labels/1.png. Name the folder"):
+    with pytest.raises(InputError, match=r"labels of 1 pictures are missing, first .*labels/1.png. Name the folder"):
         open_dataset("folder", tmp_path)
 
 

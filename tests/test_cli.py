@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import walkcut.app.batch
@@ -49,7 +50,8 @@ def quarters(record: SimpleNamespace) -> SimpleNamespace:
 
 def unseen(pictures: Sequence[Picture], backbone: None, recipe: Recipe) -> list[Picture]:
     """Nothing is looked at."""
-    return [replace(picture, record=SimpleNamespace(image=picture.image, recipe=recipe)) for picture in pictures]
+    walk = SimpleNamespace(grid=(2, 2), P=torch.zeros(4, 4))
+    return [replace(one, record=SimpleNamespace(image=one.image, recipe=recipe, walk=walk)) for one in pictures]
 
 
 @pytest.fixture

@@ -189,7 +189,7 @@ def test_the_blank_walk_is_cut_once_for_all_pictures_of_a_size() -> None:
     _blank_ncut.cache_clear()
     assert len({blank_ncut(grid, 0.35) for grid in ((40, 64), (64, 64), (64, 3))}) == 1
     assert _blank_ncut.cache_info().misses == 1
-    with pytest.raises(InputError, match="must be positive, not 0"):
+    with pytest.raises(InputError, match="sigma is a positive, finite number, not 0"):
         blank_ncut((3, 4), 0)
 
 

@@ -159,7 +159,7 @@ def test_a_graph_of_features_is_a_graph(seed: int, n: int, d: int, alpha: float)
 
 @pytest.mark.parametrize("alpha", [0, -1, float("nan"), float("inf")])
 def test_the_power_is_positive(alpha: float) -> None:
-    with pytest.raises(InputError, match="power of a cosine must be positive"):
+    with pytest.raises(InputError, match="alpha is a positive, finite number"):
         from_features(torch.ones(2, 2), alpha)
 
 

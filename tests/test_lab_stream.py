@@ -184,7 +184,7 @@ def test_a_prior_that_leaves_no_step() -> None:
     walk = stream([Head((1, 2), *apart)])
     assert rows(walk.spatial_prior(0.001), torch.arange(2)).tolist() == [[1, 0], [0, 1]]
     for sigma in (0, -1.0, float("nan")):
-        with pytest.raises(InputError, match="must be positive"):
+        with pytest.raises(InputError, match="sigma is a positive, finite number"):
             walk.spatial_prior(sigma)
     sharp = stream([Head((1, 2), torch.tensor([[200.0], [-200.0]]), torch.tensor([[-1.0], [1.0]]))])  # only the other
     with pytest.raises(InputError, match=r"width 0\.001 leaves a patch with nowhere to go"):

@@ -274,7 +274,7 @@ def test_another_start_leads_to_the_same_vector() -> None:
 
 @pytest.mark.parametrize("tolerance", [0, -1e-4, float("nan")])
 def test_a_tolerance_is_positive(tolerance: float) -> None:
-    with pytest.raises(InputError, match=f"tolerance of an eigenvector must be positive, not {tolerance}"):
+    with pytest.raises(InputError, match=f"tolerance is a positive, finite number, not {tolerance}"):
         second_eigenvector(path(4), tolerance)
 
 

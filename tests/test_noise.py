@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler
+from diffusers import DDIMInverseScheduler, DDIMScheduler
 
 from walkcut.backbone import Backbone, Networks
 from walkcut.bench.architectures import random_backbone
@@ -16,6 +17,7 @@ from walkcut.errors import InputError
 from walkcut.eyes.inversion import CHOSEN, STEPS, invert, replay
 from walkcut.noise import View, views
 from walkcut.recipe import PRESETS, Recipe, resolve
+from walkcut.samples import sample
 
 
 @pytest.fixture(params=["diffusion", "flow"])
@@ -78,14 +80,15 @@ def test_a_prediction_of_no_noise_only_scales(monkeypatch: pytest.MonkeyPatch) -
     predicting(backbone, 0.0, monkeypatch)
     latent = torch.ones(1, 4, 8, 8)
     noise = invert(backbone, latent)
-    last = backbone.asked[-1]
+    last = backbone.asked[-1] + 1000 // STEPS  # a step beyond where it was asked last
     ratio = backbone.scheduler.alphas_cumprod[last] / backbone.scheduler.alphas_cumprod[0]
     torch.testing.assert_close(noise, latent * ratio**0.5, rtol=1e-3, atol=0)
 
 
 @pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
 def test_both_ways_of_an_inversion_have_the_same_timesteps(monkeypatch: pytest.MonkeyPatch, spacing: str) -> None:
-    """Whatever the spacing of a model's own sampler; without noise they then undo each other."""
+    """Whatever the spacing of a model's own sampler; without noise they then undo each other. On the way to noise the
+    first is asked about the clean picture, and nobody about the last."""
     backbone = random_backbone("sd-1.4", small=True)
     network = backbone.denoiser
     own = DDIMScheduler.from_config(backbone.scheduler.config, timestep_spacing=spacing)
@@ -93,10 +96,111 @@ def test_both_ways_of_an_inversion_have_the_same_timesteps(monkeypatch: pytest.M
     latent = torch.ones(1, 4, 8, 8)
     path = list(replay(backbone, invert(backbone, latent)))
     told = [timestep for _, timestep in path]
-    assert backbone.asked == [*told[::-1], *told]
+    assert backbone.asked == [0, *told[:0:-1], *told]
     for view, timestep in path:
         ratio = own.alphas_cumprod[timestep] / own.alphas_cumprod[0]
         torch.testing.assert_close(view, latent * ratio**0.5, rtol=1e-2, atol=0)
+
+
+Answer = Callable[[torch.Tensor, float], torch.Tensor]  # of a denoiser, to a latent and a timestep
+
+
+def exact(prediction: str, spacing: str, monkeypatch: pytest.MonkeyPatch, spread: float) -> tuple[Backbone, Answer]:
+    """A backbone whose denoiser knows all pictures, and what it answers: they are normal around 2, so far apart.
+
+    Of noise, then, it sees (1 - abar)^1/2 (x - abar^1/2 mean) / (abar spread^2 + 1 - abar).
+    """
+    backbone = random_backbone("sd-1.4", small=True)
+    network, config = backbone.denoiser, backbone.scheduler.config
+    # as Stable Diffusion and the embedded one have it, what is clean has the noise of timestep 0
+    settings = {"timestep_spacing": spacing, "prediction_type": prediction, "set_alpha_to_one": False}
+    own = DDIMScheduler.from_config(config, **settings)
+    backbone = replace(backbone, networks=Networks(lambda: (network, own)))
+
+    def answer(latent: torch.Tensor, timestep: float) -> torch.Tensor:
+        kept = own.alphas_cumprod.double()[int(timestep)]
+        noise = (1 - kept) ** 0.5 * (latent - 2 * kept**0.5) / (kept * spread**2 + 1 - kept)
+        clean = (latent - (1 - kept) ** 0.5 * noise) / kept**0.5
+        return noise if prediction == "epsilon" else kept**0.5 * noise - (1 - kept) ** 0.5 * clean
+
+    monkeypatch.setattr(Backbone, "denoise", lambda self, latent, timestep: answer(latent, timestep))
+    return backbone, answer
+
+
+def pictures(backbone: Backbone, spread: float) -> torch.Tensor:
+    """One of those, under the noise that the schedule begins with."""
+    normal = torch.randn(2, 1, 4, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    kept = backbone.scheduler.alphas_cumprod.double()[0]
+    return kept**0.5 * (2 + spread * normal[0]) + (1 - kept) ** 0.5 * normal[1]
+
+
+PREDICTIONS, SPACINGS = ("epsilon", "v_prediction"), ("leading", "trailing")
+
+
+@pytest.mark.situation("inversion")
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+@pytest.mark.parametrize("steps", [10, 50])
+def test_an_inversion_is_that_of_diffusers_asked_at_the_latents_own_time(
+    monkeypatch: pytest.MonkeyPatch, prediction: str, spacing: str, steps: int
+) -> None:
+    """Its scheduler reads an answer by the noise that the latent has, which is that of a step before the name's."""
+    backbone, answer = exact(prediction, spacing, monkeypatch, spread=0.5)
+    start = latent = pictures(backbone, 0.5)
+    theirs = DDIMInverseScheduler.from_config(backbone.scheduler.config)
+    theirs.set_timesteps(steps)
+    for timestep in theirs.timesteps.tolist():
+        latent = theirs.step(answer(latent, max(timestep - 1000 // steps, 0)), timestep, latent).prev_sample
+    torch.testing.assert_close(invert(backbone, start, steps), latent, rtol=0, atol=1e-5)
+
+
+@pytest.mark.situation("inversion")
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_where_there_is_one_picture_an_inversion_is_exact(
+    monkeypatch: pytest.MonkeyPatch, prediction: str, spacing: str
+) -> None:
+    """Then the path is a line, whatever the step: latent = abar^1/2 picture + (1 - abar)^1/2 noise, always the same."""
+    backbone, _ = exact(prediction, spacing, monkeypatch, spread=0.0)
+    start, kept = pictures(backbone, 0.0), backbone.scheduler.alphas_cumprod.double()
+    noise = (start - 2 * kept[0] ** 0.5) / (1 - kept[0]) ** 0.5
+    path = replay(backbone, invert(backbone, start))
+    for latent, timestep in path:
+        line = 2 * kept[timestep] ** 0.5 + (1 - kept[timestep]) ** 0.5 * noise
+        torch.testing.assert_close(latent, line, rtol=0, atol=1e-5)
+
+
+@pytest.mark.situation("inversion")
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_an_inversion_solves_the_differential_equation(monkeypatch: pytest.MonkeyPatch, prediction: str) -> None:
+    """Of Song et al., equation 14: standard deviations stretch along it, and Euler's error goes with the step."""
+    backbone, _ = exact(prediction, "leading", monkeypatch, spread=0.5)
+    start, kept = pictures(backbone, 0.5), backbone.scheduler.alphas_cumprod.double()
+    widths = (kept * 0.5**2 + 1 - kept) ** 0.5
+    off = []
+    for steps in (50, 100, 200):
+        last = 1000 // steps * (steps - 1) + 1
+        solution = 2 * kept[last] ** 0.5 + widths[last] / widths[0] * (start - 2 * kept[0] ** 0.5)
+        off.append((invert(backbone, start, steps) - solution).abs().max().item())
+    assert off[0] < 0.2
+    assert off[2] < 0.6 * off[1] < 0.36 * off[0]
+
+
+@pytest.mark.situation("inversion")
+def test_the_embedded_denoiser_finds_its_way_back(embedded: Backbone) -> None:
+    latent = embedded.encode(sample("coffee"), 16)
+    *_, (last, _) = replay(embedded, invert(embedded, latent))
+    assert (last - latent).norm() < 0.15 * latent.norm()  # a fifth, asked at the time that the step leads to
+
+
+@pytest.mark.situation("inversion")
+def test_every_path_is_asked_at_its_latents_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flow's as a diffusion's: both begin with the clean picture, at time 0."""
+    for model in ("sd-1.4", "sd-3"):
+        backbone = predicting(random_backbone(model, small=True), 0.0, monkeypatch)
+        invert(backbone, torch.ones(1, backbone.denoiser.config.in_channels, 8, 8))
+        assert backbone.asked[0] == 0
+        assert backbone.asked == sorted(backbone.asked)
 
 
 def test_a_constant_flow_is_a_straight_line(monkeypatch: pytest.MonkeyPatch) -> None:

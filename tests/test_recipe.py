@@ -208,7 +208,7 @@ def test_numbers_of_numpy_become_pythons(name: str, value: object, stored: objec
 WHOLE = [1, 129, 16.5, "16", None, True, float("nan"), float("inf"), -float("inf"), 10**400, 1j, [16], object]
 NUMBER = [0, -1.0, "2", float("nan"), float("inf"), True, 10**400, [2.0], object]
 REMEDIES = (
-    *("choose from", "is a whole number from", "are whole numbers from", "a positive, finite number"),
+    *("choose from", "is a whole number ", "are whole numbers from", "a positive, finite number"),
     *("finite and at least 0", "layers with a weight", "or a number above 0"),
 )
 BAD = {

@@ -151,7 +151,7 @@ def test_a_leaf_of_which_no_pixel_is_among_the_surer_half_is_lost() -> None:
 
 @pytest.mark.parametrize("beta", [0.0, -1.0, float("nan")])
 def test_the_walker_needs_a_positive_beta(beta: float) -> None:
-    with pytest.raises(InputError, match="positive beta"):
+    with pytest.raises(InputError, match="beta is a positive, finite number"):
         random_walk_labels(two_tone(), torch.rand(2, 20, 30), beta)
 
 

@@ -199,8 +199,42 @@ def test_the_page_says_what_the_ablations_say(name: str, end: str) -> None:
     assert gain("ablate-pixels", name, f"bilinear{end}")["difference"] < 0
 
 
+@pytest.mark.situation("turned")
+def test_the_model_page_says_what_turning_does() -> None:
+    record = json.loads((ROOT / "book" / "results" / "orientation.json").read_text())
+    assert re.fullmatch("[0-9a-f]{40}", record["commit"]), "of a clean checkout"
+    cells = json.loads((ROOT / "book" / "model.ipynb").read_text(encoding="utf-8"))["cells"]
+    (prose,) = ["".join(cell["source"]) for cell in cells if cell["id"] == "turned-after"]
+    mean = {(row["set"], row["change"]): row["mean"] for row in record["summary"]}
+
+    def told(value: float) -> str:
+        return f"{value:.2f}".removeprefix("0")
+
+    turned = ("mirrored", "turned 90", "turned 180", "turned 270")
+    photos = [mean["samples", change] for change in turned]
+    again = mean["samples", "again"]
+    assert f"{told(min(photos))} to {told(max(photos))} where noise alone leaves {told(again)}" in prose
+    least = {row["change"]: row["rand"] for row in record["rows"] if row["picture"] == "rocket"}
+    assert f"turned by 270 degrees, {least['turned 270']:.3f} is left".replace(" 0.", " .") in prose
+    blue = [told(mean[name, "BGR"]) for name in ("samples", "scenes")]
+    assert f"exchanged {blue[0]} stays on photographs and {blue[1]} on scenes" in prose
+    assert f"it fails: {told(mean['samples', 'grey'])} and {told(mean['scenes', 'grey'])}" in prose
+    (cat,) = [row for row in record["rows"] if (row["picture"], row["change"]) == ("cat", "grey")]
+    assert cat["segments"] == 1 < cat["segments_as_is"]
+
+
+@pytest.mark.situation("turned")
+@pytest.mark.parametrize("change", ["mirrored", "turned 90", "turned 180", "turned 270"])
+def test_turning_a_scene_changes_no_more_than_other_noise(change: str) -> None:
+    rows = json.loads((ROOT / "book" / "results" / "orientation.json").read_text())["summary"]
+    scenes = {row["change"]: row for row in rows if row["set"] == "scenes"}
+    again, (low, high) = scenes["again"], scenes[change]["interval"]
+    assert low <= again["mean"]
+    assert high >= again["interval"][0]
+
+
 def test_the_page_says_what_the_ablations_say_of_one_set() -> None:
-    assert all(gain("ablate-inflation", name, "1 walkers")["high"] < 0 for name in TRUTHS)
+    assert all(gain("ablate-inflation", name, "1 walker")["high"] < 0 for name in TRUTHS)
     assert gain("ablate-graph", "bsds500-val", "features")["high"] < 0
     level = gain("ablate-graph", "scenes-seeds", "features")
     assert level["low"] < 0 < level["high"]

@@ -10,7 +10,8 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from copy import deepcopy
 from functools import partial
 from multiprocessing import active_children
 from pathlib import Path
@@ -315,6 +316,7 @@ def test_there_are_two_engines() -> None:
         stream([1], [Stage(partial(make_adder, 1))], "steam")
 
 
+@pytest.mark.situation("ray")
 def test_without_ray_one_sentence_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"pip install 'walkcut\[ray\]'"):
@@ -331,20 +333,24 @@ class Rows(list):
         return self
 
 
-def play_ray(monkeypatch: pytest.MonkeyPatch, running: bool, broken: str = "") -> list:
-    """A stand-in for Ray; what it is asked for is noted."""
+def play_ray(monkeypatch: pytest.MonkeyPatch, running: bool, broken: str = "", times: int = 99) -> list:
+    """A stand-in for Ray, which starts only after so many times broken; what it is asked for is noted."""
     asked: list = []
+    failures = iter([broken] * times if broken else [])
 
     def init(**given: object) -> None:
-        if broken:
-            raise RuntimeError(broken)
+        if reason := next(failures, ""):
+            asked.append("broken")
+            raise RuntimeError(reason)
         asked.append(given)
 
     ray, data = ModuleType("ray"), ModuleType("ray.data")
     ray.data, ray.init, ray.is_initialized = data, init, lambda: running
     ray.shutdown = lambda: asked.append("shutdown")
-    context = SimpleNamespace(execution_options=SimpleNamespace())
-    data.DataContext = SimpleNamespace(get_current=lambda: context)
+    options = SimpleNamespace(preserve_order=False)
+    context = SimpleNamespace(enable_progress_bars=True, print_on_execution_start=True, execution_options=options)
+    context.copy = lambda: deepcopy(context)
+    data.DataContext = SimpleNamespace(get_current=lambda: context, current=nullcontext)
     data.ActorPoolStrategy = lambda min_size, max_size: asked.append((min_size, max_size))
     data.from_items = lambda items, override_num_blocks: Rows(items)
     monkeypatch.setitem(sys.modules, "ray", ray)
@@ -352,6 +358,7 @@ def play_ray(monkeypatch: pytest.MonkeyPatch, running: bool, broken: str = "") -
     return asked
 
 
+@pytest.mark.situation("ray")
 def test_ray_is_started_and_ended_where_none_runs_and_else_joined(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     chain = [Stage(partial(make_adder, 1)), Stage(partial(make_adder, 10), 3)]
@@ -372,9 +379,52 @@ def test_ray_is_started_and_ended_where_none_runs_and_else_joined(monkeypatch: p
     assert asked[-1] == "shutdown", "also where nobody takes the rest"
 
 
+TIMED_OUT = "The current node timed out during startup. This could\nhappen."
+
+
+@pytest.mark.situation("ray")
 def test_a_ray_that_does_not_start_is_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    play_ray(monkeypatch, running=False, broken="The current node timed out during startup. This could\nhappen.")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    asked = play_ray(monkeypatch, running=False, broken=TIMED_OUT)
     with pytest.raises(InputError) as told:
         list(stream([1], [Stage(partial(make_adder, 1))], "ray"))
-    reason = "The current node timed out during startup. This could"
-    assert str(told.value) == f"Ray did not start ({reason}): try again, or leave --engine out."
+    reason, remedy = TIMED_OUT.partition("\n")[0], "try again when the machine is less busy, or leave --engine out."
+    assert str(told.value) == f"Ray did not start ({reason}): {remedy}"
+    assert asked == ["broken", "shutdown"] * 3, "what is up already is ended"
+
+
+@pytest.mark.situation("ray")
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_ray_that_is_late_is_asked_again(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    asked = play_ray(monkeypatch, running=False, broken=TIMED_OUT, times=times)
+    assert list(stream(range(3), [Stage(partial(make_adder, 1))], "ray")) == [1, 2, 3]
+    assert asked[: 2 * times + 1] == [*["broken", "shutdown"] * times, asked[2 * times]]
+    assert asked[-1] == "shutdown"
+
+
+@pytest.mark.situation("ray")
+def test_a_cluster_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "far:6379")
+    asked = play_ray(monkeypatch, running=False, broken="Failed to connect to GCS.")
+    with pytest.raises(InputError) as told:
+        list(stream([1], [Stage(partial(make_adder, 1))], "ray"))
+    what = "Ray's cluster at far:6379 was not reached (Failed to connect to GCS)"
+    assert str(told.value) == f"{what}: mend RAY_ADDRESS, or leave --engine out."
+    assert asked == ["broken", "shutdown"], "Ray itself waits for a cluster"
+
+
+@pytest.mark.situation("ray")
+@pytest.mark.parametrize("running", [True, False])
+def test_what_the_caller_set_of_ray_stays(monkeypatch: pytest.MonkeyPatch, running: bool) -> None:
+    """A Ray that runs already is left running, and its settings are the caller's afterwards and meanwhile."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    asked, log = play_ray(monkeypatch, running), logging.getLogger("ray")
+    monkeypatch.setattr(log, "level", logging.WARNING)
+    context = sys.modules["ray.data"].DataContext.get_current()
+    before = deepcopy(vars(context) | {"copy": None})
+    next(results := stream(range(3), [Stage(partial(make_adder, 1))], "ray"))
+    assert vars(context) | {"copy": None} == before
+    results.close()
+    assert log.level == logging.WARNING
+    assert ("shutdown" in asked) != running

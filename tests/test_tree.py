@@ -147,7 +147,7 @@ def test_equal_splits_come_parents_first() -> None:
 
 @pytest.mark.parametrize("k", [0, -1, 10**6, 1.5, True, "2"])
 def test_a_tree_that_cannot_give_k_segments_says_so(tree: PartitionTree, k: object) -> None:
-    with pytest.raises(InputError, match=f"into 1 to {(tree.left < 0).sum()} segments, not {k}"):
+    with pytest.raises(InputError, match=rf"is a whole number from 1 to {(tree.left < 0).sum()}, not {k!r}"):
         tree.labels(k=k)
 
 
@@ -175,7 +175,7 @@ def test_a_stack_holds_the_labels_of_each_threshold(tree: PartitionTree) -> None
 
 @pytest.mark.parametrize("threshold", [-0.1, 2.1, float("nan"), float("inf")])
 def test_thresholds_out_of_range_are_refused(tree: PartitionTree, threshold: float) -> None:
-    with pytest.raises(InputError, match=f"between 0 and 2, not {threshold}"):
+    with pytest.raises(InputError, match=f"threshold is a number from 0 to 2, not {threshold}"):
         tree.labels(threshold)
 
 
@@ -331,9 +331,9 @@ def test_a_largest_ncut_only_leaves_out_what_costs_more() -> None:
     assert low.ncut[np.isfinite(low.ncut)].max() < 0.3
 
 
-@pytest.mark.parametrize("max_ncut", [0.0, -1.0, 2.5, float("nan")])
+@pytest.mark.parametrize("max_ncut", [-1.0, 2.5, float("nan")])
 def test_a_largest_ncut_out_of_range(max_ncut: float) -> None:
-    with pytest.raises(InputError, match=f"must lie above 0 and be at most 2, not {max_ncut}"):
+    with pytest.raises(InputError, match=f"max_ncut is a number from 0 to 2, not {max_ncut}"):
         partition(scattered(GRID, 0), GRID, max_ncut=max_ncut)
 
 

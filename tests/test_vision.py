@@ -100,8 +100,9 @@ def eager(folder: Path, pixels: torch.Tensor, options: dict[str, Any]) -> list[t
     """(heads, tokens, tokens) of each layer, by the model's own slow way."""
     settings = json.loads((folder / "config.json").read_text())
     kind = KINDS[settings["model_type"]]
-    more = {"add_pooling_layer": False} if kind.network == "ViTModel" else {}
-    network = getattr(transformers, kind.network).from_pretrained(folder, attn_implementation="eager", dtype=torch.float32, **more).eval()
+    more: dict[str, Any] = {"add_pooling_layer": False} if kind.network == "ViTModel" else {}
+    more |= {"attn_implementation": "eager", "dtype": torch.float32}
+    network = getattr(transformers, kind.network).from_pretrained(folder, **more).eval()
     with torch.inference_mode():
         return [layer[0] for layer in network(pixels, output_attentions=True, **options).attentions]
 
@@ -158,7 +159,7 @@ def test_what_is_not_read_changes_nothing(eye: Backbone, picture: np.ndarray) ->
     weights = {last: [1.0] + [0.0] * (head_count(eye, layers[last]) - 1)}
     one, everything = attend(eye, picture, grid=5, heads=weights), attend(eye, picture, grid=5)
     assert not torch.allclose(one.maps[3, 5], everything.maps[3, 5])
-    with pytest.raises(InputError, match="needs .* weights of at least 0"):
+    with pytest.raises(InputError, match=r"needs .* weights of at least 0"):
         attend(eye, picture, grid=5, heads={first: [1.0]})
 
 

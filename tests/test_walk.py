@@ -142,9 +142,9 @@ def test_one_step_at_once_is_the_walk_itself() -> None:
 @pytest.mark.parametrize("k", [0, -1, 1.5, True, float("nan"), float("inf"), None, "two"])
 @pytest.mark.parametrize("method", ["expect", "propagate"])
 def test_steps_are_whole_and_positive(k: object, method: str) -> None:
-    with pytest.raises(InputError, match=rf"steps is a whole number from 1 to \d+, not {k!r}"):
+    with pytest.raises(InputError, match=rf"k is a whole number from 1 to \d+, not {k!r}"):
         getattr(PATH, method)(torch.ones(3), k)
-    with pytest.raises(InputError, match=rf"steps is a whole number from 1 to \d+, not {k!r}"):
+    with pytest.raises(InputError, match=rf"k is a whole number from 1 to \d+, not {k!r}"):
         PATH.power(k)
 
 
@@ -214,13 +214,13 @@ def test_many_walkers_agree_on_the_likeliest_step_without_underflow() -> None:
 
 @pytest.mark.parametrize("walkers", [0, -2.0, float("nan"), float("inf"), True, "two"])
 def test_walkers_who_agree_are_some_number(walkers: object) -> None:
-    with pytest.raises(InputError, match="inflation is a positive, finite number"):
+    with pytest.raises(InputError, match="exponent is a positive, finite number"):
         PATH.inflated(walkers)
 
 
 @pytest.mark.parametrize("sigma", [0, -1.0, float("nan")])
 def test_the_prior_has_a_width(sigma: float) -> None:
-    with pytest.raises(InputError, match="must be positive"):
+    with pytest.raises(InputError, match="sigma is a positive, finite number"):
         PATH.spatial_prior(sigma)
 
 
@@ -641,12 +641,12 @@ def test_attention_that_is_no_walk_is_refused_before_a_square_hides_it() -> None
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda walk: walk.inflated(0.0), r"inflation is a positive, finite number, not 0\.0"),
-        (lambda walk: walk.inflated(True), "inflation is a positive, finite number, not True"),
-        (lambda walk: walk.spatial_prior(-1.0), r"must be positive, not -1\.0"),
+        (lambda walk: walk.inflated(0.0), r"exponent is a positive, finite number, not 0\.0"),
+        (lambda walk: walk.inflated(True), "exponent is a positive, finite number, not True"),
+        (lambda walk: walk.spatial_prior(-1.0), r"sigma is a positive, finite number, not -1\.0"),
         (lambda walk: walk.jump_chain().spatial_prior(1e-3), r"width 0\.001 leaves a patch with nowhere to go"),
-        (lambda walk: walk.power(0), "steps is a whole number from 1 to .*, not 0"),
-        (lambda walk: walk.power(1.5), "steps is a whole number from 1 to .*, not 1.5"),
+        (lambda walk: walk.power(0), "k is a whole number from 1 to .*, not 0"),
+        (lambda walk: walk.power(1.5), "k is a whole number from 1 to .*, not 1.5"),
     ],
 )
 def test_settings_out_of_range_are_refused(change: Callable[[Walk], Walk], words: str) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch.nn import Module, functional
 
-from walkcut.errors import InputError
+from walkcut.errors import InputError, ModelError
 from walkcut.images import check_image, resize_image
 from walkcut.recipe import FINEST, Eye
 from walkcut.threads import kept_in_forks
@@ -128,8 +128,10 @@ class Backbone:
         config: Any = (self.networks.first or self.denoiser).config
         if self.kind != "unet":
             return (config.patch_size,)
-        first = next(i for i, kind in enumerate(config.down_block_types) if "CrossAttn" in kind)
-        return tuple(2**level for level in range(first, len(config.block_out_channels)))
+        attending = [i for i, kind in enumerate(config.down_block_types) if "CrossAttn" in kind]
+        if not attending:
+            raise ModelError(f"The model {self.name!r} has no attention to read: choose another.")
+        return tuple(2**level for level in range(attending[0], len(config.block_out_channels)))
 
     @property
     def patch(self) -> int:
@@ -212,7 +214,7 @@ class Backbone:
         Equation `eq-att-forward` of the book. Latents of several pictures (b, channels, H, W) get the same noise, so
         that none depends on the others.
         """
-        noise = torch.randn((1, *latent.shape[1:]), generator=generator).to(latent)
+        noise = torch.randn((1, *latent.shape[1:]), generator=generator, dtype=torch.float32).to(latent)
         if self.alphas is None:
             return torch.lerp(latent, noise, timestep / 1000)
         signal = self.alphas.to(latent)[timestep]
@@ -229,7 +231,7 @@ class Backbone:
         count = len(latent)
         if self.kind == "vision":
             return network(latent, **self.options)
-        steps = torch.full((count,), timestep, device=latent.device)
+        steps = torch.full((count,), timestep, device=latent.device, dtype=torch.float32)
         context = self.context.expand(count, -1, -1)
         pooled = None if self.pooled is None else self.pooled.expand(count, -1)
         if self.kind == "flow":

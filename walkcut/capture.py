@@ -32,12 +32,14 @@ import torch
 from torch.nn import Module
 
 from walkcut.backbone import Backbone
-from walkcut.errors import InputError
+from walkcut.errors import InputError, brief
 from walkcut.noise import views
 from walkcut.recipe import Preset, Recipe, resolve
+from walkcut.threads import undisturbed
 
 Grid = tuple[int, int]
 BLOCK = 2**22  # numbers of a head's A that are held at once
+SHARPEST = 1e6  # scores times more overflow, and a softmax of theirs has chosen already
 GPU_BLOCK = 2**24  # of all heads' A, on a GPU: at 64 x 64 patches as many as one head has
 
 
@@ -138,14 +140,14 @@ def queries_and_keys(
     query, key = ADAPTERS[backbone.kind].project(attn, hidden, options or {})
     query, key = (part[:, :, backbone.others :].float() for part in (query, key))
     scale = getattr(attn, "scale", query.shape[-1] ** -0.5)
-    return query * (scale * inverse_temperature), key
+    return query * (scale * min(inverse_temperature, SHARPEST)), key
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # What is recorded
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AttentionMaps:
     """Mean self-attention of one picture.
 
@@ -156,6 +158,8 @@ class AttentionMaps:
     """
 
     maps: dict[Grid, torch.Tensor]
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if not self.maps:
@@ -288,6 +292,7 @@ def _add_together(total: torch.Tensor, query: torch.Tensor, key: torch.Tensor, w
 # Running and recording
 
 
+@undisturbed()
 @torch.inference_mode()
 def capture(
     backbone: Backbone, images: Sequence[np.ndarray], recipe: Recipe, *recorders: Recorder

@@ -17,9 +17,10 @@ from functools import lru_cache
 import numpy as np
 
 from walkcut.capture import Grid
+from walkcut.errors import brief
 from walkcut.graph import Affinity, Graph
 from walkcut.ncut import best_cut
-from walkcut.recipe import check_threshold
+from walkcut.recipe import between, check_threshold, checked, or_none, positive, sides
 from walkcut.registry import CRITERIA
 from walkcut.tree import MEMORYLESS, PartitionTree
 from walkcut.walk import prior
@@ -48,10 +49,13 @@ class Pruning:
     threshold: float | None = None
     score: float | None = None
 
+    __repr__ = brief
+
     def __len__(self) -> int:
         return len(self.leaves)
 
 
+@checked(max_ncut=between(0, 2))
 def prune(
     tree: PartitionTree, threshold: float | str = "auto", graph: Affinity | None = None, max_ncut: float = MEMORYLESS
 ) -> Pruning:
@@ -143,6 +147,7 @@ def largest_gap(tree: PartitionTree, max_ncut: float = MEMORYLESS, graph: Affini
     return Pruning("gap", tree.leaves(values[place]), float(values[place]), float(gaps[place]))
 
 
+@checked(grid=sides, sigma=or_none(positive))
 def blank_ncut(grid: Grid, sigma: float | None) -> float:
     """NCut of the best cut of a walk that knows nothing but the prior on distance: 1 without a prior.
 

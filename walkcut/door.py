@@ -12,6 +12,7 @@ from PIL import Image
 from walkcut.backbone import Backbone
 from walkcut.eyes.loading import load_backbone
 from walkcut.images import check_image
+from walkcut.memory import enough_memory
 from walkcut.reading import from_pillow, read_image
 from walkcut.recipe import Preset, resolve
 from walkcut.segmentation import Segmentation, cut, extract_walks, timed
@@ -53,7 +54,7 @@ def segment(
     Raises
     ------
     InputError
-        For a picture or a setting out of range, told in one sentence.
+        For a picture or a setting out of range, or a grid that there is no memory for, told in one sentence.
     """
     if isinstance(image, str | os.PathLike) or hasattr(image, "read"):
         image = read_image(image)
@@ -62,8 +63,9 @@ def segment(
     image = check_image(image).copy()  # ours: the caller may fill the array anew
     timings: dict[str, float] = {}
     with timed(timings, "model"):
-        backbone = load_backbone(model, device) if isinstance(model, str) else model
+        backbone = model if isinstance(model, Backbone) else load_backbone(model, device)
     recipe = resolve(preset, backbone.eye, settings)
     recipe.check_stop()
-    (record,) = extract_walks([image], backbone, recipe)
-    return cut(replace(record, timings=timings | record.timings), keep_walk)
+    with enough_memory(backbone.grid(image, recipe.grid), recipe.grid, backbone.device):
+        (record,) = extract_walks([image], backbone, recipe)
+        return cut(replace(record, timings=timings | record.timings), keep_walk)

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from scipy.linalg import blas
 
-from walkcut.errors import InputError
+from walkcut.errors import InputError, brief, shown
 
+FAINTEST = 1e-290  # of a graph's largest weight: shares of smaller ones have too few digits
 CHUNK = 64  # so many float32 numbers are summed as such, the sums of chunks as float64
 BLOCK = 2**18  # numbers gathered together, so that they stay in the processor's cache
 WIDE = 2**24  # the same for a GPU, which is kept waiting by many small calls
@@ -65,8 +66,8 @@ class Graph:
     W: torch.Tensor
 
     def __post_init__(self) -> None:
-        W = torch.as_tensor(self.W).detach().contiguous()
-        object.__setattr__(self, "W", W if W.dtype == torch.float32 else W.double())
+        W = real("affinity of a graph", self.W)
+        object.__setattr__(self, "W", W)
         if W.ndim != 2 or W.shape[0] != W.shape[1] or W.shape[0] < 1:
             raise InputError(f"The affinity of a graph must be square, not {tuple(W.shape)}.")
         low, high = (float(bound) for bound in self.W.aminmax())
@@ -76,6 +77,8 @@ class Graph:
             raise InputError(f"The affinity of a graph must not be negative; it holds {low:.3g}.")
         if high > torch.finfo(self.W.dtype).max / len(W):
             raise InputError(f"Weights up to {high:.3g} have sums beyond all numbers: divide them by their largest.")
+        if 0 < high < max(torch.finfo(self.W.dtype).tiny, FAINTEST):
+            raise InputError(f"Weights of at most {high:.3g} are lost in rounding: divide them by their largest.")
         self._check_symmetry(high)
 
     def _check_symmetry(self, high: float) -> None:
@@ -86,6 +89,8 @@ class Graph:
     def _trusted(cls, W: torch.Tensor) -> Graph:
         """A graph known to be valid, such as a part of a valid one: no second look at n^2 numbers."""
         return unpacked(cls, {"W": W})
+
+    __repr__ = brief
 
     def __reduce__(self) -> tuple:
         return packed(self)
@@ -145,6 +150,26 @@ class Graph:
         if self.W.is_cuda or len(self) > FEW:
             return self.W.index_select(0, rows).index_select(1, columns)
         return torch.from_numpy(self.W.numpy().take(rows.numpy(), 0).take(columns.numpy(), 1))
+
+
+def real(name: str, values: Any) -> torch.Tensor:
+    """Numbers in any form, sparse ones too, as a dense tensor: float32 or float64, without gradients.
+
+    A tensor of these is not copied; an array is, for whoever passed it may fill it anew.
+    """
+    try:
+        if not isinstance(values, torch.Tensor):
+            array = np.asanyarray(values.toarray() if hasattr(values, "toarray") else values)  # of SciPy's sparse ones
+            if array.dtype.kind not in "biufO" or np.ma.is_masked(array):
+                raise TypeError("no numbers, or hidden ones")
+            single = array.dtype.kind == "f" and array.dtype.itemsize == 4
+            values = torch.from_numpy(np.array(array, np.float32 if single else np.float64, order="C"))
+        if values.is_complex() or values.is_meta:
+            raise TypeError("complex numbers, or none")
+        dense = (values if values.layout == torch.strided else values.to_dense()).detach().contiguous()
+        return dense if dense.dtype in (torch.float32, torch.float64) else dense.double()
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise InputError(f"The {name} must be real numbers, not {shown(values)}.") from error
 
 
 def row_sums(A: torch.Tensor) -> torch.Tensor:

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from walkcut.errors import InputError
+from walkcut.errors import InputError, shown
+from walkcut.recipe import checked, sides
 
 MAX_PIXELS = 100_000_000  # of an array: each of its pixels gets a label
+FAINT = 4  # levels of 255: what is left of one colour after a JPEG, or a scan
 
 
 def too_large(what: object, most: int) -> InputError:
@@ -41,12 +43,15 @@ def check_image(array: Any, most: int = MAX_PIXELS) -> np.ndarray:
     InputError
         For any other shape or type, for NaN, infinite, negative or too large values, and for masked ones.
     """
-    if hasattr(array, "detach"):  # a tensor, perhaps with gradients, on a GPU or of a type that NumPy does not know
+    if hasattr(array, "detach") and not array.is_meta:  # a tensor, with gradients, on a GPU or of a type of its own
         array = array.detach().cpu()
         array = (array.float() if array.is_floating_point() else array).numpy()
-    if hidden := np.ma.count_masked(array):
+    try:
+        hidden, array = np.ma.count_masked(array), np.asarray(array)
+    except (TypeError, ValueError) as error:  # of rows of several lengths, or a tensor without values
+        raise InputError(f"{shown(array)} is not a picture: pass an array of uint8, uint16, or floats.") from error
+    if hidden:
         raise InputError(f"{hidden} values of the picture are masked: fill them first, as with array.filled(0).")
-    array = np.asarray(array)
     if array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.shape[2] not in (1, 3, 4):
         raise InputError(f"An array of shape {array.shape} has its channels first: move them last, as (1, 2, 0) would.")
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)) or 0 in array.shape:
@@ -62,9 +67,9 @@ def check_image(array: Any, most: int = MAX_PIXELS) -> np.ndarray:
         array = np.repeat(array, 3, axis=2)
     if array.shape[2] == 4:
         alpha = array[:, :, 3:].astype(np.float32) / 255
-        shown = array[:, :, :3] * alpha  # laid on white, in place: the floats of a large picture fill memory
-        shown += 255 * (1 - alpha)
-        array = np.rint(shown, out=shown).astype(np.uint8)
+        mixed = array[:, :, :3] * alpha  # laid on white, in place: the floats of a large picture fill memory
+        mixed += 255 * (1 - alpha)
+        array = np.rint(mixed, out=mixed).astype(np.uint8)
     return array
 
 
@@ -89,6 +94,12 @@ def _quantise(array: np.ndarray) -> np.ndarray:
     return np.rint(array.astype(np.float32) * 255).astype(np.uint8)
 
 
+def is_blank(image: np.ndarray) -> bool:
+    """Whether a picture uint8 (H, W, 3) shows nothing: no channel spans more than `FAINT` levels."""
+    return bool((image.max(0).max(0) - image.min(0).min(0) <= FAINT).all())
+
+
+@checked(size=sides)
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resize with antialiasing (bicubic, its support stretched where the picture shrinks).
 
@@ -103,8 +114,6 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     uint8 array (height, width, 3)
     """
     height, width = size
-    if height < 1 or width < 1:
-        raise InputError(f"A picture cannot be resized to {height}x{width} pixels: choose at least 1x1.")
     if image.shape[:2] == (height, width):
         return image
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))

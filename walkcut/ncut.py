@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from scipy.linalg.lapack import dsyevr
 
-from walkcut.errors import InputError
-from walkcut.graph import Affinity
-from walkcut.threads import single_threaded
+from walkcut.errors import InputError, brief
+from walkcut.graph import Affinity, real
+from walkcut.recipe import checked, positive, whole
+from walkcut.threads import single_threaded, undisturbed
 
 DENSE = 100  # up to this many nodes all eigenvectors are cheaper than a few
 PRODUCTS = 300  # then the vector is taken as it is; its sweep is still a valid cut
@@ -51,6 +52,15 @@ class Eigenpair(NamedTuple):
     gap: float
     residual: float
     products: int
+
+    def __repr__(self) -> str:
+        return brief(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other  # as of a thing: tensors have no truth value
+
+    def __hash__(self) -> int:
+        return id(self)
 
     @property
     def degenerate(self) -> bool:
@@ -87,10 +97,12 @@ class Split:
     curve: torch.Tensor
     eigenpair: Eigenpair | None = None
 
+    __repr__ = brief
+
     @property
     def side(self) -> torch.Tensor:
         """The nodes of the first side, as a mask (n,)."""
-        mask = torch.zeros(len(self.order), dtype=torch.bool)
+        mask = torch.zeros_like(self.order, dtype=torch.bool)
         mask[self.order[: self.size]] = True
         return mask
 
@@ -102,7 +114,7 @@ def ncut(graph: Affinity, mask: torch.Tensor) -> float:
 
     On a directed graph cut(S, S') and cut(S', S) differ, and each is divided by the volume of the side it leaves.
     """
-    side = torch.as_tensor(mask).to(graph.degrees.device).bool()
+    side = real("mask of a cut", mask).to(graph.degrees.device).bool()
     if side.shape != (len(graph),):
         raise InputError(f"A cut of {len(graph)} nodes needs a mask of as many entries, not {tuple(side.shape)}.")
     if side.all() or not side.any():
@@ -120,6 +132,8 @@ def ncut(graph: Affinity, mask: torch.Tensor) -> float:
 # The second eigenvector
 
 
+@undisturbed()
+@checked(tolerance=positive, seed=whole(0))
 def second_eigenvector(graph: Affinity, tolerance: float = 1e-4, seed: int = 0, twins: bool = True) -> Eigenpair:
     """The relaxed problem (D - W) y = lambda D y (Shi & Malik 2000, equation 11).
 
@@ -149,8 +163,6 @@ def second_eigenvector(graph: Affinity, tolerance: float = 1e-4, seed: int = 0, 
     n = len(graph)
     if n < 2:
         raise InputError(f"A graph of {n} node cannot be cut: it takes at least 2.")
-    if not tolerance > 0:
-        raise InputError(f"The tolerance of an eigenvector must be positive, not {tolerance}.")
     root = np.sqrt(graph.degrees.cpu().numpy())  # here: a GPU is asked for products alone
     if not root.min() > 0:
         raise InputError("A node has no edges: cut isolated nodes off first, as best_cut does.")
@@ -168,7 +180,7 @@ def _symmetric(graph: Affinity, root: np.ndarray, tolerance: float, seed: int, t
         return graph.matvec(torch.from_numpy(x / root)).cpu().numpy() / root
 
     if n <= DENSE:
-        W = graph.matvec(torch.eye(n)).cpu().numpy()
+        W = graph.matvec(torch.eye(n, device="cpu")).cpu().numpy()
         M = W / (root * root[:, None]) - 3 * (first * first[:, None])  # what is known, 1, becomes -2
         product, (values, x) = M.dot, _top_two(M)
     else:
@@ -248,7 +260,10 @@ def best_split(graph: Affinity, values: torch.Tensor) -> Split:
 
     One pass over the weights gives what each node adds inside the prefix S that it ends, and the rest is arithmetic.
     """
-    ranks = np.argsort(torch.as_tensor(values).cpu().numpy(), kind="stable")
+    values = real("values that nodes are sorted by", values)
+    if values.shape != (len(graph),) or values.isnan().any():
+        raise InputError(f"A split of {len(graph)} nodes needs as many values, none of them NaN, to sort them by.")
+    ranks = np.argsort(values.cpu().numpy(), kind="stable")
     order, degrees = torch.from_numpy(ranks), graph.degrees.cpu().numpy()[ranks]
     gains = graph.association_gains(order).cpu().numpy()
     leaving = entering = crossing(degrees, gains)
@@ -282,6 +297,7 @@ def _both_ways(terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return terms[:-1].cumsum(), terms[:0:-1].cumsum()[::-1]
 
 
+@checked(tolerance=positive)
 def best_cut(graph: Affinity, tolerance: float = 1e-4, twins: bool = True) -> Split:
     """Second eigenvector and best split in one; isolated nodes are cut off first, at no cost."""
     isolated = graph.degrees.cpu().numpy() <= 0
@@ -289,6 +305,6 @@ def best_cut(graph: Affinity, tolerance: float = 1e-4, twins: bool = True) -> Sp
         order = torch.from_numpy(np.argsort(~isolated, kind="stable"))
         # a region without any edge falls apart by halves
         size = len(graph) // 2 if isolated.all() else int(isolated.sum())
-        return Split(order, size, 0.0, torch.zeros(len(graph) - 1, dtype=torch.float64))
+        return Split(order, size, 0.0, torch.zeros_like(order[1:], dtype=torch.float64))
     pair = second_eigenvector(graph, tolerance, twins=twins)
     return replace(best_split(graph, pair.y), eigenpair=pair)

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from walkcut.capture import Grid
 from walkcut.errors import InputError
+from walkcut.recipe import between, checked, sides, whole
 from walkcut.tree import PartitionTree
 from walkcut.walk import Walk
 
@@ -80,12 +81,12 @@ def _indicators(labels: np.ndarray) -> torch.Tensor:
     return functional.one_hot(torch.from_numpy(np.ravel(labels).astype(np.int64)))
 
 
+@checked(stay=between(0, 1))
 def _half_at_home(seen: torch.Tensor, labels: np.ndarray, stay: float) -> torch.Tensor:
-    if not 0 <= stay <= 1:
-        raise InputError(f"The probability to stay must lie in [0, 1], not {stay}.")
     return stay * _indicators(labels).to(seen) + (1 - stay) * seen
 
 
+@checked(grid=sides, shape=sides)
 def pixel_labels(membership: torch.Tensor, grid: Grid, shape: tuple[int, int]) -> np.ndarray:
     """Up-sample memberships bilinearly and give each pixel to the segment it belongs to most.
 
@@ -110,6 +111,7 @@ def pixel_labels(membership: torch.Tensor, grid: Grid, shape: tuple[int, int]) -
     return labels.numpy()
 
 
+@checked(smallest=whole(0))
 def connected_parts(labels: np.ndarray, smallest: int) -> np.ndarray:
     """Split segments into connected pieces: things apart are told apart, also where they are of one material.
 
@@ -134,6 +136,7 @@ def connected_parts(labels: np.ndarray, smallest: int) -> np.ndarray:
     return without_gaps(pieces)
 
 
+@checked(shape=sides)
 def nearest(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Labels (h, w) at another size (H, W): each pixel takes the label under its centre."""
     rows, columns = ((2 * np.arange(new) + 1) * old // (2 * new) for old, new in zip(labels.shape, shape, strict=True))

@@ -6,22 +6,27 @@ nothing below the door asks a preset or a model for a setting again.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import inspect
 import json
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from decimal import Decimal
 from functools import cached_property
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
-from walkcut.errors import InputError
+from walkcut.errors import InputError, shown
 from walkcut.registry import AUTO, CRITERIA, GRAPHS, NOISES, PIXELS
 
+LARGEST = 2**63 - 1  # that torch can hold
 FINEST = 128  # patches along a side: the matrix of the walk then fills 1 GB
 
-
+P = ParamSpec("P")
+T = TypeVar("T")
 Check = Callable[[str, Any], Any]  # from a setting's name and value to the value as it is kept, or an InputError
 
 
@@ -36,54 +41,108 @@ def _one_of(names: Collection[Any]) -> Check:
         for one in names:
             if comparable and value == one:
                 return one
-        raise InputError(f"There is no {name} {value!r}: choose from {', '.join(map(str, names))}.")
+        raise InputError(f"There is no {name} {shown(value)}: choose from {', '.join(map(str, names))}.")
 
     return check
 
 
-def _real(value: Any) -> float:
-    """A number as a float, infinite if it is huge; anything else, and a truth value, as NaN."""
+def number(value: Any) -> float:
+    """A number of whatever kind as a float, infinite if it is huge; anything else, and a truth value, as NaN."""
     try:
-        return float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+        value = value.item() if getattr(value, "ndim", None) == 0 else value  # of NumPy or torch
+        return float(value) if isinstance(value, Real | Decimal) and not isinstance(value, bool) else math.nan
     except OverflowError:
-        return math.inf
+        return math.inf if value > 0 else -math.inf
+    except (RuntimeError, ValueError):  # of a tensor without a value, or of Decimal's sNaN
+        return math.nan
 
 
-def whole(low: int, high: int = 2**63 - 1) -> Check:
+def whole(low: int, high: int = LARGEST) -> Check:
     """A check that lets whole numbers through, the ends included."""
 
     def check(name: str, value: Any) -> int:
-        number = int(value) if _real(value) % 1 == 0 else -1
-        if not low <= number <= high:
-            raise InputError(f"The setting {name} is a whole number from {low} to {high}, not {value!r}.")
-        return number
+        found = int(value) if number(value) % 1 == 0 else -1
+        if not low <= found <= high:
+            usual = "below 2**63" if number(value) > high else f"of {low} or more"
+            span = usual if high == LARGEST else f"from {low} to {high}"
+            raise InputError(f"The setting {name} is a whole number {span}, not {shown(value)}.")
+        return found
 
     return check
+
+
+STEPS = whole(1, 10**6)  # of a walk: rows of P that were multiplied more often are lost in rounding
 
 
 def positive(name: str, value: Any) -> float:
     """Let through a finite number above 0."""
-    if not 0 < _real(value) < math.inf:
-        raise InputError(f"The setting {name} is a positive, finite number, not {value!r}.")
-    return float(value)
+    if not 0 < number(value) < math.inf:
+        raise InputError(f"The setting {name} is a positive, finite number, not {shown(value)}.")
+    return number(value)
 
 
-def _positive_or_none(name: str, value: Any) -> float | None:
-    return None if value is None else positive(name, value)
+def between(low: float, high: float) -> Check:
+    """A check that lets numbers through, the ends included."""
+
+    def check(name: str, value: Any) -> float:
+        if not low <= number(value) <= high:
+            raise InputError(f"The setting {name} is a number from {low} to {high}, not {shown(value)}.")
+        return number(value)
+
+    return check
+
+
+def or_none(check: Check) -> Check:
+    """A check that lets None through as well."""
+    return lambda name, value: None if value is None else check(name, value)
+
+
+def sides(name: str, value: Any) -> tuple[int, int]:
+    """Let through a height and a width, whole numbers above 0."""
+    try:
+        h, w = (whole(1)(name, side) for side in value)
+    except (InputError, TypeError, ValueError) as error:
+        raise InputError(f"A {name} is a height and a width, whole numbers above 0, not {shown(value)}.") from error
+    return h, w
+
+
+def checked(**checks: Check) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """A decorator: arguments of these names come as their checks return them, whatever kind of number was passed."""
+
+    def around(function: Callable[P, T]) -> Callable[P, T]:
+        bind = inspect.signature(function).bind
+
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            given = bind(*args, **kwargs)
+            for name in checks.keys() & given.arguments.keys():
+                given.arguments[name] = checks[name](name, given.arguments[name])
+            return function(*given.args, **given.kwargs)
+
+        return call
+
+    return around
+
+
+def text(name: str, value: Any) -> str:
+    """Let through a text."""
+    if not isinstance(value, str):
+        raise InputError(f"The setting {name} is a text, not {shown(value)}.")
+    return str(value)
 
 
 def _timesteps(name: str, value: Any) -> tuple[int, ...]:
     try:
         return tuple(whole(0, 999)(name, timestep) for timestep in value)
     except (InputError, TypeError) as error:
-        raise InputError(f"Timesteps are whole numbers from 0 to 999, in a list, not {value!r}.") from error
+        raise InputError(f"Timesteps are whole numbers from 0 to 999, in a list, not {shown(value)}.") from error
 
 
 def _heads(name: str, value: Any) -> dict[str, tuple[float, ...]]:
     try:
-        found = {str(layer): tuple(float(weight) for weight in weights) for layer, weights in dict(value).items()}
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"The heads are layers with a weight for each of their heads, not {value!r}.") from error
+        found = {str(layer): tuple(map(number, weights)) for layer, weights in dict(value).items()}
+    except (TypeError, ValueError) as error:
+        raise InputError(f"The heads are layers with a weight for each of their heads, not {shown(value)}.") from error
     for layer, weights in found.items():
         if not weights or not all(0 <= weight < math.inf for weight in weights):
             raise InputError(f"Weights of heads are finite and at least 0, not {list(weights)} as for {layer}.")
@@ -94,14 +153,10 @@ def check_threshold(name: str, value: Any) -> float | str:
     """Let through "auto", the name of a criterion, or a number in (0, 2]; refuse anything else."""
     if isinstance(value, str) and (value == "auto" or value in CRITERIA):
         return AUTO if value == "auto" else value
-    try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not 0 < number <= 2:
-        wanted = f"'auto' or a number above 0 and at most 2, not {value!r}; or the name of a criterion"
+    if not 0 < number(value) <= 2:
+        wanted = f"'auto' or a number above 0 and at most 2, not {shown(value)}; or the name of a criterion"
         raise InputError(f"A {name} on NCut must be {wanted}: {', '.join(CRITERIA)}.")
-    return number
+    return number(value)
 
 
 @dataclass(frozen=True)
@@ -188,11 +243,11 @@ class Recipe:
         For a setting out of range, told in one sentence.
     """
 
-    model: str = "dead-leaves"
-    weights: str = ""
-    dtype: str = "float32"
-    prompt: str = ""
-    grid: int = _setting(64, whole(2, FINEST), "patches along the longer side")
+    model: str = _setting("dead-leaves", text)
+    weights: str = _setting("", text)
+    dtype: str = _setting("float32", text)
+    prompt: str = _setting("", text)
+    grid: int = _setting(64, whole(2, FINEST), "patches along the longer side; 0.5 GB at 64, 4.0 GB at 128")
     noise: str = _setting("forward", _one_of(NOISES), "how a picture is shown to the denoiser", NOISES)
     timesteps: tuple[int, ...] = _setting((100,), _timesteps)
     seed: int = _setting(0, whole(0), "of the noise")
@@ -200,11 +255,11 @@ class Recipe:
     inverse_temperature: float = _setting(1.0, positive)
     jump_chain: bool = _setting(False, _one_of((False, True)))
     inflation: float = _setting(1.0, positive)
-    spatial_prior: float | None = _setting(None, _positive_or_none)
-    steps: int = _setting(1, whole(1), "steps of the walk that are taken at once")
+    spatial_prior: float | None = _setting(None, or_none(positive))
+    steps: int = _setting(1, STEPS, "steps of the walk that are taken at once")
     graph: str = _setting("reversible", _one_of(GRAPHS), "what is cut", GRAPHS)
     threshold: float | str = _setting(AUTO, check_threshold, "largest NCut of a kept cut, or a criterion", CRITERIA)
-    noise_share: float | None = _setting(1.0, _positive_or_none)
+    noise_share: float | None = _setting(1.0, or_none(positive))
     pixels: str = _setting("bilinear", _one_of(PIXELS), "how patches become pixels", PIXELS)
 
     def __post_init__(self) -> None:
@@ -279,8 +334,8 @@ def find_preset(preset: str | Preset) -> Preset:
     """A preset by its name, or as it is."""
     if isinstance(preset, Preset):
         return preset
-    if preset not in PRESETS:
-        raise InputError(f"There is no preset {preset!r}: choose from {', '.join(PRESETS)}.")
+    if not isinstance(preset, str) or preset not in PRESETS:
+        raise InputError(f"There is no preset {shown(preset)}: choose from {', '.join(PRESETS)}.")
     return PRESETS[preset]
 
 
@@ -325,7 +380,7 @@ def resolve(preset: str | Preset, eye: Eye, overrides: Mapping[str, Any] | None 
     for name, value in about.items():
         if getattr(recipe, name) != value:
             asks = getattr(recipe, name)
-            raise InputError(f"The {name} of the eye is {value!r}, not {asks!r}: say so where it is loaded.")
+            raise InputError(f"The {name} of the eye is {value!r}, not {shown(asks)}: say so where it is loaded.")
     if eye.family == "vision" and (recipe.noise, recipe.timesteps) != ("none", (0,)):
         raise InputError(f"{eye.name} sees pictures without noise: leave out noise and timesteps.")
     changed = [name for name in CALIBRATED if getattr(recipe, name) != getattr(usual, name)]

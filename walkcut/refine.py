@@ -7,15 +7,17 @@ A walk over pixels steps to neighbours of like colour: *PAMR* takes a few steps 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 
 from walkcut.capture import Grid
-from walkcut.errors import InputError
+from walkcut.errors import InputError, shown
 from walkcut.images import resize_image
 from walkcut.pixels import pixel_labels
+from walkcut.recipe import checked, whole
 from walkcut.registry import PIXELS
 
 PIXELS_PER_PATCH = 4  # along a side, at which segments are refined; more pixels cost time and change nothing
@@ -91,6 +93,17 @@ def pamr_kernel(image: torch.Tensor, dilations: tuple[int, ...]) -> torch.Tensor
     return torch.stack([-((x - image).abs_().mul_(unit)).sum(0) for x in shifted(image, dilations)]).softmax(0)
 
 
+def _distances(name: str, value: Any) -> tuple[int, ...]:
+    try:
+        found = tuple(whole(1)(name, distance) for distance in value)
+    except (InputError, TypeError):
+        found = ()
+    if not found:
+        raise InputError(f"The {name} are whole numbers of at least 1, in a list, not {shown(value)}.")
+    return found
+
+
+@checked(iterations=whole(1), dilations=_distances)
 def pamr(
     image: np.ndarray, masks: torch.Tensor, iterations: int = ITERATIONS, dilations: tuple[int, ...] = DILATIONS
 ) -> torch.Tensor:
@@ -121,8 +134,6 @@ def pamr(
         If image and masks differ in size, or there is nothing to do.
     """
     check_sizes(image, masks)
-    if iterations < 1 or not dilations or min(dilations) < 1:
-        raise InputError(f"PAMR needs iterations and distances of at least 1, not {iterations} and {list(dilations)}.")
     colours = torch.from_numpy(image.astype(np.float32) / 255).permute(2, 0, 1).contiguous()
     listens = pamr_kernel(colours.to(masks.device), dilations)
 

@@ -15,11 +15,12 @@ from walkcut.backbone import Backbone
 from walkcut.capture import AttentionMaps, MeanAttention, Recorder, capture
 from walkcut.criteria import Pruning, blank_ncut, prune
 from walkcut.graph import NEAR, Affinity
+from walkcut.images import is_blank
 from walkcut.pixels import connected_parts, leaf_membership, pruned_membership, without_gaps
 from walkcut.recipe import Recipe
 from walkcut.refine import refined_labels
 from walkcut.registry import GRAPHS, RECORDERS
-from walkcut.threads import single_threaded
+from walkcut.threads import single_threaded, undisturbed
 from walkcut.tree import Growth, PartitionTree
 from walkcut.walk import Walk, prepare
 
@@ -74,11 +75,13 @@ class Segmentation:
         """Number of segments among the pixels."""
         return int(self.labels.max()) + 1
 
+    @undisturbed()
     def at(self, threshold: float | str) -> Segmentation:
         """The same tree pruned elsewhere, at a number or by a criterion: no second pass, no second recursion."""
         replace(self.recipe, threshold=threshold).check_stop()
         return self.pruned(prune(self.tree, threshold, self.graph, self.max_ncut))
 
+    @undisturbed()
     def pruned(self, pruning: Pruning) -> Segmentation:
         """The segments of a pruning of the tree."""
         patch_labels = self.tree.labels(leaves=pruning.leaves)
@@ -91,6 +94,7 @@ class Segmentation:
         chosen: dict[str, Any] = {"threshold": pruning.threshold, "criterion": pruning.criterion, "recipe": recipe}
         return replace(self, labels=labels, patch_labels=patch_labels, **chosen)
 
+    @undisturbed()
     def parts(self) -> np.ndarray:
         """Connected pieces of the segments, int32 (H, W); pieces below 1/512 of the picture join their neighbours.
 
@@ -135,7 +139,12 @@ class WalkRecord:
         recorded = () if self.features is None else (self.features,)
         return GRAPHS[self.recipe.graph](self.walk, *recorded)
 
+    def begin(self, graph: Affinity) -> Growth:
+        """A tree to grow from this graph. A blank picture stays whole: the best of all cuts of nothing is none."""
+        return Growth(graph, self.walk.grid, len(graph) if is_blank(self.image) else None)
 
+
+@undisturbed()
 def extract_walks(images: Sequence[np.ndarray], backbone: Backbone, recipe: Recipe) -> list[WalkRecord]:
     """The first half of `segment`: one pass of the eye for all pictures, which must share one grid of patches."""
     timings: dict[str, float] = {}
@@ -157,24 +166,24 @@ def _begun(record: WalkRecord) -> WalkRecord:
     """On a GPU, the tree with its large regions cut there: the rest may be left to a process without one."""
     if not record.walk.P.is_cuda or record.recipe.graph != "reversible":
         return record
-    growth = Growth(record.graph(), record.walk.grid)
+    growth = record.begin(record.graph())
     with single_threaded():
         growth.cut(above=NEAR)
     return replace(record, growth=growth)
 
 
+@undisturbed()
 def cut(record: WalkRecord, keep_walk: bool = False) -> Segmentation:
     """The second half of `segment`: no eye is needed any more."""
     recipe, walk, timings = record.recipe, record.walk, dict(record.timings)
     with timed(timings, "cut", walk.P.device), single_threaded():
-        growth, graph = record.growth, None
-        if growth is None or keep_walk or recipe.threshold == "eigengap":
-            graph = record.graph()
-            growth = growth or Growth(graph, walk.grid)
+        # a graph is as large as its walk: where nobody asks for it later, it goes with the first cut
+        graph = record.graph() if keep_walk or recipe.threshold == "eigengap" else None
+        growth = record.growth or record.begin(graph or record.graph())
         growth.cut()
         tree = growth.tree()
         share = 1.0 if recipe.noise_share is None else recipe.noise_share  # None: a constant threshold asks for none
-        limit = share * blank_ncut(walk.grid, recipe.spatial_prior)
+        limit = min(share * blank_ncut(walk.grid, recipe.spatial_prior), 2.0)
         pruning = prune(tree, recipe.threshold, graph, limit)
     with timed(timings, "pixels", walk.P.device), single_threaded():
         membership = leaf_membership(walk, tree)

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from threading import Lock, Thread, local
 from typing import Any
 
+import numpy as np
 import scipy.linalg  # noqa: F401 -- loaded here, so that its threads are found
 import torch
 from threadpoolctl import OpenBLASController, ThreadpoolController
@@ -67,6 +68,15 @@ def single_threaded() -> Iterator[None]:
                 _set_torch(_here.before)
             if not _open:
                 _set_linear_algebra(_before)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """What the caller set for computations of its own stays out of ours: a default device, autocast, NumPy's errors."""
+    here = nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu")
+    processor, gpu = (torch.autocast(kind, enabled=False) for kind in ("cpu", "cuda"))
+    with here, processor, gpu, np.errstate(all="warn", under="ignore"):
+        yield
 
 
 def _set_linear_algebra(counts: Sequence[int]) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
 
 import numpy as np
 
 from walkcut.capture import Grid
-from walkcut.errors import InputError
+from walkcut.errors import InputError, brief, shown
 from walkcut.graph import Affinity
 from walkcut.ncut import best_cut
+from walkcut.recipe import between, checked, or_none, positive, sides, whole
 from walkcut.threads import single_threaded
 
 # NCut of every cut of a walk that forgets where it was: no reason to split. Exact for a walk; for a region's graph,
@@ -51,6 +51,8 @@ class PartitionTree:
     volume: np.ndarray
     association: np.ndarray
 
+    __repr__ = brief
+
     def __post_init__(self) -> None:
         n, nodes = self.grid[0] * self.grid[1], len(self.start)
         if not np.array_equal(np.sort(self.order), np.arange(n)):
@@ -87,10 +89,9 @@ class PartitionTree:
             height[children] = np.maximum(height[children], height[node])
         return height
 
+    @checked(threshold=between(0, 2))
     def leaves(self, threshold: float) -> np.ndarray:
         """Nodes that are segments when splits of NCut up to `threshold` are taken, from the root down."""
-        if not 0 <= threshold <= 2:
-            raise InputError(f"A threshold on NCut lies between 0 and 2, not {threshold}.")
         return self.frontier(self.split_height() <= threshold)
 
     def k_segments(self, k: int) -> np.ndarray:
@@ -99,8 +100,7 @@ class PartitionTree:
         Nested: of the segments for k, the split of one gives those for k + 1.
         """
         most = int((self.left < 0).sum())
-        if isinstance(k, bool) or not isinstance(k, Integral) or not 1 <= k <= most:
-            raise InputError(f"This tree can be cut into 1 to {most} segments, not {k}.")
+        k = whole(1, most)("k, of segments of this tree,", k)
         taken = np.argsort(self.split_height(), kind="stable")[: k - 1]  # leaves, never split, come last
         return self.frontier(np.isin(np.arange(len(self)), taken))
 
@@ -141,7 +141,10 @@ class PartitionTree:
             leaves = self.k_segments(k)
         elif threshold is not None:
             leaves = self.leaves(threshold)
-        nodes = np.sort(np.array(leaves))
+        nodes = np.ravel(np.array(leaves))
+        if not set(nodes.tolist()) <= set(range(len(self))):
+            raise InputError(f"The leaves of a tree of {len(self)} nodes are numbers of these, not {shown(leaves)}.")
+        nodes = np.sort(nodes.astype(np.int64))
         nodes = nodes[np.argsort(self.start[nodes] - self.stop[nodes], kind="stable")]
         labels = np.full(len(self.order), -1, np.int32)
         for label, node in enumerate(nodes):
@@ -173,7 +176,7 @@ def partition(
         Default: one part in 256 of the picture, at least 2.
     tolerance : float
         Of eigenvectors, see `walkcut.ncut.second_eigenvector`.
-    max_ncut : float in (0, 2]
+    max_ncut : float in [0, 2]
         A region whose best cut reaches it is left whole. A lower one saves time where larger thresholds are of no
         interest.
 
@@ -198,6 +201,7 @@ class Growth:
         Nodes that were not tried yet, and their graphs. At first the root.
     """
 
+    @checked(grid=sides, smallest=or_none(whole(0)), tolerance=positive, max_ncut=between(0, 2))
     def __init__(
         self,
         graph: Affinity,
@@ -207,8 +211,6 @@ class Growth:
         max_ncut: float = MEMORYLESS,
     ) -> None:
         n = grid[0] * grid[1]
-        if not 0 < max_ncut <= 2:
-            raise InputError(f"The NCut that splits stay below must lie above 0 and be at most 2, not {max_ncut}.")
         if n != len(graph):
             raise InputError(f"A grid of {grid[0]}x{grid[1]} patches needs {n} nodes, not {len(graph)}.")
         self.grid, self.tolerance, self.max_ncut = grid, tolerance, max_ncut
@@ -218,6 +220,7 @@ class Growth:
         self.nodes: list[list[float]] = [[0, n, -1, -1, np.inf, self.degrees.sum()]]
         self.waiting: list[tuple[int, Affinity]] = [(0, graph)]
 
+    @checked(above=whole(0))
     def cut(self, above: int = 0) -> None:
         """Cut regions of more than `above` patches, and their parts, until no such region is left.
 

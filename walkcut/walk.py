@@ -17,9 +17,10 @@ import torch
 from torch.nn import functional
 
 from walkcut.capture import AttentionMaps, Grid
-from walkcut.errors import InputError
-from walkcut.graph import Graph, packed, unpacked
-from walkcut.recipe import Recipe, positive, whole
+from walkcut.errors import InputError, brief
+from walkcut.graph import Graph, packed, real, unpacked
+from walkcut.recipe import STEPS, Recipe, checked, positive, sides
+from walkcut.threads import undisturbed
 
 RESTART = 1e-6  # probability of a restart that makes the stationary law of a reducible walk unique
 CLOSED = 1e-12  # a smaller probability does not connect patches
@@ -52,7 +53,7 @@ class Stationary:
     restarted: bool
     error: float = 0.0
 
-    __reduce__ = packed
+    __repr__, __reduce__ = brief, packed
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,13 +80,12 @@ class Walk:
     grid: Grid
     settled: Stationary | None = field(default=None, repr=False)
 
-    __reduce__ = packed
+    __repr__, __reduce__ = brief, packed
 
     def __post_init__(self) -> None:
-        P = torch.as_tensor(self.P)
-        P = P if P.is_floating_point() else P.double()
+        P, (h, w) = real("transition matrix", self.P), sides("grid", self.grid)
         object.__setattr__(self, "P", P)
-        h, w = self.grid
+        object.__setattr__(self, "grid", (h, w))
         if P.shape != (h * w, h * w):
             raise InputError(f"A walk over {h}x{w} patches needs a square P of {h * w} rows, not {tuple(P.shape)}.")
         worst, low = (P.sum(1) - 1).abs().max().item(), P.min().item()
@@ -118,10 +118,11 @@ class Walk:
         """
         return _walked(self.P.T, mu, k)
 
+    @undisturbed()
+    @checked(k=STEPS)
     def power(self, k: int) -> Walk:
         """The walk that takes k steps at once: P^k, by repeated squaring. Equation `eq-walk-chapman` of the book."""
-        once = whole(1)("steps", k) == 1
-        return self if once else self._trusted(normalised(torch.linalg.matrix_power(self.P, k)), self.grid)
+        return self if k == 1 else self._trusted(normalised(torch.linalg.matrix_power(self.P, k)), self.grid)
 
     def jump_chain(self) -> Walk:
         """The walk without its rests: p_ij / (1 - p_ii) for j other than i.
@@ -131,6 +132,7 @@ class Walk:
         """
         return self._ready(jump_chain=True)
 
+    @checked(exponent=positive)
     def inflated(self, exponent: float) -> Walk:
         """The walk of several walkers who agree: p_ij^r, rows renormalised.
 
@@ -150,8 +152,9 @@ class Walk:
         Walk
             With the same zeros.
         """
-        return self if positive("inflation", exponent) == 1 else self._ready(inflation=exponent)
+        return self if exponent == 1 else self._ready(inflation=exponent)
 
+    @checked(sigma=positive)
     def spatial_prior(self, sigma: float) -> Walk:
         """The walk that prefers short steps: p_ij times exp(-r_ij^2 / (2 sigma^2)), rows renormalised.
 
@@ -245,9 +248,13 @@ def _row_blocks(P: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
     return zip(range(0, len(P), size), P.split(size), strict=True)
 
 
+@undisturbed()
+@checked(k=STEPS)
 def _walked(P: torch.Tensor, v: torch.Tensor, k: int) -> torch.Tensor:
-    v = torch.as_tensor(v).to(P)
-    for _ in range(whole(1)("steps", k)):
+    v = real("numbers on patches", v).to(P)
+    if v.ndim not in (1, 2) or len(v) != len(P):
+        raise InputError(f"A walk over {len(P)} patches takes as many numbers, or rows of them, not {tuple(v.shape)}.")
+    for _ in range(k):
         v = P @ v
     return v
 
@@ -261,18 +268,18 @@ def reversible_form(P: torch.Tensor, law: torch.Tensor) -> torch.Tensor:
     return W
 
 
+@checked(grid=sides, sigma=positive)
 def prior(grid: Grid, sigma: float) -> tuple[torch.Tensor, torch.Tensor]:
     """exp(-r^2 / (2 sigma^2)) between rows and between columns of the grid, float64 (h, h) and (w, w).
 
     Their product is the prior on the distance of two patches; sigma is in units of the longer side.
     """
-    if not sigma > 0:
-        raise InputError(f"The width of the prior on distance must be positive, not {sigma}.")
-    y, x = (torch.arange(side).double() / (sigma * max(grid)) for side in grid)
+    y, x = (torch.arange(side, device="cpu").double() / (sigma * max(grid)) for side in grid)
     near_y, near_x = (torch.exp(-0.5 * (c[:, None] - c) ** 2) for c in (y, x))
     return near_y, near_x
 
 
+@checked(tolerance=positive)
 def stationary_law(P: torch.Tensor, tolerance: float = 1e-8) -> Stationary:
     """The law pi with pi P = pi, for a row-stochastic P (n, n).
 
@@ -399,7 +406,7 @@ def _one_closed_class(P: torch.Tensor) -> bool:
 
 def _solved(P: torch.Tensor, restarted: bool) -> Stationary:
     """The law from law (1 - P) = 0 and sum 1, for P in float64."""
-    restart, one = RESTART * restarted, torch.eye(len(P)).to(P)
+    restart, one = RESTART * restarted, torch.eye(len(P), device="cpu").to(P)
     system = one - (1 - restart) * P.T - restart / len(P)
     system[-1] = 1.0  # the equations sum to zero, so any one of them can give way to "the law sums to one"
     law = torch.linalg.solve(system, one[-1]).clamp_min_(0)
@@ -433,7 +440,7 @@ def spread(rows: torch.Tensor, coarse: Grid, fine: Grid) -> torch.Tensor:
 def parents(coarse: Grid, fine: Grid) -> torch.Tensor:
     """int64 (h*w,): the coarse patch in which each fine patch lies."""
     (hc, wc), (h, w) = coarse, fine
-    y, x = torch.arange(h) * hc // h, torch.arange(w) * wc // w
+    y, x = (torch.arange(side, device="cpu") * at // side for side, at in ((h, hc), (w, wc)))
     return (y[:, None] * wc + x).flatten()
 
 

@@ -211,6 +211,12 @@ def graph_gains(part: dict) -> dict[str, Interval]:
     return {row["graph"]: difference(row["threshold"]) for row in part["graphs"]}
 
 
+def orientation_table(record: dict) -> Table:
+    """How much of the segments stays where a picture is turned, or has other colours: mean and interval per set."""
+    shown = [("{:.2f} ({:.2f} to {:.2f})".format(row["mean"], *row["interval"]), row) for row in record["summary"]]
+    return pivot(["change"], [([row["change"]], row["set"], text) for text, row in shown])
+
+
 def stream_lines(cost: dict) -> list[str]:
     """A line for each measurement of `stream.json`: processor time and memory, with the matrix and without."""
     line = "{kind:9}{patches:6} patches: {total[cpu_s]:6.1f} s, peak {peak_gib:.2f} GiB, {before_gib:.2f} before it"

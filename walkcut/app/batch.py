@@ -18,9 +18,10 @@ from scipy.sparse.linalg import ArpackError
 from walkcut.app.outputs import Job, Picture, reader, save
 from walkcut.app.stages import Function, Stage, carried, stream
 from walkcut.backbone import Backbone
-from walkcut.errors import InputError
-from walkcut.eyes.loading import find_device, load_backbone, short_of_memory
+from walkcut.errors import InputError, ModelError
+from walkcut.eyes.loading import find_device, load_backbone
 from walkcut.eyes.models import model_folder
+from walkcut.memory import enough_memory, short_of_memory
 from walkcut.recipe import Recipe
 from walkcut.segmentation import cut, extract_walks
 
@@ -106,7 +107,7 @@ def segment_files(
 
 def _excused(picture: Picture, error: Exception) -> Picture:
     """The picture with its failure, if the error may be its own; else the error stops the run."""
-    if isinstance(error, BROKEN) or short_of_memory(error):
+    if (isinstance(error, BROKEN) and not isinstance(error, ModelError)) or short_of_memory(error):
         return picture.failed(error)
     raise error
 
@@ -129,10 +130,12 @@ def _look(pictures: Sequence[Picture], backbone: Backbone, recipe: Recipe) -> li
     """One pass over pictures of one size; where that fails, one pass for each, to know which of them is to blame."""
     try:
         images = [picture.image for picture in pictures]
-        return [
-            replace(picture, record=carried(record))  # also for this process: it is cut alike wherever that is done
-            for picture, record in zip(pictures, extract_walks(images, backbone, recipe), strict=True)
-        ]
+        patches = backbone.grid(images[0], recipe.grid)
+        with enough_memory(patches, recipe.grid, backbone.device, len(images)):
+            return [
+                replace(picture, record=carried(record))  # also for this process: it is cut alike wherever that is done
+                for picture, record in zip(pictures, extract_walks(images, backbone, recipe), strict=True)
+            ]
     except Exception as error:
         failed = [_excused(picture, error) for picture in pictures]
     if len(pictures) == 1:
@@ -149,8 +152,10 @@ def _cut(picture: Picture) -> Report:
     if picture.failure:
         return Report(picture.job, failure=picture.failure)
     try:
-        result = cut(picture.record)
-        save(picture, result)
+        walk, grid = picture.record.walk, picture.record.recipe.grid
+        with enough_memory(walk.grid, grid, walk.P.device, pictures=0):
+            result = cut(picture.record)
+            save(picture, result)
         return Report(picture.job, result.count)
     except Exception as error:
         return Report(picture.job, failure=_excused(picture, error).failure)

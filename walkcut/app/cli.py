@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import fields
@@ -26,6 +27,7 @@ from walkcut.recipe import PRESETS, Recipe, positive, resolve, whole
 if TYPE_CHECKING:
     from walkcut.app.outputs import Job
 
+LARGE = 2e9  # bytes of memory that are worth a word beforehand
 EXPLORED = 32  # patches along the longer side, as in walkcut.widgets.explore, which takes longer to import
 SEGMENT = """Cut pictures into segments. For photo.jpg, writes photo.labels.png (one number per segment; 8 bits with a
 palette, or 16-bit grey beyond 256 segments), photo.overlay.png and photo.tree.json. Pillow reads the numbers of a
@@ -40,7 +42,8 @@ class _Parser(argparse.ArgumentParser):
     """Tells what is wrong in one line, without repeating the usage."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"walkcut: {message.removesuffix('.')} (see {self.prog} --help).\n")
+        short = re.sub(r"(\w{40})\w{40,}", r"\1...", message.removesuffix("."))  # of a number of 400 digits
+        self.exit(2, f"walkcut: {short} (see {self.prog} --help).\n")
 
     def _print_message(self, message: str, file: Any = None) -> None:
         """As a parser does, which is silent where it cannot."""
@@ -144,6 +147,11 @@ def main(argv: list[str] | None = None) -> int:
     except InputError as error:
         print(f"walkcut: {error}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        if (error.name or "walkcut").startswith("walkcut"):
+            raise
+        print(f"walkcut: {error.name} is not installed: run pip install . again in walkcut's folder.", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("walkcut: interrupted.", file=sys.stderr)
         return 130
@@ -155,6 +163,13 @@ def main(argv: list[str] | None = None) -> int:
         if isinstance(error, BrokenPipeError):  # as of `walkcut segment photos | head`
             return 141
         print(f"walkcut: Standard output cannot be written ({error.strerror}): make room for it.", file=sys.stderr)
+        return 2
+    except Exception as error:
+        from walkcut.memory import short_of_memory
+
+        if not short_of_memory(error):
+            raise
+        print("walkcut: the memory ran out: choose a smaller grid, batch or model, or fewer workers.", file=sys.stderr)
         return 2
 
 
@@ -243,6 +258,7 @@ def _segment_all(jobs: list[Job], arguments: argparse.Namespace, several: bool) 
     from walkcut.app.progress import progress
     from walkcut.eyes.loading import find_device
     from walkcut.eyes.models import find_eye
+    from walkcut.memory import needed
 
     given = vars(arguments)
     eye = find_eye(arguments.model, str(find_device(arguments.device)), arguments.dtype, arguments.prompt)
@@ -250,6 +266,10 @@ def _segment_all(jobs: list[Job], arguments: argparse.Namespace, several: bool) 
     waiting = [job for job in jobs if not (several and not arguments.fresh and finished(job, recipe))]
     if done := len(jobs) - len(waiting):
         print(f"{done} of {len(jobs)} were finished earlier with these settings (--fresh does them anew).")
+    need = needed(recipe.grid**2, given["batch"] * (1 + (given["workers"] or 0)))
+    if waiting and need > LARGE:
+        about = f"up to {need / 1e9:.1f} GB of memory at a grid of {recipe.grid}"
+        print(f"walkcut: this takes {about}, and time alike; a smaller --grid takes less.", file=sys.stderr)
     failures = []
     means = {name: given[name] for name in ("engine", "workers", "batch", "lookers", "device", "offload", "compiled")}
     with progress(total=len(waiting), desc="segmenting", unit="picture", disable=not (several and waiting)) as bar:

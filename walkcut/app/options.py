@@ -34,8 +34,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 def read(name: str, check: Check, text: str) -> Any:
     """What a setting makes of a word, or of what it stands for in JSON: a number, a list of numbers, true, null."""
     value: Any = text
-    with suppress(ValueError):
-        value = json.loads(text)
+    for parse in (float, json.loads):  # the former reads .5, too; the latter has the last word, as on whole numbers
+        with suppress(ValueError):
+            value = parse(text)
     try:
         return check(name, value)
     except InputError as error:

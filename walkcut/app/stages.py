@@ -35,6 +35,7 @@ KILLED = (
     "from what is finished, with fewer workers."
 )
 LARGE = 2**20  # bytes of an array that is worth a file of its own on its way to another process
+STARTS = 3  # tries of Ray's, until it is told that it does not start
 GRACE = 2.0  # seconds that a worker has to put away what it is at, once it is to end
 Function = Callable[[Any], Any]
 _Parcel = tuple[memoryview, list[IO[bytes]]]
@@ -84,7 +85,14 @@ def stream(items: Iterable[Any], stages: Sequence[Stage], engine: str = "local")
     """
     if engine not in ENGINES:
         raise InputError(f"There is no engine {engine!r}: choose from {', '.join(ENGINES)}.")
-    return _by_ray(list(items), stages) if engine == "ray" else _here(items, stages)
+    if engine == "local":
+        return _here(items, stages)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anyone
+    try:  # here: what is returned begins later, behind a bar
+        import ray.data  # noqa: F401
+    except ImportError as error:
+        raise InputError("The engine 'ray' needs Ray: pip install 'walkcut[ray]', or leave --engine out.") from error
+    return _by_ray(list(items), stages)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -272,38 +280,53 @@ class _Made:
 
 
 def _by_ray(items: list[Any], stages: Sequence[Stage]) -> Iterator[Any]:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anyone
-    try:
-        import ray.data
-    except ImportError as error:
-        raise InputError("The engine 'ray' needs Ray: pip install 'walkcut[ray]', or leave --engine out.") from error
+    import ray.data
+
     if not items:
         return
-    joined = ray.is_initialized()
+    joined, log = ray.is_initialized(), logging.getLogger("ray")
     if not joined:
-        actors = sum(max(stage.workers, 1) for stage in stages)
-        cores = None if "RAY_ADDRESS" in os.environ else max(os.cpu_count() or 1, actors)
-        when_killed = signal.getsignal(signal.SIGTERM)
-        try:
-            ray.init(num_cpus=cores, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-        except Exception as error:  # of many kinds; on a busy machine it gives up waiting for itself
-            reason = str(error).strip().partition("\n")[0].removesuffix(".")
-            raise InputError(f"Ray did not start ({reason}): try again, or leave --engine out.") from error
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, when_killed)  # Ray's own aborts
+        _start(ray, sum(max(stage.workers, 1) for stage in stages))
+    level = log.level
     try:
-        logging.getLogger("ray").setLevel(logging.ERROR)
-        context = ray.data.DataContext.get_current()
+        log.setLevel(logging.ERROR)
+        context = ray.data.DataContext.get_current().copy()  # the process's own stays as it is
         context.enable_progress_bars = context.print_on_execution_start = False
         context.execution_options.preserve_order = True
-        # a list around each item: whatever it is, it stays as it is
-        data: Any = ray.data.from_items([{"item": [item]} for item in items], override_num_blocks=len(items))
-        for stage in stages:
-            workers = ray.data.ActorPoolStrategy(min_size=1, max_size=max(stage.workers, 1))
-            given = {"fn_constructor_args": (stage.make, Path.cwd()), "num_gpus": stage.gpus or None}
-            data = data.map(_Made, compute=workers, **given)
+        with ray.data.DataContext.current(context):
+            # a list around each item: whatever it is, it stays as it is
+            data: Any = ray.data.from_items([{"item": [item]} for item in items], override_num_blocks=len(items))
+            for stage in stages:
+                workers = ray.data.ActorPoolStrategy(min_size=1, max_size=max(stage.workers, 1))
+                given = {"fn_constructor_args": (stage.make, Path.cwd()), "num_gpus": stage.gpus or None}
+                data = data.map(_Made, compute=workers, **given)
         for row in data.iter_rows():
             yield row["item"][0]
     finally:
+        log.setLevel(level)
         if not joined:
             ray.shutdown()
+
+
+def _start(ray: Any, actors: int) -> None:
+    """Ray on this machine, or the cluster that RAY_ADDRESS names.
+
+    On a busy machine Ray gives up after half a minute of waiting for itself, which no setting of its own changes: it
+    is asked again.
+    """
+    address = os.environ.get("RAY_ADDRESS")
+    cores = None if address else max(os.cpu_count() or 1, actors)
+    when_killed = signal.getsignal(signal.SIGTERM)
+    reason, means = "", {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+    for _ in range(1 if address else STARTS):
+        try:
+            ray.init(num_cpus=cores, **means)
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, when_killed)  # Ray's own aborts
+            return
+        except Exception as error:  # of many kinds
+            reason = str(error).strip().partition("\n")[0].removesuffix(".")
+            ray.shutdown()  # what is up already
+    what = f"Ray's cluster at {address} was not reached" if address else "Ray did not start"
+    remedy = "mend RAY_ADDRESS" if address else "try again when the machine is less busy"
+    raise InputError(f"{what} ({reason}): {remedy}, or leave --engine out.")

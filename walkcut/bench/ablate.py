@@ -92,7 +92,7 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "prior": {f"sigma={s}" if s else "no prior": {"spatial_prior": s} for s in (None, 0.25, 1.0, 2.0)},
     # how many walkers must agree on a step; and one who may also rest, as the model's attention has it
     "inflation": {
-        **{f"{r:g} walkers": {"inflation": r} for r in (1.0, 1.5, 2.0, 3.0, 4.0)},
+        **{f"{r:g} walker{'s' * (r != 1)}": {"inflation": r} for r in (1.0, 1.5, 2.0, 3.0, 4.0)},
         "1 walker, with rests": {"inflation": 1.0, "jump_chain": False},
     },
     # how segments of patches become segments of pixels

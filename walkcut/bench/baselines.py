@@ -73,7 +73,7 @@ def kmeans_method(position: float = 0.0, seed: int = 0) -> Method:
             yield Result(TRUE_K, kmeans_labels(features, count, seed).reshape(shape), (kind,))
 
     config = {"features": "CIELAB", "position": position, "seed": seed, "starts": STARTS, "fit_pixels": FIT_PIXELS}
-    config |= {"given": {TRUE_K: "K"}, **library("k-means", "scikit-learn")}
+    config |= {"given": {TRUE_K: "K"}, **library("k-means", "scikit-learn", "sklearn")}
     name = "k-means, colour" + " and position" * (position > 0)
     return Method(name, (*KMEANS_COUNTS, TRUE_K), config, run, alone=(TRUE_K,))
 
@@ -181,6 +181,6 @@ def mean_shift_method() -> Method:
         for setting, bandwidths in BANDWIDTHS.items():
             yield Result(setting, nearest(mean_shift_labels(small, *bandwidths), (height, width)))
 
-    config = {"smallest": SMALLEST, "side": SIDE} | library("Mean shift", "opencv-python-headless")
+    config = {"smallest": SMALLEST, "side": SIDE} | library("Mean shift", "opencv-python-headless", "cv2")
     settings = tuple(BANDWIDTHS)
     return Method("mean shift", settings, config, run, swept=settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from walkcut.app.options import OPTIONS, add_option, add_options
 from walkcut.bench.config import ABLATIONS, COARSE, DATASETS, RESULTS, RunConfig
+from walkcut.errors import InputError
 from walkcut.recipe import whole
 
 _CREW = "processes that share the pictures, each with a model of its own; default: none beside this one"
@@ -63,6 +65,7 @@ def add_bench(subparsers: argparse._SubParsersAction) -> None:
     table.add_argument("names", nargs="+", metavar="NAME|FILE", help="a data set, or a summary that a run wrote")
     table.add_argument("--format", choices=("markdown", "latex"), default="markdown", help="default: markdown")
     _add(table, "out")
+    table.add_argument("--results", dest="out", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     table.set_defaults(run=run_table)
 
 
@@ -128,9 +131,17 @@ def run_table(arguments: argparse.Namespace) -> int:
             continue
         files = [arguments.out / f"{name}.json", *sorted(arguments.out.glob(f"{name}-*.json"))]
         summaries = [read_summary(file) for file in files if file.is_file()]
+        beside = beside_published(name, summaries)
+        if not summaries:
+            remedy = f"run `walkcut bench run {name} --out {arguments.out}`, or name another folder with --out"
+            told = f"There are no results of {name} in {arguments.out}: {remedy}."
+            # who has run nothing yet may read what others published
+            if not beside.rows or not (arguments.out == RESULTS or arguments.out.is_dir()):
+                raise InputError(told)
+            print(f"walkcut: {told}", file=sys.stderr)
         for summary in summaries:
             print(written(summary, arguments.format))
-        print(getattr(beside_published(name, summaries), arguments.format)())
+        print(getattr(beside, arguments.format)())
         print(sources())
     return 0
 

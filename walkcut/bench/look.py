@@ -11,6 +11,7 @@ import numpy as np
 from walkcut.backbone import Backbone
 from walkcut.capture import AttentionMaps, MeanAttention, capture
 from walkcut.lab.recorders import Features, LayerFeatures
+from walkcut.memory import enough_memory
 from walkcut.recipe import Preset, Recipe, resolve
 from walkcut.segmentation import Segmentation, WalkRecord, cut, timed
 from walkcut.walk import Walk
@@ -79,7 +80,8 @@ class Look:
 
     def _pass(self) -> tuple[AttentionMaps, Features, float]:
         seconds: dict[str, float] = {}
-        with timed(seconds, "look", self.backbone.device):
+        device, patches = self.backbone.device, self.backbone.grid(self.image, self.recipe.grid)
+        with timed(seconds, "look", device), enough_memory(patches, self.recipe.grid, device):
             recorders = MeanAttention(), LayerFeatures()
             ((attention, features),) = capture(self.backbone, [self.image], self.recipe, *recorders)
         return attention, features, seconds["look"]

@@ -6,7 +6,9 @@ Settings are names; every picture has the same ones, so that a table (pictures, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -79,11 +81,14 @@ class Method:
         return (self.looker.config if self.looker else {}) | self.config
 
 
-def library(who: str, name: str) -> dict[str, str]:
-    """Version of an optional library, for a config; InputError if it is not installed."""
+def library(who: str, name: str, module: str) -> dict[str, str]:
+    """Version of an optional library, for a config; InputError if it is not installed, or cannot be imported."""
     try:
-        return {name: version(name)}
-    except PackageNotFoundError as error:
+        found = import_module(module)
+        with suppress(PackageNotFoundError):  # it came under another name, as OpenCV may
+            return {name: version(name)}
+        return {name: found.__version__}
+    except ImportError as error:
         raise InputError(f"{who} needs {name}, which is not installed: pip install 'walkcut[bench]'.") from error
 
 

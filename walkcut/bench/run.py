@@ -24,7 +24,7 @@ from walkcut.bench.method import Method
 from walkcut.bench.record import short_hash
 from walkcut.bench.scorer import Scorer, score_picture
 from walkcut.bench.sources import digest
-from walkcut.errors import InputError
+from walkcut.errors import InputError, ModelError
 
 
 def conditions(dataset: Dataset, method: Method) -> list:
@@ -127,6 +127,8 @@ def scorer(dataset: Dataset, methods: Sequence[Method]) -> Function:
         for name in wanted:
             try:
                 yield score_picture(item, *known[name], scorer), ""
+            except ModelError:
+                raise
             except BROKEN as error:
                 yield [], f"{name}: {error}"
 

@@ -271,7 +271,7 @@ def curve(sizes: tuple[int, ...] = CURVE) -> list[dict]:
 
 def speed(sizes: tuple[int, ...], path: Path, command: str, model: str = "dead-leaves") -> dict:
     """Measure everything and write the summary to `path`."""
-    library("The table of peers", "scikit-learn")
+    library("The table of peers", "scikit-learn", "sklearn")
     cases = [make(n) for n in sizes for make in (planted, lambda n: attention(n, model))]
     made = provenance(command)
     measured = {

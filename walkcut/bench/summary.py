@@ -235,7 +235,7 @@ def read_summary(path: Path) -> dict:
     """
     try:
         summary = json.loads(path.read_text())
-        if {"title", "table", "differences"} <= summary.keys():
+        if {"title", "table", "differences"} <= summary.keys() and summary["table"]:
             return summary
         reason = "it has no table"
     except (OSError, ValueError, AttributeError) as error:

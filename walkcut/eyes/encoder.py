@@ -45,7 +45,8 @@ def waves(steps: Tensor, count: int) -> Tensor:
 
     Vaswani et al. (2017), section 3.5.
     """
-    angles = steps[:, None].float() * torch.exp(-math.log(10000) * torch.arange(count, device=steps.device) / count)
+    places = torch.arange(count, device=steps.device, dtype=torch.float32)
+    angles = steps[:, None].float() * torch.exp(-math.log(10000) * places / count)
     return torch.cat([angles.cos(), angles.sin()], dim=1)
 
 

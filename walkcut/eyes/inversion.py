@@ -59,6 +59,8 @@ def _follow(backbone: Backbone, latent: torch.Tensor, steps: int, back: bool) ->
     scheduler = kind.from_config(config, clip_sample=False, timestep_spacing=spacing)
     scheduler.set_timesteps(steps)
     for timestep in scheduler.timesteps.tolist():
-        seen.append((latent, timestep))
-        latent = scheduler.step(backbone.denoise(latent, timestep), timestep, latent).prev_sample
+        # asked at the latent's own time: a step to noise is named by where it leads, from a step's length below
+        own = timestep if back else max(timestep - config.num_train_timesteps // steps, 0)
+        seen.append((latent, own))
+        latent = scheduler.step(backbone.denoise(latent, own), timestep, latent).prev_sample
     return seen, latent

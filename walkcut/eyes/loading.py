@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
 import torch
-from safetensors import SafetensorError
 
 from walkcut.backbone import Backbone
-from walkcut.errors import InputError
-from walkcut.eyes.models import find_eye
+from walkcut.capture import MeanAttention, capture
+from walkcut.errors import InputError, ModelError, shown
+from walkcut.eyes.models import AGAIN, READOUT, find_eye
+from walkcut.memory import short_of_memory
+from walkcut.recipe import Recipe, checked, resolve, text
 from walkcut.registry import EYES
-
-# what loading damaged weights raises, and too many
-DAMAGED = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError, MemoryError)
+from walkcut.threads import undisturbed
 
 
 def find_device(device: str = "auto") -> torch.device:
@@ -21,11 +29,19 @@ def find_device(device: str = "auto") -> torch.device:
     try:
         found = torch.device(device)
         torch.zeros(1, device=found).item()
-    except (RuntimeError, AssertionError, NotImplementedError):
-        raise InputError(f"The device {device!r} is not available here: choose cpu or auto.") from None
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError):
+        raise InputError(f"The device {shown(device)} is not available here: choose cpu or auto.") from None
     return found
 
 
+def _named(name: str, value: Any) -> str:
+    if not isinstance(value, str | os.PathLike):
+        raise InputError(f"A model is a name, a folder, or what load_backbone returns, not {shown(value)}.")
+    return os.fspath(value)
+
+
+@undisturbed()
+@checked(model=_named, prompt=text)
 def load_backbone(
     model: str = "dead-leaves",
     device: str = "auto",
@@ -62,26 +78,51 @@ def load_backbone(
     """
     where = find_device(device)
     eye = find_eye(model, str(where), dtype, prompt)
+    # its readout is judged before its weights; every schedule has this timestep, the last
+    few = resolve("walkcut", eye, {} if eye.family == "vision" else {"noise": "forward", "timesteps": (999,)})
+    blamed = partial(_blamed, model, where, eye.latent and not offload)
+    with blamed():
+        found = EYES[eye.family](eye, where, offload, compiled)
+        if not compiled:  # which would be done for these few patches alone
+            _try(found, few)
+    found.networks.load = blamed()(found.networks.load)  # of the embedded one, a part is read when it is asked for
+    return found
+
+
+def _try(backbone: Backbone, recipe: Recipe) -> None:
+    """A look at very few patches, for what would else be found out on the first picture, and blamed on it."""
+    few = replace(recipe, grid=max(backbone.shrinks[-1] // backbone.shrinks[0], 2))
     try:
-        return EYES[eye.family](eye, where, offload, compiled)
-    except InputError:  # of a word that it does not know
+        capture(backbone, [np.full((2, 2, 3), 128, np.uint8)], few, MeanAttention())
+    except InputError as error:
+        odd = [name for name, value in _weights(backbone) if not value.isfinite().all()]
+        reason = f"{odd[0]} is not finite" if odd else str(error).removesuffix(".")
+        remedy = f"mend or remove its {READOUT}, or {AGAIN}" if backbone.eye.readout and not odd else AGAIN
+        raise ModelError(f"The model {backbone.name!r} cannot be used ({reason}): {remedy}.") from error
+
+
+def _weights(backbone: Backbone) -> Iterator[tuple[str, torch.Tensor]]:
+    for network in filter(None, (backbone.networks.first or backbone.denoiser, backbone.vae)):
+        yield from network.named_parameters()
+
+
+@contextmanager
+def _blamed(model: str, where: torch.device, offloadable: bool) -> Iterator[None]:
+    """What goes wrong inside is the model's fault, and told as such."""
+    try:
+        yield
+    except (InputError, ModuleNotFoundError):  # of a word that it does not know, or told already
         raise
-    except DAMAGED as error:
-        raise _refusal(error, model, where, eye.latent and not offload) from error
-
-
-def short_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out. Only CUDA's is an error of its own: a CPU's and a Mac's are told by their words."""
-    words = ("out of memory", "enough memory", "allocate memory", "Insufficient Memory", "ALLOC_FAILED", "bad_alloc")
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(one in str(error) for one in words)
-
-
-def _refusal(error: Exception, model: str, where: torch.device, offloadable: bool) -> InputError:
-    """What to say of weights that could not be loaded."""
-    if short_of_memory(error):
-        gpu = "keep its weights in main memory with --offload" if offloadable else "choose --device cpu"
-        remedy = "choose a smaller model" if where.type == "cpu" else gpu
-        return InputError(f"The model {model!r} does not fit into the memory of {where}: {remedy}.")
-    reason = " ".join(str(error).split()) or type(error).__name__
-    reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) and error.args else reason
-    return InputError(f"The weights of {model!r} cannot be read ({reason}): fetch or copy them again.")
+    except Exception as error:  # whatever damaged weights make three libraries raise
+        cause: BaseException | None = error
+        while cause:
+            if isinstance(cause, ModuleNotFoundError):  # which diffusers tells as another error
+                raise cause from None
+            cause = cause.__cause__
+        if short_of_memory(error):
+            gpu = "keep its weights in main memory with --offload" if offloadable else "choose --device cpu"
+            remedy = "choose a smaller model" if where.type == "cpu" else gpu
+            raise ModelError(f"The model {model!r} does not fit into the memory of {where}: {remedy}.") from error
+        reason = " ".join(str(error).split()).partition(". ")[0].removesuffix(".") or type(error).__name__
+        reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) and error.args else reason
+        raise ModelError(f"The model {model!r} cannot be read ({reason}): {AGAIN}.") from error

@@ -21,10 +21,17 @@ WEIGHTS = Path(__file__).parent.parent / "weights"  # of the denoisers that come
 PARTS = ("unet", "transformer")  # the denoiser's own folder, in diffusers format
 # A vision transformer lies in one folder, whose config.json has one of these as model_type; see `walkcut.eyes.vision`.
 VISION = ("dinov2", "dinov2_with_registers", "dinov3_vit", "vit", "vit_mae", "clip", "clip_vision_model")
+INDEX = "model_index.json"  # names the parts of a pipeline
 READOUT = "readout.json"  # where a model's attention is best read, beside its weights
 BLOCKS, BLOCK = 64, 4096  # that a file's digest looks at, and their bytes
 STABILITY = "Stability AI Community, gated"
 DTYPES = ("float32", "float16", "bfloat16")
+# Parts of a pipeline that are neither fetched nor read. Stable Diffusion 3 was trained to do without its third and
+# largest text encoder, which then says zeros (Esser et al. 2024, section 5.3.3).
+LEFT_OUT = ("safety_checker", "feature_extractor", "image_encoder", "text_encoder_3", "tokenizer_3")
+DENOISERS = ("UNet2DConditionModel", "SD3Transformer2DModel")  # classes of diffusers whose attention is read
+LISTED = "one that `walkcut models` lists"
+AGAIN = f"fetch or copy the model again, or choose {LISTED}"
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,8 @@ def find_eye(model: str = "dead-leaves", device: str = "cpu", dtype: str = "auto
     Raises
     ------
     InputError
-        If the weights are not here, their readout is damaged, or there is no such dtype.
+        If the weights are not here, of an architecture that is not read, or without settings that can be read; or there
+        is no such dtype.
     """
     if dtype not in ("auto", *DTYPES):
         raise InputError(f"There is no dtype {dtype!r}: choose auto, {', '.join(DTYPES)}.")
@@ -107,13 +115,10 @@ def find_eye(model: str = "dead-leaves", device: str = "cpu", dtype: str = "auto
         raise InputError(f"{model} is a vision transformer, which reads no words: leave out the prompt {prompt!r}.")
     if dtype == "auto":
         dtype = "float16" if family != "embedded" and device.startswith("cuda") else "float32"
+    if not vision:
+        check_architecture(folder)
     path = folder / READOUT
-    try:
-        readout = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        if not isinstance(readout, dict):
-            raise ValueError("it holds no table of settings")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}): mend it, or remove it to read all heads alike.") from error
+    readout = settings_in(path, "mend it, or remove it to read all heads alike") if path.exists() else {}
     readout = vision | readout
     told = prompt if family != "embedded" else " ".join(prompt.split())  # an eye of pixels is told words, not a text
     try:
@@ -136,7 +141,7 @@ def model_folder(model: str) -> Path:
     row = MODELS.get(model)
     if row and not row.repository:
         return WEIGHTS / model
-    if not row and _holds_a_model(Path(model)):
+    if model and not row and _holds_a_model(Path(model)):  # an empty name would be the current folder
         return Path(model)
     if row and (home := os.environ.get(HOME)) and _holds_a_model(Path(home) / model):
         return Path(home) / model
@@ -146,10 +151,43 @@ def model_folder(model: str) -> Path:
         about = f"The weights of {model} ({row.repository}, {row.gigabytes} GB, {row.licence}) are not on this machine"
         place = f"or put a folder in diffusers format at ${HOME}/{model}"
         raise InputError(f"{about}: run `walkcut models --get {model}` where there is a network, {place}.")
-    raise InputError(
-        f"There is no model {model!r}: choose {', '.join(MODELS)}, a hub path whose files are in its cache, or a "
-        "folder in diffusers format (with unet/ or transformer/, scheduler/ and, for a latent model, vae/)."
-    )
+    wanted = "a folder in diffusers format (with unet/ or transformer/, scheduler/ and, for a latent model, vae/)"
+    if model and os.path.lexists(model):
+        raise InputError(f"{model} is no model: name {wanted}; diffusers' from_single_file makes one from a file.")
+    others = f"{', '.join(MODELS)}, a hub path whose files are in its cache"
+    raise InputError(f"There is no model {model!r}: choose {others}, or {wanted}.")
+
+
+def settings_in(path: Path, remedy: str = AGAIN) -> dict[str, Any]:
+    """The settings in one of a model's files; InputError if there are none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("it holds no table of settings")
+        return found
+    except (OSError, ValueError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} cannot be read ({reason}): {remedy}.") from error
+
+
+def check_architecture(folder: Path) -> None:
+    """InputError for a model whose settings cannot be read, or say that its attention is not read here."""
+    part = next(folder / part for part in PARTS if _holds_a_model(folder, part))
+    kind = settings_in(part / "config.json").get("_class_name")
+    if kind not in DENOISERS:
+        raise InputError(f"{part} holds a network of class {kind}, not {' or '.join(DENOISERS)}: choose {LISTED}.")
+    settings_in(folder / "scheduler" / "scheduler_config.json")
+    for name in _named_parts(folder):
+        if not (folder / name).is_dir():
+            raise InputError(f"{folder} lacks the folder {name}/ that its {INDEX} names: {AGAIN}.")
+
+
+def _named_parts(folder: Path) -> list[str]:
+    """The parts that are read of a pipeline; a denoiser of pixels may be alone."""
+    index = folder / INDEX
+    named = settings_in(index) if index.exists() or (folder / "vae").exists() else {}
+    read = {name: made_by for name, made_by in named.items() if isinstance(made_by, list) and name not in LEFT_OUT}
+    return [name for name, made_by in read.items() if None not in made_by]
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -174,8 +212,12 @@ def weights_digest(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _holds_a_model(folder: Path) -> bool:
-    return any((folder / part / "config.json").is_file() for part in PARTS) or bool(_vision_config(folder))
+def _holds_a_model(folder: Path, *parts: str) -> bool:
+    try:
+        found = any((folder / part / "config.json").is_file() for part in parts or PARTS)
+        return found or (not parts and bool(_vision_config(folder)))
+    except (OSError, ValueError):  # no name that a file can have
+        return False
 
 
 def _vision_config(folder: Path) -> dict[str, Any]:
@@ -199,8 +241,11 @@ def _in_cache(repository: str) -> Path | None:
 
     try:
         # files that every model has: asked for all, the hub misses what no one fetches, and says nothing is there
-        patterns = ["model_index.json", "config.json"]
-        folder = Path(snapshot_download(repository, local_files_only=True, allow_patterns=patterns))
-    except (LocalEntryNotFoundError, HFValidationError):
+        folder = Path(snapshot_download(repository, local_files_only=True, allow_patterns=[INDEX, "config.json"]))
+        parts = _named_parts(folder)
+    except (LocalEntryNotFoundError, HFValidationError, InputError):
         return None
-    return folder if _holds_a_model(folder) else None
+    # else it was broken off: a network has both settings and weights, a tokenizer or a schedule neither
+    nets = [folder / part for part in {*parts, *PARTS}] + [folder] * bool(_vision_config(folder))
+    whole = all((net / "config.json").is_file() == any(net.glob("*.safetensors")) for net in nets)
+    return folder if whole and all((folder / part).is_dir() for part in parts) and _holds_a_model(folder) else None

@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from walkcut.backbone import Backbone, Networks
+from walkcut.eyes.models import INDEX, LEFT_OUT
 from walkcut.eyes.networks import compile_layers, quiet, settled
 from walkcut.recipe import Eye
 
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
-
-# Parts of a pipeline that are neither fetched nor read. Stable Diffusion 3 was trained to do without its third and
-# largest text encoder, which then says zeros (Esser et al. 2024, section 5.3.3).
-LEFT_OUT = ("safety_checker", "feature_extractor", "image_encoder", "text_encoder_3", "tokenizer_3")
 
 
 def read(eye: Eye, device: torch.device, offload: bool = False, compiled: bool = False) -> Backbone:
@@ -25,7 +22,7 @@ def read(eye: Eye, device: torch.device, offload: bool = False, compiled: bool =
     from diffusers import DDIMScheduler, DiffusionPipeline
 
     folder, dtype = eye.folder, getattr(torch, eye.dtype)
-    index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     home = torch.device("cpu") if offload else device
     with quiet():
         pipeline = DiffusionPipeline.from_pretrained(

@@ -19,6 +19,7 @@ from walkcut.graph import Affinity
 from walkcut.lab.directed import Directed
 from walkcut.ncut import DENSE
 from walkcut.pixels import leaf_of
+from walkcut.recipe import checked, whole
 from walkcut.tree import MEMORYLESS, PartitionTree
 from walkcut.walk import Walk
 
@@ -42,7 +43,7 @@ def half_life(tree: PartitionTree, max_ncut: float = MEMORYLESS, graph: Affinity
 
     So the threshold is the smaller of the two; it depends on the model and its prior, not on the picture.
     """
-    threshold = min(HALF, 1 - float(np.sqrt(1 - max_ncut)))
+    threshold = min(HALF, 1 - float(np.sqrt(max(1 - max_ncut, 0))))
     return Pruning("half-life", tree.leaves(threshold), threshold)
 
 
@@ -69,6 +70,7 @@ def eigengap(tree: PartitionTree, max_ncut: float = MEMORYLESS, graph: Affinity 
     return Pruning("eigengap", tree.k_segments(min(k, most)), score=float(gaps[k - 2]))
 
 
+@checked(count=whole(1))
 def smallest_eigenvalues(graph: Affinity, count: int) -> np.ndarray:
     """The smallest eigenvalues of the normalised Laplacian 1 - D^-1/2 W D^-1/2: float64 (at most count,), ascending.
 

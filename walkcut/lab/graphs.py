@@ -13,8 +13,9 @@ from typing import Any
 import torch
 
 from walkcut.errors import InputError
-from walkcut.graph import Graph, packed, unpacked
+from walkcut.graph import Graph, packed, real, unpacked
 from walkcut.lab.recorders import Features
+from walkcut.recipe import checked, positive
 from walkcut.walk import Walk, reversible_form
 
 MOST = 1024  # patches for Jensen-Shannon: n^3 / 2 logarithms, 5e8 for 1,024
@@ -79,12 +80,12 @@ class LowRank:
 
 def _checked(features: Any) -> torch.Tensor:
     """Let through a table of patches by features, finite numbers; refuse anything else."""
-    F = torch.as_tensor(features).detach()
+    F = real("table of features", features)
     if F.ndim != 2 or 0 in F.shape:
         raise InputError(f"Features must be a table of patches by features, not {tuple(F.shape)}.")
     if not torch.isfinite(F).all():
         raise InputError("Features must be finite; they hold NaN or infinity.")
-    return F if F.is_floating_point() else F.double()
+    return F
 
 
 def from_rows(walk: Walk, measure: str = "cosine") -> LowRank:
@@ -106,6 +107,7 @@ def from_rows(walk: Walk, measure: str = "cosine") -> LowRank:
     return LowRank(rows[measure](walk.P))
 
 
+@checked(alpha=positive)
 def from_features(features: Features | torch.Tensor, alpha: float = 10.0) -> Graph:
     """max(cosine, 0)^alpha of features, as DiffCut takes it (Couairon et al. 2024).
 
@@ -120,8 +122,6 @@ def from_features(features: Features | torch.Tensor, alpha: float = 10.0) -> Gra
     alpha : float, positive
         The larger, the fewer patches are alike; DiffCut's is 10.
     """
-    if not (0 < alpha < math.inf):
-        raise InputError(f"The power of a cosine must be positive and finite, not {alpha}.")
     values = _checked(features.values if isinstance(features, Features) else features)
     unit = torch.nn.functional.normalize(values, dim=1)
     W = (unit @ unit.T).clamp_(0, 1).pow_(alpha)

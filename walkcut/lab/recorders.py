@@ -87,7 +87,7 @@ class LayerFeatures:
         self.layer = layer
 
     def begin(self, scene: Scene) -> Sequence[str]:
-        self.scene, self.sum, self.passes = scene, torch.zeros(()), 0
+        self.scene, self.sum, self.passes = scene, torch.zeros((), dtype=torch.float32), 0
         if self.layer:
             return [self.layer]
         layers = list(attention_layers(scene.backbone, scene.backbone.networks.first))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from walkcut.errors import InputError
+from walkcut.recipe import checked, positive
 from walkcut.refine import check_sizes
 
 BETA = 130.0  # how little the walker likes to cross an edge; scikit-image's units, and its default
 
 
+@checked(beta=positive)
 def random_walk_labels(image: np.ndarray, masks: torch.Tensor, beta: float = BETA) -> torch.Tensor:
     """Where a random walker over pixels first meets a pixel that is sure of its segment.
 
@@ -42,8 +43,6 @@ def random_walk_labels(image: np.ndarray, masks: torch.Tensor, beta: float = BET
     from skimage.segmentation import random_walker
 
     check_sizes(image, masks)
-    if not 0 < beta < np.inf:
-        raise InputError(f"The random walker needs a positive beta, not {beta}.")
     masks = masks.cpu()
     own, top = masks.argmax(0).numpy(), masks.amax(0).numpy()
     present, seeds = np.unique(own), np.zeros(own.shape, np.int32)

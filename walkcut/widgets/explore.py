@@ -8,6 +8,7 @@ import numpy as np
 
 from walkcut.backbone import Backbone
 from walkcut.capture import MeanAttention, capture
+from walkcut.memory import enough_memory
 from walkcut.recipe import resolve
 from walkcut.segmentation import WalkRecord, cut
 from walkcut.widgets.explorers import attention_explorer, cut_explorer, tree_explorer
@@ -68,9 +69,10 @@ def explore(image: np.ndarray, name: str, backbone: Backbone, grid: int = MAX_GR
         As `walkcut.segment`.
     """
     recipe = resolve("walkcut", backbone.eye, {"grid": grid, "seed": seed})
-    ((attention,),) = capture(backbone, [image], recipe, MeanAttention())
-    record = WalkRecord.prepared(image, attention, recipe)
-    found = cut(record)
+    with enough_memory(backbone.grid(image, grid), grid, backbone.device):
+        ((attention,),) = capture(backbone, [image], recipe, MeanAttention())
+        record = WalkRecord.prepared(image, attention, recipe)
+        found = cut(record)
     threshold = min(HIGHEST, _threshold_for(found.tree.split_height(), len(np.unique(found.patch_labels))))
     h, w = record.walk.grid
     figures = {

@@ -46,9 +46,12 @@ class Figure:
 
     def widget(self) -> anywidget.AnyWidget:
         """For a notebook that runs: after every change, `selected` holds what the reader has chosen, as a dict."""
-        import anywidget
-        import traitlets
-
+        try:
+            import anywidget
+            import traitlets
+        except ImportError as error:
+            need = "anywidget, which is not installed: pip install 'walkcut[book]'"
+            raise InputError(f"A widget that tells Python what is selected needs {need}.") from error
         traits = {key: traitlets.Any(value).tag(sync=True) for key, value in self.state.items()}
         own = {"_esm": source_of("common", self.name), "selected": traitlets.Dict().tag(sync=True)}
         return type("Explorer", (anywidget.AnyWidget,), traits | own)()

@@ -8,11 +8,15 @@ from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
 
-import ipywidgets
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from walkcut.errors import InputError
+
+try:
+    import ipywidgets
+except ImportError as error:
+    raise InputError("Live controls need ipywidgets, which is not installed: pip install 'walkcut[book]'.") from error
 
 STILL = "In a notebook that runs, controls stand here, and every change calls Python. This is what they show at first."
 

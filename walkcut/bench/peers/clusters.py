@@ -54,7 +54,7 @@ def kmeans_features_method(looker: Looker, seed: int = 0) -> Method:
         features, grid = unit(look.features).numpy(), look.features.grid
         return {count: kmeans(features, count, seed).labels_.reshape(grid) for count in counts}
 
-    config = {"seed": seed, "starts": STARTS, "features": "unit length"} | library("k-means", "scikit-learn")
+    config = {"seed": seed, "starts": STARTS, "features": "unit length"} | library("k-means", "scikit-learn", "sklearn")
     return counted("k-means, features", looker, cluster, config)
 
 
@@ -70,5 +70,5 @@ def sklearn_spectral_method(looker: Looker, seed: int = 0) -> Method:
         found = spectral_clusters((W + W.T) / 2, counts, seed)
         return {count: labels.reshape(grid) for count, labels in found.items()}
 
-    config = {"seed": seed, "assign_labels": "cluster_qr"} | library("Spectral clustering", "scikit-learn")
+    config = {"seed": seed, "assign_labels": "cluster_qr"} | library("Spectral clustering", "scikit-learn", "sklearn")
     return counted("spectral clustering, scikit-learn", looker, cluster, config)
