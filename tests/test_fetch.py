@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -57,6 +58,23 @@ def test_fetching_names_what_went_wrong(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert fetch("sd-3.5") == tmp_path
     assert len(asked) == 2
     assert all(named["text_encoder_3"] is None for named in asked)
+
+
+@pytest.mark.usefixtures("reached")
+def test_of_a_vision_transformer_settings_and_weights_are_fetched(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def download(repository: str, allow_patterns: list[str]) -> str:
+        assert repository == "facebook/dinov2-small"
+        for name in ("config.json", "preprocessor_config.json", "model.safetensors", "README.md", "pytorch_model.bin"):
+            if any(fnmatch(name, pattern) for pattern in allow_patterns):
+                (tmp_path / name).touch()
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert fetch("dinov2-small") == tmp_path
+    found = {path.name for path in tmp_path.iterdir()}
+    assert found == {"config.json", "preprocessor_config.json", "model.safetensors"}
 
 
 @pytest.mark.parametrize("answers", [False, None])

@@ -55,7 +55,7 @@ def test_rows_are_whole() -> None:
     for name, model in MODELS.items():
         assert name == model.name
         assert model.licence
-        assert model.pixels % 64 == 0
+        assert model.pixels % (model.patch if model.vision else 64) == 0
         assert 0 < model.gigabytes < 30
         assert model.repository.count("/") == (name not in EMBEDDED)
     assert len({model.repository for model in MODELS.values()}) == len(MODELS) - len(EMBEDDED) + 1
@@ -67,6 +67,7 @@ def test_one_sentence_tells_which_weights_are_missing_and_how_to_get_them(name: 
         load_backbone(name, "cpu")
     said = str(caught.value)
     assert "\n" not in said
+    assert ("in transformers format" in said) == MODELS[name].vision
     for words in (name, MODELS[name].repository, f"walkcut models --get {name}", f"$WALKCUT_MODELS/{name}"):
         assert words in said
 

@@ -34,20 +34,15 @@ def fetch(model: str) -> Path:
     if model not in named:
         raise InputError(f"There is nothing to get for {model!r}: choose from {', '.join(named)}.")
     os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # whose downloads know no patience; read at the first import
-    from diffusers import DiffusionPipeline
     from huggingface_hub import model_info
 
     from walkcut.eyes.networks import quiet
 
     repository = MODELS[model].repository
-    wanted = {"use_safetensors": True, **dict.fromkeys(LEFT_OUT)}
     try:
         with quiet(), _impatient():
             model_info(repository, timeout=PATIENCE)  # without a network, the download would try again for minutes
-            try:
-                folder = Path(DiffusionPipeline.download(repository, variant="fp16", **wanted))
-            except ValueError:  # there are no files in half precision by that name
-                folder = Path(DiffusionPipeline.download(repository, **wanted))
+            folder = _vision(repository) if MODELS[model].vision else _pipeline(repository)
         _check(folder)
         return folder
     except Exception as error:  # of the hub's client, which has changed its own more than once
@@ -56,6 +51,22 @@ def fetch(model: str) -> Path:
         disk = "make room where the hub's cache lies, or let HF_HOME name another folder"
         remedy = disk if getattr(error, "errno", None) else network
         raise InputError(f"{repository} could not be fetched ({reason}): {remedy}.") from error
+
+
+def _pipeline(repository: str) -> Path:
+    from diffusers import DiffusionPipeline
+
+    wanted = {"use_safetensors": True, **dict.fromkeys(LEFT_OUT)}
+    try:
+        return Path(DiffusionPipeline.download(repository, variant="fp16", **wanted))
+    except ValueError:  # there are no files in half precision by that name
+        return Path(DiffusionPipeline.download(repository, **wanted))
+
+
+def _vision(repository: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(repository, allow_patterns=["*config.json", "model.safetensors"]))
 
 
 def _check(folder: Path) -> None:

@@ -52,6 +52,8 @@ class Model:
         Side of the pictures that it was trained on.
     patch : int
         Side in pixels of a patch of its finest attention.
+    vision : bool
+        Whether it is a vision transformer.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Model:
     gigabytes: float
     pixels: int
     patch: int
+    vision: bool = False
 
 
 MODELS = {
@@ -74,15 +77,19 @@ MODELS = {
         Model("sdxl", "stabilityai/stable-diffusion-xl-base-1.0", "CreativeML OpenRAIL++-M", 6.9, 1024, 16),
         Model("sd-3", "stabilityai/stable-diffusion-3-medium-diffusers", STABILITY, 5.9, 1024, 16),
         Model("sd-3.5", "stabilityai/stable-diffusion-3.5-medium", STABILITY, 6.8, 1024, 16),
-        Model("dinov2-small", "facebook/dinov2-small", "Apache-2.0", 0.09, 518, 14),
-        Model("dinov2-base", "facebook/dinov2-base", "Apache-2.0", 0.35, 518, 14),
-        Model("dinov2-small-registers", "facebook/dinov2-with-registers-small", "Apache-2.0", 0.09, 518, 14),
-        Model("dinov3-small", "facebook/dinov3-vits16-pretrain-lvd1689m", "DINOv3 License, gated", 0.09, 224, 16),
-        Model("dino-small-8", "facebook/dino-vits8", "Apache-2.0", 0.09, 224, 8),
-        Model("dino-base-16", "facebook/dino-vitb16", "Apache-2.0", 0.34, 224, 16),
-        Model("mae-base", "facebook/vit-mae-base", "Apache-2.0", 0.45, 224, 16),
-        Model("vit-base", "google/vit-base-patch16-224", "Apache-2.0", 0.35, 224, 16),
-        Model("clip-base", "laion/CLIP-ViT-B-16-laion2B-s34B-b88K", "MIT", 0.6, 224, 16),
+        Model("dinov2-small", "facebook/dinov2-small", "Apache-2.0", 0.09, 518, 14, vision=True),
+        Model("dinov2-base", "facebook/dinov2-base", "Apache-2.0", 0.35, 518, 14, vision=True),
+        Model(
+            "dinov2-small-registers", "facebook/dinov2-with-registers-small", "Apache-2.0", 0.09, 518, 14, vision=True
+        ),
+        Model(
+            "dinov3-small", "facebook/dinov3-vits16-pretrain-lvd1689m", "DINOv3 License, gated", 0.09, 224, 16, vision=True
+        ),
+        Model("dino-small-8", "facebook/dino-vits8", "Apache-2.0", 0.09, 224, 8, vision=True),
+        Model("dino-base-16", "facebook/dino-vitb16", "Apache-2.0", 0.34, 224, 16, vision=True),
+        Model("mae-base", "facebook/vit-mae-base", "Apache-2.0", 0.45, 224, 16, vision=True),
+        Model("vit-base", "google/vit-base-patch16-224", "Apache-2.0", 0.35, 224, 16, vision=True),
+        Model("clip-base", "laion/CLIP-ViT-B-16-laion2B-s34B-b88K", "MIT", 0.6, 224, 16, vision=True),
     )
 }
 
@@ -149,9 +156,10 @@ def model_folder(model: str) -> Path:
         return cached
     if row:
         about = f"The weights of {model} ({row.repository}, {row.gigabytes} GB, {row.licence}) are not on this machine"
-        place = f"or put a folder in diffusers format at ${HOME}/{model}"
+        place = f"or put a folder in {'transformers' if row.vision else 'diffusers'} format at ${HOME}/{model}"
         raise InputError(f"{about}: run `walkcut models --get {model}` where there is a network, {place}.")
-    wanted = "a folder in diffusers format (with unet/ or transformer/, scheduler/ and, for a latent model, vae/)"
+    diffusers = "a folder in diffusers format (with unet/ or transformer/, scheduler/ and, for a latent model, vae/)"
+    wanted = f"{diffusers}, or one of a vision transformer (config.json, model.safetensors)"
     if model and os.path.lexists(model):
         raise InputError(f"{model} is no model: name {wanted}; diffusers' from_single_file makes one from a file.")
     others = f"{', '.join(MODELS)}, a hub path whose files are in its cache"
