@@ -83,7 +83,9 @@ MODELS = {
             "dinov2-small-registers", "facebook/dinov2-with-registers-small", "Apache-2.0", 0.09, 518, 14, vision=True
         ),
         Model(
-            "dinov3-small", "facebook/dinov3-vits16-pretrain-lvd1689m", "DINOv3 License, gated", 0.09, 224, 16, vision=True
+            *("dinov3-small", "facebook/dinov3-vits16-pretrain-lvd1689m", "DINOv3 License, gated"),
+            *(0.09, 224, 16),
+            vision=True,
         ),
         Model("dino-small-8", "facebook/dino-vits8", "Apache-2.0", 0.09, 224, 8, vision=True),
         Model("dino-base-16", "facebook/dino-vitb16", "Apache-2.0", 0.34, 224, 16, vision=True),
