@@ -236,7 +236,8 @@ def test_a_device_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture) ->
 
 @pytest.fixture
 def nothing_computed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is refused must be refused before the denoiser works."""
+    """What is refused must be refused before the denoiser works, which a loaded one has tried."""
+    load_once("dead-leaves", "cpu")
 
     def fail(*arguments: object) -> None:
         raise AssertionError("the denoiser was run before the settings were checked")

@@ -170,7 +170,7 @@ def of_big(hub: Hub) -> bool:
 
 def silent(where: str) -> Behaviour:
     """Accepts, and says nothing."""
-    return lambda hub: where in hub.path and (hub.over.wait(60) or True)
+    return lambda hub: where in hub.path and (hub.over.wait(3) or True)
 
 
 def status(code: int, where: str = "/") -> Behaviour:
@@ -191,7 +191,7 @@ def half(silent: bool) -> Behaviour:
         content = hub.file.read_bytes()
         hub.answer(200, content[: len(content) // 2], len(content), **hub.head())
         if silent:
-            hub.over.wait(60)
+            hub.over.wait(3)
         hub.close_connection = True
         return True
 
