@@ -35,7 +35,7 @@ def segment(
         Other arrays and tensors are converted, see `walkcut.images.check_image`; so are Pillow's pictures. A file, or
         the name of one, is read, see `walkcut.reading.read_image`.
     model : str or Backbone
-        A short name, a local folder in diffusers format, or a backbone that is already loaded.
+        A short name, a local folder of one, or a backbone that is already loaded.
     preset : str or Preset
         "walkcut", or a reconstruction of the paper's, see `walkcut.recipe.PRESETS`.
     device : str

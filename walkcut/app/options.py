@@ -18,7 +18,7 @@ from walkcut.recipe import Check, whole
 
 ENGINES = ("local", "ray")  # see walkcut.app.stages
 LABELS = ("palette", "gray16", "npy")  # how labels are written, see walkcut.app.outputs
-_MODEL = "one of `walkcut models` (default: dead-leaves), a hub path, or a folder in diffusers format"
+_MODEL = "one of `walkcut models` (default: dead-leaves), a hub path, or a model's folder"
 # By an option's name, what `add_option` is told of it.
 OPTIONS: dict[str, dict[str, Any]] = {
     "model": {"default": "dead-leaves", "metavar": "NAME", "help": _MODEL},

@@ -50,18 +50,19 @@ def load_backbone(
     offload: bool = False,
     compiled: bool = False,
 ) -> Backbone:
-    """Load a denoiser by short name, hub path or local folder in diffusers format. Nothing is downloaded.
+    """Load a denoiser or a vision transformer by short name, hub path or local folder. Nothing is downloaded.
 
     Parameters
     ----------
     model : str
         A name of `walkcut.eyes.models.MODELS`; a hub path such as "CompVis/stable-diffusion-v1-4" whose files are in
-        the hub's cache; or a folder that `save_pretrained` of a pipeline wrote. Pickled weights are refused.
+        the hub's cache; or a folder that `save_pretrained` of a pipeline, or of a vision
+        transformer, wrote. Pickled weights are refused.
     device : str
         "auto", "cpu", "cuda", "cuda:1", "mps".
     dtype : str
-        Of the denoiser: "float32", "float16" or "bfloat16"; "auto" is float16 for a Stable Diffusion on a GPU, float32
-        elsewhere. The VAE computes in float32 in any case: in half precision some overflow.
+        Of the denoiser: "float32", "float16" or "bfloat16"; "auto" is float32 for the embedded one and beside
+        no GPU, else float16. The VAE computes in float32 in any case: in half precision some overflow.
     prompt : str
         What the denoiser is told to see; the embedded one takes words of its vocabulary.
     offload : bool
