@@ -1,20 +1,26 @@
 """One thread while a graph is cut; afterwards everybody's threads are as they were."""
 
 import json
+import os
 import re
 import statistics
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 from toy_graphs import random_graph
 
-from walkcut import threads
+from walkcut import load_backbone, segment, threads
 from walkcut.graph import Graph
 from walkcut.ncut import best_cut
 from walkcut.threads import single_threaded
@@ -235,3 +241,75 @@ def test_what_threads_cost_is_what_was_measured() -> None:
     told = [float(number) for number in re.findall(r"(\d+\.\d) s", threads.__doc__)]
     assert told == [round(measured[key], 1) for key in ((0, 1), (0, 2), (1, 1), (1, 2))]
     assert measured[1, 1] <= 1.6 * measured[0, 1]  # beside other work
+
+
+SHARED = """
+import copy, os, pickle, threading
+import numpy as np
+import walkcut
+
+eye = walkcut.load_backbone(device="cpu")
+image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+image[:, 32:] = 9
+
+
+def labels(eye=eye):
+    return walkcut.segment(image, eye, grid=16, threshold=0.9).labels
+
+
+expected = labels()
+print("copied", np.array_equal(labels(copy.deepcopy(eye)), expected))
+print("pickled", np.array_equal(labels(pickle.loads(pickle.dumps(eye))), expected))
+done = threading.Event()
+
+
+def busy():
+    while not done.is_set():
+        labels()
+
+
+thread = threading.Thread(target=busy)
+thread.start()
+for _ in range(3):
+    if not (child := os.fork()):
+        os._exit(0 if np.array_equal(labels(), expected) else 1)
+    print("forked", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+done.set()
+thread.join()
+print("left", np.array_equal(labels(), expected))
+"""
+
+
+@pytest.mark.situation("threads")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only Unix forks")
+def test_an_eye_can_be_copied_pickled_and_forked_while_a_thread_uses_it() -> None:
+    """A fork has one thread alone: a lock that another held would be held for ever."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SHARED], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.stdout.splitlines() == ["copied True", "pickled True", *["forked 0"] * 3, "left True"], done.stderr
+    assert done.returncode == 0
+
+
+@pytest.mark.situation("threads")
+def test_a_pool_of_processes_takes_a_loaded_eye() -> None:
+    """As of joblib, or of concurrent.futures: what is passed is pickled."""
+    eye = load_backbone(device="cpu")
+    image = np.random.default_rng(1).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    job = partial(segment, image, eye, grid=8, threshold=0.9)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        there = pool.submit(job).result(timeout=120)
+    here = job()
+    assert np.array_equal(there.labels, here.labels)
+    assert there.recipe == here.recipe
+
+
+@pytest.mark.situation("threads")
+def test_two_eyes_in_two_threads_do_not_meet() -> None:
+    image = np.random.default_rng(2).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    eyes = [load_backbone(device="cpu"), load_backbone(device="cpu", prompt="striped")]
+    jobs = [partial(segment, image, eye, grid=8, threshold=0.9) for eye in eyes] * 3
+    expected = [job().labels for job in jobs]
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        found = [future.result().labels for future in [pool.submit(job) for job in jobs]]
+    assert all(map(np.array_equal, found, expected))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -86,8 +86,14 @@ def load_backbone(
         found = EYES[eye.family](eye, where, offload, compiled)
         if not compiled:  # which would be done for these few patches alone
             _try(found, few)
-    found.networks.load = blamed()(found.networks.load)  # of the embedded one, a part is read when it is asked for
+    # of the embedded one, a part is read when it is asked for
+    found.networks.load = partial(_loaded, blamed, found.networks.load)
     return found
+
+
+def _loaded(blamed: Callable[[], AbstractContextManager[None]], load: Callable[[], Any]) -> Any:
+    with blamed():
+        return load()
 
 
 def _try(backbone: Backbone, recipe: Recipe) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -80,7 +81,7 @@ def read(eye: Eye, device: torch.device, offload: bool = False, compiled: bool =
     return Backbone(
         eye=eye,
         kind="vision",
-        networks=Networks(lambda: (network, None)),
+        networks=Networks(partial(tuple, (network, None))),  # which can be copied
         alphas=None,
         context=torch.zeros(1, 0, 0, device=device, dtype=network.dtype),
         colours=(mean, deviation),
