@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -188,6 +188,7 @@ NAMES += ["preset"]
 @pytest.mark.situation("fuzz")
 @fuzzed
 @given(st.dictionaries(st.sampled_from(NAMES), ODD, min_size=1, max_size=3))
+@example({"noise": np.array([3, 4])})
 def test_settings_are_taken_or_refused(tiny: Backbone, two_halves: np.ndarray, chosen: dict) -> None:
     before = state()
     try:
@@ -205,6 +206,7 @@ OPTIONS += ["--dtype", "--out", "--batch", "--workers", "--timesteps", "--unknow
 
 @pytest.mark.situation("fuzz")
 @fuzzed
+@example([("--out", "\x00")])
 @given(st.lists(st.tuples(st.sampled_from(OPTIONS), st.sampled_from(WORDS)), min_size=1, max_size=2))
 def test_options_are_taken_or_refused(capsys: pytest.CaptureFixture, chosen: list[tuple[str, str]]) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as here:
@@ -223,6 +225,7 @@ def test_options_are_taken_or_refused(capsys: pytest.CaptureFixture, chosen: lis
 
 @pytest.mark.situation("fuzz")
 @fuzzed
+@example({"device": 10**30})
 @given(st.fixed_dictionaries({}, optional={name: ODD for name in ("model", "device", "dtype", "prompt")}))
 def test_a_model_is_loaded_or_refused(chosen: dict) -> None:
     before = state()

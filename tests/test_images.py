@@ -542,3 +542,16 @@ def test_a_panorama_gets_a_grid_that_fits_its_shape(tiny: Backbone, size: tuple[
     assert min(grid) == 4
     assert max(grid) / min(grid) == pytest.approx(max(size) / min(size), rel=0.05)
     assert grid[0] * grid[1] <= 64 * 64
+
+
+@pytest.mark.situation("large")
+def test_a_gif_whose_frame_is_too_large_is_refused(tmp_path: Path) -> None:
+    """Pillow itself asks about that one, in words of its own."""
+    path = tmp_path / "a.gif"
+    Image.new("P", (4, 4)).save(path)
+    content = bytearray(path.read_bytes())
+    frame = content.index(b"\x2c")
+    content[frame + 5 : frame + 9] = b"\xff\xff\xff\xee"  # its sides
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.gif is too large \(.*\): reduce it first"):
+        read_image(path)

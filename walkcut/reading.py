@@ -141,6 +141,8 @@ def _opened(source: Source) -> Iterator[Any]:
             yield picture
     except InputError:
         raise
+    except Image.DecompressionBombError as error:  # of a format whose size Pillow itself asks about
+        raise InputError(f"{name} is too large ({error}): reduce it first.") from error
     except MemoryError as error:
         raise InputError(f"{name} needs more memory than there is: reduce the picture first.") from error
     except (FileNotFoundError, NotADirectoryError) as error:

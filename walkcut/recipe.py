@@ -374,7 +374,7 @@ def resolve(preset: str | Preset, eye: Eye, overrides: Mapping[str, Any] | None 
     if eye.family == "vision":
         named.pop("timesteps", None)
     asked = named | known(overrides or {})
-    if asked.get("noise") == "inversion":
+    if isinstance(noise := asked.get("noise"), str) and noise == "inversion":
         asked = {"timesteps": ()} | asked
     recipe = Recipe(**suits | about | asked)
     for name, value in about.items():

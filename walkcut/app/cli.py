@@ -185,6 +185,8 @@ def _settle() -> None:
 
 def _check_names(words: list[str]) -> None:
     """A file whose name begins with a dash, as by `walkcut segment *`, would be read as options."""
+    if odd := [word for word in words if "\0" in word]:
+        raise InputError(f"{odd[0]!r} holds a NUL character, which no name has: leave it out.")
     for word in words[: words.index("--")] if "--" in words else words:
         if word.startswith("-") and word != "-" and os.path.lexists(word):
             raise InputError(f"{word} is a file here, but reads as an option: name it ./{word}.")

@@ -24,12 +24,12 @@ from walkcut.threads import undisturbed
 
 def find_device(device: str = "auto") -> torch.device:
     """A torch device that is really there; "auto" takes a GPU if there is one."""
-    if device == "auto":
+    if isinstance(device, str) and device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         found = torch.device(device)
         torch.zeros(1, device=found).item()
-    except (RuntimeError, AssertionError, NotImplementedError, TypeError):
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError, ValueError):
         raise InputError(f"The device {shown(device)} is not available here: choose cpu or auto.") from None
     return found
 

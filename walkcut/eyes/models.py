@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from walkcut.errors import InputError
+from walkcut.errors import InputError, shown
 from walkcut.recipe import Eye
 
 HOME = "WALKCUT_MODELS"  # environment variable: a folder that holds one folder per short name
@@ -115,8 +115,8 @@ def find_eye(model: str = "dead-leaves", device: str = "cpu", dtype: str = "auto
         If the weights are not here, of an architecture that is not read, or without settings that can be read; or there
         is no such dtype.
     """
-    if dtype not in ("auto", *DTYPES):
-        raise InputError(f"There is no dtype {dtype!r}: choose auto, {', '.join(DTYPES)}.")
+    if not isinstance(dtype, str) or dtype not in ("auto", *DTYPES):
+        raise InputError(f"There is no dtype {shown(dtype)}: choose auto, {', '.join(DTYPES)}.")
     folder = model_folder(model)
     vision = _vision_config(folder)
     family = "vision" if vision else "stable-diffusion" if (folder / "vae").is_dir() else "embedded"
