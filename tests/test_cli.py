@@ -496,20 +496,22 @@ def test_the_real_command_twice_gives_the_same_files(tmp_path: Path) -> None:
         assert len(np.unique(np.asarray(labels))) == record["segments"]
 
 
-def test_asked_to_end_the_command_puts_away_what_is_half_done(tmp_path: Path) -> None:
-    """By SIGTERM, while it writes."""
-    code = """
+HALF_WRITTEN = """
 import sys, time
 from pathlib import Path
-from walkcut.app import cli
+from walkcut.app import cli, outputs
 write = Path.write_bytes
 def slowly(path, content):
     write(path, content[:10])
     print("half", flush=True)
     time.sleep(60)
 Path.write_bytes = slowly
-sys.exit(cli.main())
-"""
+"""  # what a file is when somebody ends the command
+
+
+def test_asked_to_end_the_command_puts_away_what_is_half_done(tmp_path: Path) -> None:
+    """By SIGTERM, while it writes."""
+    code = f"{HALF_WRITTEN}\nsys.exit(cli.main())"
     words = ["segment", "--sample", "fig", "--grid", "8", "--device", "cpu", "--out", str(tmp_path)]
     with subprocess.Popen([sys.executable, "-c", code, *words], stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout.readline() == "half\n"

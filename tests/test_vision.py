@@ -21,7 +21,7 @@ from walkcut.capture import MeanAttention, attend, attention_layers, capture, he
 from walkcut.door import segment
 from walkcut.errors import InputError
 from walkcut.eyes.loading import load_backbone
-from walkcut.eyes.models import HOME, find_eye
+from walkcut.eyes.models import HOME, VISION, find_eye
 from walkcut.eyes.vision import KINDS
 from walkcut.lab.recorders import LayerFeatures, QueriesAndKeys
 from walkcut.recipe import resolve
@@ -93,7 +93,7 @@ def picture() -> np.ndarray:
 
 
 def test_every_kind_that_is_known_can_be_read() -> None:
-    assert set(CONFIGS) == set(KINDS)
+    assert set(CONFIGS) == set(KINDS) == set(VISION)
 
 
 def eager(folder: Path, pixels: torch.Tensor, options: dict[str, Any]) -> list[torch.Tensor]:

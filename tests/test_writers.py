@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from test_cli import loads, outputs  # noqa: F401 -- a fixture
+from test_cli import HALF_WRITTEN, loads, outputs  # noqa: F401 -- a fixture
 
 from walkcut.app.cli import main
 from walkcut.app.outputs import claim, write_whole
@@ -283,17 +283,8 @@ def test_what_another_run_is_writing_is_left_to_it(tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_told_to_end_the_command_puts_away_what_is_half_done(tmp_path: Path, number: int) -> None:
     """Also by a terminal that is closed, which says so twice; but not if it was started by nohup."""
-    code = """
-import sys, time
-from pathlib import Path
-from walkcut.app import cli, outputs
-write = Path.write_bytes
-def slowly(path, content):
-    write(path, content[:10])
-    print("half", flush=True)
-    time.sleep(60)
-Path.write_bytes = slowly
-cli.run_models = lambda arguments: outputs.write_whole({Path("page.html"): bytes(100)})
+    code = f"""{HALF_WRITTEN}
+cli.run_models = lambda arguments: outputs.write_whole({{Path("page.html"): bytes(100)}})
 sys.exit(cli.main())
 """
 

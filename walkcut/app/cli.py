@@ -184,7 +184,7 @@ def _settle() -> None:
 
 
 def _check_names(words: list[str]) -> None:
-    """A file whose name begins with a dash, as by `walkcut segment *`, would be read as options."""
+    """Refuse what no name can hold, and a file that would be read as options, as by `walkcut segment *`."""
     if odd := [word for word in words if "\0" in word]:
         raise InputError(f"{odd[0]!r} holds a NUL character, which no name has: leave it out.")
     for word in words[: words.index("--")] if "--" in words else words:

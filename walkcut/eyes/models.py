@@ -104,7 +104,7 @@ def find_eye(model: str = "dead-leaves", device: str = "cpu", dtype: str = "auto
     model : str
         See `walkcut.eyes.loading.load_backbone`.
     device : str
-        Where it will compute: "auto" as dtype is float16 for a latent model on "cuda", float32 elsewhere.
+        Where it will compute: "auto" as dtype is float16 on "cuda" for all but an embedded model, float32 elsewhere.
     dtype : str
         "auto" or one of `DTYPES`.
     prompt : str
