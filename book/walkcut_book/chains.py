@@ -1,4 +1,4 @@
-"""Chains of stages for chapter 9: the engine with functions that only sleep, and pictures of which two are broken."""
+"""Chains of stages for chapter 10: the engine with functions that only sleep, and pictures of which two are broken."""
 
 from __future__ import annotations
 
