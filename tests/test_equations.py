@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-CHAPTERS = [*sorted((ROOT / "book").glob("0*.ipynb")), ROOT / "book" / "model.ipynb"]
+CHAPTERS = [*sorted((ROOT / "book").glob("[0-9]*.ipynb")), ROOT / "book" / "model.ipynb"]
 MODULES = sorted([*(ROOT / "walkcut").rglob("*.py"), *(ROOT / "book" / "walkcut_book").glob("*.py")])
 LABEL = re.compile(r"`(eq-[\w-]+)`")
 ROW = re.compile(
