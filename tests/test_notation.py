@@ -71,7 +71,7 @@ def test_words_are_sorted_and_name_the_place_where_they_are_introduced() -> None
     assert len(words) > 40
     assert words == sorted(words, key=lambda word: word.replace("'", "").lower())
     for word, meaning in entries:
-        found = re.findall(r"\{ref\}`chapter (\d) <([\w-]+)>`", meaning, re.IGNORECASE)
+        found = re.findall(r"\{ref\}`chapter (\d+) <([\w-]+)>`", meaning, re.IGNORECASE)
         assert found, f"{word}: no chapter"
         for number, label in found:
             assert labels()[label] == number, f"{word}: chapter {number} is not {label}"
