@@ -44,6 +44,14 @@ def test_walks_come_back_as_near_as_is_told(maps: dict) -> None:
         np.testing.assert_allclose(law @ P, law, atol=1e-4)
 
 
+def test_eyes_have_names_and_walks_of_their_own(maps: dict) -> None:
+    eyes = {name: AttentionMaps({grid: maps[grid]}) for name, grid in (("one", FINE), ("other", COARSE))}
+    found = state(attention_explorer(np.zeros((40, 60, 3), np.uint8), eyes))
+    assert [(grid["name"], tuple(grid["shape"])) for grid in found["grids"]] == [("one", FINE), ("other", COARSE)]
+    alone = state(attention_explorer(np.zeros((40, 60, 3), np.uint8), eyes["other"]))["grids"][0]
+    assert alone | {"name": "other"} == found["grids"][1]
+
+
 def test_an_even_row_is_drawn_without_a_division_by_zero() -> None:
     even = AttentionMaps({COARSE: torch.full((6, 6), 1 / 6)})
     (grid,) = state(attention_explorer(np.zeros((20, 30, 3), np.uint8), even))["grids"]

@@ -28,7 +28,7 @@ from walkcut.widgets.explorers import (
     toy_walk,
     tree_explorer,
 )
-from walkcut.widgets.inline import Figure, inline_module, source_of
+from walkcut.widgets.inline import Figure, by_eye, inline_module, source_of
 
 pytestmark = pytest.mark.browser
 GRID = (6, 8)
@@ -301,6 +301,37 @@ def test_tree(show: Callable, tree: PartitionTree) -> None:
     yellow = """const data = arguments[0].getContext('2d').getImageData(0, 0, 480, 360).data;
         return data.filter((v, i) => i % 4 === 0 && v > 220 && data[i + 1] > 200 && data[i + 2] < 110).length"""
     assert hand.browser.execute_script(yellow, picture) > 300  # the truth's borders
+
+
+def test_two_eyes_on_one_tree(show: Callable, tree: PartitionTree) -> None:
+    """Each keeps its own threshold, and what is selected says whose it is."""
+    other = four_pairs()
+    eyes = {"first": tree_explorer(IMAGE, tree, 0.1, 0.9), "second": tree_explorer(IMAGE[:40], other, 0.1, 0.6)}
+    hand = show(by_eye(eyes))
+    hand.keys(hand.find("input"), "END")
+    assert (hand.selected()["eye"], hand.selected()["threshold"]) == ("first", 0.9)
+    for act in ("mouse", "touch"):
+        getattr(hand, act)(hand.button("second"), (0.5, 0.5))
+        assert hand.button("second").get_attribute("aria-pressed") == "true"
+        found = hand.selected()
+        assert (found["eye"], found["segments"]) == ("second", other.labels(found["threshold"]).max() + 1)
+        hand.keys(hand.find("input", 1), "END")
+        assert hand.selected()["threshold"] == 0.6
+        assert not hand.find("canvas").is_displayed()
+        hand.button("first").click()
+        assert (hand.selected()["eye"], hand.selected()["threshold"]) == ("first", 0.9)
+        assert hand.find("canvas").is_displayed()
+
+
+def test_two_eyes_on_one_walk(show: Callable) -> None:
+    """A patch that was chosen stays where it is, whoever looks."""
+    eyes = {"first": AttentionMaps({GRID: MAPS[GRID]}), "second": AttentionMaps({(3, 4): MAPS[3, 4]})}
+    hand = show(attention_explorer(IMAGE, eyes))
+    hand.touch(hand.find("canvas", 1), centre(4, 6))
+    hand.find("input[type=radio]", 1).click()
+    assert hand.selected()["grid"] == [3, 4]
+    assert hand.selected()["patches"][0] == [2, 3]
+    assert [node.text for node in hand.browser.find_elements("css selector", "label")][:2] == ["first", "second"]
 
 
 def test_method(show: Callable, tree: PartitionTree) -> None:

@@ -14,7 +14,7 @@ from walkcut.ncut import second_eigenvector
 from walkcut.tree import PartitionTree
 from walkcut.walk import Walk
 from walkcut.widgets.explorers import method_explorer, tree_explorer
-from walkcut.widgets.inline import Figure
+from walkcut.widgets.inline import Figure, by_eye
 
 IMAGE = np.zeros((40, 80, 3), np.uint8)
 NONE = 65535
@@ -84,6 +84,18 @@ def test_the_method_has_its_walk_beside_the_tree(tree: PartitionTree) -> None:
     y = second_eigenvector(Graph(W)).y
     assert (hues[y < 0, 2] > hues[y < 0, 0]).all()  # blue below zero, red above
     assert (hues[y > 0, 0] > hues[y > 0, 2]).all()
+
+
+def test_several_eyes_are_one_figure_with_the_state_of_each(tree: PartitionTree) -> None:
+    eyes = {name: tree_explorer(IMAGE, tree, threshold) for name, threshold in (("one", 0.1), ("other", 0.5))}
+    assert state(by_eye(eyes))["eyes"] == [[name, figure.state] for name, figure in eyes.items()]
+
+
+def test_eyes_share_the_room_of_one_figure(monkeypatch: pytest.MonkeyPatch, tree: PartitionTree) -> None:
+    figure = tree_explorer(IMAGE, tree, 0.1)
+    monkeypatch.setattr("walkcut.widgets.inline.MOST", len(figure.data))
+    with pytest.raises(InputError, match="coarser grid"):
+        by_eye(dict.fromkeys(map(str, range(20)), figure))
 
 
 def test_more_patches_than_two_bytes_can_number_are_refused() -> None:

@@ -110,7 +110,7 @@ function render({ model, el }) {
     });
   };
   if (grids.length > 1) {
-    radios("Patches", grids.map(({ shape }) => `${shape[0]} × ${shape[1]}`), (index) => {
+    radios(grids[0].name ? "Seen by" : "Patches", grids.map(({ name, shape }) => name || `${shape[0]} × ${shape[1]}`), (index) => {
       grid = grids[index];
       walks.length = 0;
     });

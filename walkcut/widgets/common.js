@@ -174,6 +174,28 @@ function choices(parent, label, names, choose) {
   return (pressed) => buttons.forEach((button, i) => button.setAttribute("aria-pressed", i === pressed));
 }
 
+// A figure as several eyes have it, or as one: with several, a button for each, and what is selected says by which.
+function byEye(render) {
+  return ({ model, el }) => {
+    const eyes = model.get("eyes");
+    if (!eyes) { render({ model, el }); return; }
+    const root = frame(el, "eyes", "", { "aria-label": "Two eyes on one photograph" });
+    const press = choices(root, "Seen by", eyes.map(([name]) => name), show);
+    const rooms = eyes.map(() => make("div", {}, root));
+    const told = []; // what each figure has reported last
+    function show(which) {
+      const [eye, state] = eyes[which];
+      rooms.forEach((room, i) => { room.hidden = i !== which; });
+      press(which);
+      const set = (name, value) => { told[which] = [name, { ...value, eye }]; model.set(...told[which]); };
+      const own = { get: (name) => state[name], set, save_changes: () => model.save_changes() };
+      if (!told[which]) render({ model: own, el: rooms[which] }); // drawn when it is first seen, as wide as it is then
+      else { model.set(...told[which]); model.save_changes(); }
+    }
+    show(0);
+  };
+}
+
 // What the reader has selected: Python reads it from an anywidget as `selected`.
 function report(model, selected) {
   model.set("selected", selected);

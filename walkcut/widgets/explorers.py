@@ -49,7 +49,7 @@ def toy_walk(bridge: float = 0.5) -> Figure:
     return inline_module("toy_walk", state, "This figure needs JavaScript: walkers step over the six-node toy graph.")
 
 
-def attention_explorer(image: np.ndarray, attention: AttentionMaps) -> Figure:
+def attention_explorer(image: np.ndarray, attention: AttentionMaps | Mapping[str, AttentionMaps]) -> Figure:
     """Two patches, chosen by mouse, touch or keyboard, and where their walkers are after k steps, on each grid.
 
     The page takes the steps itself, 1 to 16 of them; "forever" is the stationary law. The picture is dimmed by the root
@@ -58,15 +58,20 @@ def attention_explorer(image: np.ndarray, attention: AttentionMaps) -> Figure:
     Parameters
     ----------
     image : uint8 (H, W, 3)
-    attention : AttentionMaps
-        Each grid's matrix is a walk of its own. A grid of N patches puts 4/3 N^2 bytes into the page: keep the finest
-        near 32 patches a side.
+    attention : AttentionMaps, or mapping of an eye's name to its own
+        Each grid's matrix is a walk of its own, and there is a choice among them; of an eye with a name, give one. A
+        grid of N patches puts 4/3 N^2 bytes into the page: keep the finest near 32 patches a side.
     """
-    grids = sorted(attention.maps, key=lambda grid: -grid[0] * grid[1])
+    eyes = {"": attention} if isinstance(attention, AttentionMaps) else attention
+    walks = [
+        {"name": eye, **_quantised(seen.maps[grid], grid)}
+        for eye, seen in eyes.items()
+        for grid in sorted(seen.maps, key=lambda grid: -grid[0] * grid[1])
+    ]
     state = {
         **photo(image, 400),
         "colours": viridis(),
-        "grids": [_quantised(attention.maps[grid], grid) for grid in grids],
+        "grids": walks,
     }
     return inline_module("attention", state, "This figure needs JavaScript: see where walkers go from two patches.")
 

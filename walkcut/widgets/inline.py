@@ -105,3 +105,21 @@ def inline_module(name: str, state: Mapping[str, Any], fallback: str) -> Figure:
         "</script>"
     )
     return Figure(html, name, json.loads(data))
+
+
+def by_eye(figures: Mapping[str, Figure]) -> Figure:
+    """Figures of one module, such as `walkcut.widgets.explorers.tree_explorer` draws, with a button for each eye.
+
+    Parameters
+    ----------
+    figures : mapping of an eye's name to its figure
+        The first is shown at first. What is selected holds the eye's name as `eye`.
+
+    Raises
+    ------
+    InputError
+        For more than 2 MB of data in all.
+    """
+    (name,) = {figure.name for figure in figures.values()}
+    state = {"eyes": [[eye, figure.state] for eye, figure in figures.items()]}
+    return inline_module(name, state, "This figure needs JavaScript: choose an eye, and see what it makes of this.")

@@ -251,4 +251,4 @@ function render({ model, el }) {
   draw();
 }
 
-export default { render };
+export default { render: byEye(render) };
