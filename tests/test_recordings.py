@@ -97,12 +97,13 @@ def test_any_vision_model_can_be_recorded(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(recordings, "FOLDER", "out")
     try:
         record = recordings.record()
-        assert (record["model"], record["about"], list(record["pictures"])) == ("tiny", "Random.", ["fig", "scene-0000"])
+        assert (record["model"], record["about"]) == ("tiny", "Random.")
+        assert list(record["pictures"]) == ["fig", "scene-0000"]
         assert [len(heads) for heads in record["recipe"]["heads"].values()] == [2, 2]
         assert str(tmp_path) not in (tmp_path / "out" / "recordings.json").read_text().replace(record["command"], "")
         assert record["command"].startswith("python -m walkcut_book.recordings tiny --layers 0,2")
         assert len(recordings.walk("fig")) == 40
-        with pytest.raises(InputError, match="'cat'.*fig"):
+        with pytest.raises(InputError, match=r"'cat'.*fig"):
             recordings.walk("cat")
     finally:
         recordings.record.cache_clear(), recordings.folder.cache_clear()

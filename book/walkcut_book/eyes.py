@@ -1,0 +1,196 @@
+"""Two eyes on one photograph: the embedded denoiser, which has seen dead leaves, and a recorded one that knows more."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from walkcut import plots
+from walkcut.bench import RESULTS
+from walkcut.bench.datasets import held_out_scenes
+from walkcut.bench.summary import read_summary
+from walkcut.bench.table import Table, cell, columns, pivot
+from walkcut.capture import Grid
+from walkcut.door import segment
+from walkcut.eyes.loading import load_backbone
+from walkcut.pixels import nearest
+from walkcut.segmentation import Segmentation
+from walkcut_book import recordings
+
+LEAVES, KNOWING = "dead leaves", "knowing"
+GRID = 36  # of the leaves' eye: as near as it comes to the recordings' 37
+STEPS = 4  # of the walkers of `destinations`
+Both = Mapping[str, Segmentation]  # by the name of the eye
+# Regions of photographs: the shares of height at which they begin and end, and of width. Walkers start in the first.
+REGIONS = {
+    "astronaut": {
+        "face": (0.17, 0.32, 0.37, 0.51),
+        "hair": (0.03, 0.14, 0.38, 0.54),
+        "suit": (0.55, 0.90, 0.10, 0.55),
+        "wall": (0.05, 0.40, 0.58, 0.75),
+    },
+    "dogs": {
+        "upper dog": (0.26, 0.42, 0.34, 0.48),
+        "lower dog": (0.52, 0.64, 0.47, 0.62),
+        "window frame": (0.05, 0.45, 0.20, 0.30),
+        "white wall": (0.05, 0.40, 0.65, 1.00),
+    },
+}
+
+
+def both(name: str, grid: int | None = None) -> dict[str, Segmentation]:
+    """The segments of a recorded picture by both eyes, with their walks; `grid` is the leaves'."""
+    grid = grid or (recordings.SCENE_GRID if name in recordings.SCENES else GRID)
+    looked = segment(recordings.picture(name), load_backbone(device="cpu"), grid=grid, keep_walk=True)
+    return {LEAVES: looked, KNOWING: recordings.segment(name)}
+
+
+def panels(seen: Mapping[str, Both]) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
+    """For `walkcut.plots.segmentations`: each photograph bare, then as each eye parts it by itself."""
+    found: dict[str, tuple[np.ndarray, np.ndarray | None]] = {}
+    for name, eyes in seen.items():
+        found[name] = next(iter(eyes.values())).image, None
+        found |= {f"{name}, {eye}: {one.count}": (one.image, one.labels) for eye, one in eyes.items()}
+    return found
+
+
+def gallery(seen: Mapping[str, Both], across: int = 6) -> Figure:
+    """The middle squares of photographs in bands of so many, and below each what either eye finds in it by itself."""
+    bands = [list(seen.items())[first : first + across] for first in range(0, len(seen), across)]
+    ratios = ([1, 1, 1, 0.12] * len(bands))[:-1]  # between bands a gap
+    figure, axes = plt.subplots(
+        len(ratios), across, figsize=(10, 10 / across * sum(ratios)), height_ratios=ratios, squeeze=False,
+        gridspec_kw={"wspace": 0.03, "hspace": 0.03, "left": 0.03, "right": 1, "top": 1, "bottom": 0},
+    )  # fmt: skip
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for band, start in zip(bands, range(0, len(ratios), 4), strict=True):
+        for row, title in enumerate(("photograph", LEAVES, KNOWING), start):
+            axes[row, 0].text(-0.04, 0.5, title, rotation=90, ha="right", va="center", transform=axes[row, 0].transAxes)
+        for (_, eyes), (top, *below) in zip(band, axes[start : start + 3].T, strict=False):
+            image = next(iter(eyes.values())).image
+            cut = tuple(slice((side - min(image.shape[:2])) // 2, None) for side in image.shape[:2])
+            square = tuple(slice(at.start, at.start + min(image.shape[:2])) for at in cut)
+            top.imshow(image[square])
+            for found, axis in zip(eyes.values(), below, strict=True):
+                plots.segments(image[square], found.labels[square], axis)
+    return figure
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Walkers and parts
+
+
+def inside(grid: Grid, box: tuple[float, float, float, float]) -> np.ndarray:
+    """Which patches have their centre in a box of `REGIONS`, bool (h*w,)."""
+    (y, x), (top, bottom, left, right) = np.indices(grid) + 0.5, box
+    return ((top * grid[0] <= y) & (y < bottom * grid[0]) & (left * grid[1] <= x) & (x < right * grid[1])).ravel()
+
+
+def destinations(name: str, found: Segmentation, k: int = STEPS) -> dict[str, float]:
+    """Where walkers from the first region of a photograph are after k steps: by region, times the even share."""
+    masks = {region: inside(found.tree.grid, box) for region, box in REGIONS[name].items()}
+    start = torch.from_numpy(next(iter(masks.values()))).double()
+    after = found.walk.propagate(start / start.sum(), k).numpy()
+    return {region: float(after[mask].sum() / mask.mean()) for region, mask in masks.items()}
+
+
+def walkers(name: str, seen: Both, k: int = STEPS) -> dict[str, np.ndarray]:
+    """For `walkcut.plots.mosaic`: a photograph, and where walkers from its first region are after k steps, by eye."""
+    found = {name: next(iter(seen.values())).image}
+    for eye, one in seen.items():
+        start = torch.from_numpy(inside(one.tree.grid, next(iter(REGIONS[name].values())))).double()
+        found[f"{name}, {eye}"] = one.walk.propagate(start / start.sum(), k).view(one.tree.grid).numpy()
+    return found
+
+
+def parted(name: str, found: Segmentation) -> dict[str, float]:
+    """The threshold from which on most of a region is apart from most of the first one; infinite where none does it."""
+    tree, (first, *others) = found.tree, REGIONS[name]
+    thresholds = np.unique(tree.split_height()[tree.left >= 0])
+    labels = [tree.labels(threshold).ravel() for threshold in thresholds]
+
+    def most(region: str, of: np.ndarray) -> int:
+        return int(np.bincount(of[inside(tree.grid, REGIONS[name][region])]).argmax())
+
+    found = dict.fromkeys(others, np.inf)
+    for other in others:
+        for threshold, of in reversed(list(zip(thresholds, labels, strict=True))):
+            if most(first, of) == most(other, of):
+                break  # parts only become finer, but which of them holds most of a region may change
+            found[other] = float(threshold)
+    return found
+
+
+def regions_table(name: str, seen: Both) -> Table:
+    """`destinations` and `parted` by both eyes: a row for each region, and two columns for each eye."""
+    first, head, rows = next(iter(REGIONS[name])), [name], [[region] for region in REGIONS[name]]
+    for eye, found in seen.items():
+        head += [f"{eye}: from the {first}", f"{eye}: apart at"]
+        where, apart = destinations(name, found), parted(name, found)
+        for row in rows:
+            row += [f"{where[row[0]]:.1f}", f"{apart[row[0]]:.3f}" if row[0] in apart else ""]
+    return Table(head, rows)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Scores
+
+
+def same_stuff(name: str, found: Segmentation) -> tuple[float, float]:
+    """Of the steps from leaf to leaf of a recorded scene, how many keep to a material; and of pairs of patches, too."""
+    truths = held_out_scenes("seeds").load(name.removeprefix("scene-")).truths
+    leaf, stuff = (nearest(truths[kind][0], found.tree.grid).ravel() for kind in ("instances", "materials"))
+    away = leaf[:, None] != leaf
+    alike = away & (stuff[:, None] == stuff)
+    flow = found.walk.stationary().law.numpy()[:, None] * found.walk.P.double().numpy()
+    return float(flow[alike].sum() / flow[away].sum()), float(alike.sum() / away.sum())
+
+
+def stuff_kept() -> dict[str, np.ndarray]:
+    """`same_stuff` of every recorded scene by both eyes, each float64 (scenes, 2)."""
+    rows: dict[str, list[tuple[float, float]]] = {}
+    for name in recordings.SCENES:
+        for eye, found in both(name).items():
+            rows.setdefault(eye, []).append(same_stuff(name, found))
+    return {eye: np.array(each) for eye, each in rows.items()}
+
+
+def commands(names: Sequence[str]) -> dict[str, str]:
+    """Of summaries that are not there, named as `DATASET`, or `DATASET-MODEL-gridN`: the commands that make them."""
+    found = {}
+    for name in names:
+        if not (RESULTS / f"{name}.json").is_file():
+            dataset, model, grid = re.fullmatch(r"(\w+-\w+)(?:-(.+)-grid(\d+))?", name).groups()
+            more = f" --model {model} --grid {grid}" if model else ""
+            found[name] = f"walkcut bench run {dataset} --data DIR{more}"
+    return found
+
+
+def scores_table(dataset: str, names: Mapping[str, str], methods: Sequence[str]) -> Table:
+    """Lines of a data set's summaries by eye, with their intervals, as far as they are there.
+
+    Parameters
+    ----------
+    dataset : str
+    names : mapping of an eye to the name of its summary
+    methods : sequence of str
+        Labels of lines.
+    """
+    cells = []
+    for eye, name in names.items():
+        if (RESULTS / f"{name}.json").is_file():
+            summary = read_summary(RESULTS / f"{name}.json")
+            heads = columns(summary)
+            for row in summary["table"]:
+                if row["method"] in methods and (row["truth"], row["measure"]) in heads:
+                    text = cell(row)
+                    if "ods" in row["interval"]:
+                        text += " [{:.3f}, {:.3f}]".format(*row["interval"]["ods"])
+                    cells.append(([eye, row["method"]], heads[row["truth"], row["measure"]], text))
+    return pivot([dataset, "line"], cells)

