@@ -15,7 +15,8 @@ from walkcut.samples import sample_names
 from walkcut_book import recordings
 
 MOST = 20e6  # bytes of all recordings
-HERE = (Path(os.environ.get(HOME, "")) / recordings.record()["model"]).is_dir() and HOME in os.environ
+NAME = recordings.record()["model"]
+HERE = HOME in os.environ and (Path(os.environ[HOME]) / NAME).is_dir()
 
 
 def test_every_photograph_is_recorded_and_all_are_small() -> None:
@@ -120,10 +121,18 @@ def test_without_recordings_there_is_one_sentence(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.skipif(not HERE, reason=f"needs the recorded model under ${HOME}")
 def test_recorded_anew_it_strays_as_is_told() -> None:
-    backbone = recordings.eye()
-    for name in ("fig", "scene-0003"):
-        image, used = recordings.picture(name), recordings.recipe(name)
-        errors = recordings.strays(image, recordings.look(backbone, image, used), recordings.attention(name), used)
-        for kind, told in recordings.record()["pictures"][name]["errors"].items():
-            assert errors[kind] <= told + 2e-4, (name, kind)
-    assert backbone.eye.weights == recordings.record()["recipe"]["weights"]
+    assert recordings.again(["fig", "scene-0003"]) == f"{NAME} is here, and sees fig and scene-0003 as was recorded."
+    assert recordings.eye().eye.weights == recordings.record()["recipe"]["weights"]
+
+
+@pytest.mark.skipif(not HERE, reason=f"needs the recorded model under ${HOME}")
+def test_another_walk_than_was_recorded_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recordings, "attention", lambda name: AttentionMaps({(1, 2): torch.full((2, 2), 0.5)}))
+    monkeypatch.setattr(recordings, "strays", lambda *given: {"rows": 0.5})
+    with pytest.raises(InputError, match=r"fig otherwise .* rows"):
+        recordings.again(["fig"])
+
+
+def test_where_the_eye_is_not_the_recording_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(HOME, raising=False)
+    assert recordings.again(["fig"]) == f"{NAME} is not here: what was recorded stands for it."

@@ -43,6 +43,7 @@ BOOK = Path(__file__).resolve().parent.parent
 FOLDER = "recordings"
 SCENES = tuple(f"scene-{number:04d}" for number in range(12))
 GRID, SCENE_GRID = 37, 24  # patches along the longer side: of a photograph, and of a scene
+ANOTHER = 2e-4  # of another machine's arithmetic
 LARGE = 0.01  # share of the patches: how dear it is to cut off a part of the tree is compared from this size on
 
 
@@ -148,6 +149,19 @@ def strays(image: np.ndarray, heard: AttentionMaps, read: AttentionMaps, used: R
         "ncut": np.abs(np.subtract(*prices)).max(initial=0),
     }
     return {kind: math.ceil(float(error) * 1e5 + 1) / 1e5 for kind, error in found.items()}
+
+
+def again(names: Sequence[str]) -> str:
+    """Look at some pictures anew, where the eye is here, and compare: a sentence, or an InputError."""
+    backbone, model = eye(), record()["model"]
+    if backbone is None:
+        return f"{model} is not here: what was recorded stands for it."
+    for name in names:
+        image, used, told = picture(name), recipe(name), record()["pictures"][name]["errors"]
+        for kind, error in strays(image, look(backbone, image, used), attention(name), used).items():
+            if error > told[kind] + ANOTHER:
+                raise InputError(f"{model} looks at {name} otherwise than was recorded: {kind} is off by {error:.4f}.")
+    return f"{model} is here, and sees {' and '.join(names)} as was recorded."
 
 
 def write(backbone: Backbone, out: Path, settings: dict[str, Any], about: str, command: str) -> None:
