@@ -1,4 +1,4 @@
-"""The picture of the README, the method from left to right: `python tests/readme_picture.py` draws it anew."""
+"""The pictures of the README, two eyes and the method: `python tests/readme_picture.py` draws them anew."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ from matplotlib.figure import Figure
 import walkcut
 from walkcut import plots
 from walkcut.ncut import second_eigenvector
+from walkcut_book import eyes
 
-PATH = Path(__file__).resolve().parent.parent / "book" / "_static" / "method.png"
+STATIC = Path(__file__).resolve().parent.parent / "book" / "_static"
+SHOWN = ("fig", "dogs", "coffee", "dahlia", "dandelions", "astronaut")
 PLACE = (0.72, 0.72)  # of a patch of the bowl
 
 
-def draw() -> Figure:
+def both_eyes() -> Figure:
+    """Photographs, and their segments by the eye of dead leaves and by the recorded one."""
+    return eyes.gallery({name: eyes.both(name) for name in SHOWN})
+
+
+def method() -> Figure:
     """Photograph, a step of the walk, the second eigenvector, segments."""
     photo = walkcut.sample("fig")
     found = walkcut.segment(photo, device="cpu", keep_walk=True)
@@ -44,10 +51,14 @@ def draw() -> Figure:
     return figure
 
 
-def save(path: Path) -> None:
-    """Write it as a PNG."""
-    draw().savefig(path, dpi=110)
+PICTURES = {"eyes.jpg": both_eyes, "method.png": method}
+
+
+def save(folder: Path) -> None:
+    """Write them all."""
+    for name, draw in PICTURES.items():
+        draw().savefig(folder / name, dpi=110)
 
 
 if __name__ == "__main__":
-    save(PATH)
+    save(STATIC)
