@@ -206,13 +206,14 @@ return [...document.querySelectorAll('.walkcut-widget')].map(figure => ({
 }));
 """
 EXPLORERS = {
-    "intro": ["tree", "toy"],
+    "intro": ["eyes", "toy"],
     "01-attention": ["attention"],
     "02-walk": ["toy", "attention"],
     "03-ncut": ["cut"],
     "04-recursion": ["tree"],
     "05-threshold": ["criteria", "tree"],
     "06-graphs": ["graphs"],
+    "09-knowledge": ["attention", "eyes"],
 }
 
 
@@ -242,20 +243,25 @@ def test_explorers_answer_on_a_page_read_as_a_file(page: str, site: str, chromiu
 
 
 def test_the_front_page_prunes_as_python_does(site: str, chromium: object) -> None:
-    """Within one screen, with its own numbers: the tree is read from the page and pruned once more."""
+    """On one screen, by either eye, with its own numbers: a tree is read from the page and pruned once more."""
     from selenium.webdriver.common.keys import Keys
 
     path = HTML / "book" / "intro.html"
     chromium.get(path.as_uri())
     box = chromium.execute_script("return document.querySelector('.walkcut-widget').getBoundingClientRect().toJSON()")
-    assert box["bottom"] <= 1000, "photograph, walk, cut, tree and slider fit on one screen of 1280 x 1000"
-    tree = stored_tree(json.loads(re.search(r"^const state = (.*);$", path.read_text(encoding="utf-8"), re.M)[1]))
-    slider = chromium.find_element("css selector", ".walkcut-widget input[type=range]")
-    for key in (Keys.HOME, Keys.END, *[Keys.PAGE_DOWN] * 4):
-        slider.send_keys(key)
-        found = json.loads(chromium.find_element("css selector", ".walkcut-widget").get_attribute("data-selected"))
-        sizes = [stop - start for start, stop, since, until in tree if since <= found["threshold"] < until]
-        assert sorted(found["sizes"]) == sorted(sizes)
+    assert box["height"] <= 900, "photograph, walk, cut, tree and slider fit on one screen of 1280 x 1000"
+    state = json.loads(re.search(r"^const state = (.*);$", path.read_text(encoding="utf-8"), re.M)[1])
+    place = chromium.find_element("css selector", ".walkcut-widget")
+    buttons = place.find_elements("css selector", "button")
+    assert len(state["eyes"]) == len(buttons) == 2
+    for number, (button, (eye, stored)) in enumerate(zip(buttons, state["eyes"], strict=True)):
+        chromium.execute_script("arguments[0].scrollIntoView({block: 'center'}); arguments[0].click()", button)
+        slider, tree = place.find_elements("css selector", "input[type=range]")[number], stored_tree(stored)
+        for key in (Keys.HOME, Keys.END, *[Keys.PAGE_DOWN] * 4):
+            slider.send_keys(key)
+            found = json.loads(place.get_attribute("data-selected"))
+            sizes = [stop - start for start, stop, since, until in tree if since <= found["threshold"] < until]
+            assert (found["eye"], sorted(found["sizes"])) == (eye, sorted(sizes))
 
 
 @pytest.mark.parametrize("page", [page for page in EXPLORERS if page[:2] in ("01", "02", "03", "04", "05")])
@@ -292,7 +298,11 @@ def axe() -> str:
     return axe_core()
 
 
-OPEN = [(page, theme) for page in ("intro", "03-ncut", "yours", "teaching", "api") for theme in ("light", "dark")]
+OPEN = [
+    (page, theme)
+    for page in ("intro", "03-ncut", "09-knowledge", "yours", "teaching", "api")
+    for theme in ("light", "dark")
+]
 
 
 @pytest.mark.parametrize(("page", "theme"), [*OPEN, ("03-ncut-slides", "light")])  # slides are light
