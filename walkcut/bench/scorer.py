@@ -8,7 +8,7 @@ import numpy as np
 
 from walkcut.bench.boundaries import HumanBoundaries
 from walkcut.bench.datasets import Dataset, Item
-from walkcut.bench.matching import class_table
+from walkcut.bench.matching import class_table, field_matching, row_tables
 from walkcut.bench.method import Method
 from walkcut.bench.metrics import score
 
@@ -34,6 +34,8 @@ class Scorer:
             table = class_table(truths[0], labels, self.classes)
             present = np.flatnonzero(table.any(1))
             shape = {"classes": table.shape[0], "clusters": table.shape[1]}
+            rows = field_matching(row_tables(truths[0], labels, self.classes))
+            shape |= {"row_by_row": [part.sum(0).tolist() for part in (rows.hits, rows.wrong)]}
             return shape | {"present": present.tolist(), "counts": table[present].tolist()}
         found: dict = {name: round(x, 6) for name, x in score(truths, labels).items()}
         if kind == "human" and self.humans is not None:
