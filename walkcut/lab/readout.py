@@ -10,6 +10,7 @@ import torch
 
 from walkcut.backbone import Backbone
 from walkcut.capture import Grid, attention_layers, capture, head_count
+from walkcut.errors import InputError
 from walkcut.lab.recorders import QueriesAndKeys
 from walkcut.recipe import resolve
 from walkcut.walk import stationary_law
@@ -81,6 +82,8 @@ def told_by_heads(backbone: Backbone, images: Iterable[np.ndarray], grid: int = 
         ((heads,),) = capture(backbone, [image], recipe, QueriesAndKeys())
         found = [information(torch.softmax(head.query @ head.key.T, 1), head.grid) for head in heads]
         told.append(np.reshape(found, (-1, sum(layers.values()))).mean(0))
+    if not told:
+        raise InputError("Heads are chosen by what they tell of photographs: name at least one photograph.")
     parts = np.split(np.mean(told, 0), np.cumsum(list(layers.values()))[:-1])
     return dict(zip(layers, parts, strict=True))
 
