@@ -51,11 +51,13 @@ def class_table(truth: np.ndarray, labels: np.ndarray, classes: int, renumber: b
     InputError
         If a map is no label map or the truth has a class out of range.
     """
-    truth, clusters = _numbered(truth, labels, classes, renumber)
+    truth, clusters = numbered(truth, labels, classes, renumber)
     return _counted(truth, clusters, classes, int(clusters.max()) + 1)
 
 
-def row_tables(truth: np.ndarray, labels: np.ndarray, classes: int) -> Iterator[np.ndarray]:
+def row_tables(
+    truth: np.ndarray, labels: np.ndarray, classes: int, renumber: bool = True
+) -> Iterator[np.ndarray]:
     """Count as `class_table`, but each row of pixels as if it were a picture of its own.
 
     `field_matching` of these tables names every cluster anew in every row. Nobody describes such a protocol; by
@@ -68,9 +70,9 @@ def row_tables(truth: np.ndarray, labels: np.ndarray, classes: int) -> Iterator[
     Yields
     ------
     int64 (C, K)
-        Of each row, from the top. Clusters keep the numbers that `class_table` gives them in the whole picture.
+        Of each row, from the top. Clusters have the numbers that `class_table` gives them in the whole picture.
     """
-    truth, clusters = _numbered(truth, labels, classes)
+    truth, clusters = numbered(truth, labels, classes, renumber)
     width = max(classes, int(clusters.max()) + 1)
     return (_counted(*row, classes, width) for row in zip(truth, clusters, strict=True))
 
@@ -82,10 +84,10 @@ def _counted(truth: np.ndarray, clusters: np.ndarray, classes: int, width: int) 
     return np.bincount(cells, minlength=classes * width).reshape(classes, width)
 
 
-def _numbered(
+def numbered(
     truth: np.ndarray, labels: np.ndarray, classes: int, renumber: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The truth, and the clusters at its size, by falling size if they are to be numbered; both checked."""
+    """The truth, and the clusters at its size, numbered as `class_table` says; both checked."""
     truth, labels = np.asarray(truth), np.asarray(labels)
     for name, given, low in (("truth", truth, -1), ("labels", labels, 0)):
         if given.ndim != 2 or given.size == 0 or given.dtype.kind not in "iu" or given.min() < low:
@@ -188,9 +190,9 @@ def count(table: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> list[np.n
     Equation `eq-bench-counts` of the book.
     """
     hits, wrong = np.zeros((2, len(table)), np.int64)
-    hits[rows] = table[rows, columns]
-    wrong[rows] = table.sum(0)[columns] - hits[rows]
-    return [hits, wrong, table.sum(1) - hits, table.sum() - (hits + wrong).sum()]
+    hits[rows] = own = table[rows, columns]
+    wrong[rows] = (sizes := table.sum(0))[columns] - own
+    return [hits, wrong, table.sum(1) - hits, sizes.sum() - sizes[columns].sum()]
 
 
 def named(tables: Iterable[np.ndarray], pairs: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]) -> Counts:
