@@ -97,7 +97,10 @@ def smallest_eigenvalues(graph: Affinity, count: int) -> np.ndarray:
 
 
 def stability_at(tree: PartitionTree, walk: Walk, time: int, max_ncut: float = MEMORYLESS) -> Pruning:
-    """Markov stability after `time` steps of a walk: `walkcut.criteria.stability` with a slower clock."""
+    """Markov stability after `time` steps of a walk: `walkcut.criteria.stability` with a slower clock.
+
+    Delvenne et al. take the least over all times up to that one; after one step both are the same.
+    """
     stays = persistence(tree, walk, time)
     leaves, score = best_pruning(tree, stays - tree.volume**2, np.zeros(len(tree)), max_ncut)
     return Pruning("stability", leaves, score=score)
