@@ -154,6 +154,37 @@ def test_a_power_is_a_temperature_for_one_head_only() -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# Two by two, or all at once
+
+
+def test_the_recursion_beside_three_roundings() -> None:
+    """Chapter 4 and a misconception tell what kway.json holds: six scenes, and 200."""
+    few, many = (result("tree/kway")["sets"][name] for name in ("chapter", "scenes-seeds"))
+    text = prose("04-recursion.ipynb")
+    assert (few["pictures"], many["pictures"]) == (6, 200)
+    of_six, gap = few["ncut"]["k-means"], few["covering"]["k-means"]["difference"]
+    assert (of_six["higher"], of_six["level"], of_six["lower"]) == (4, 1, 1)
+    by_a_hair = [one["ncut"]["k-means"] - one["ncut"]["recursion"] for one in few["rows"]]
+    assert sum(0.0001 < difference < 0.01 for difference in by_a_hair) == 2
+    assert f"the lower price on four, on two of these by a hair, and covers {told(gap)} less in the mean" in text
+    ways = ("k-means", "discretisation", "pivoted QR")
+    k_means, turned, pivoted = (many["ncut"][way]["higher"] for way in ways)
+    words = f"the lower one on {k_means} scenes beside k-means, on {turned} beside the discretisation"
+    assert f"{words}, on {pivoted} beside the QR" in text
+    assert all(many["covering"][way]["high"] < 0 < many["ncut"][way]["low"] for way in ways)
+    gains = sorted(-many["covering"][way]["difference"] for way in ways)
+    assert f"It covers more than each of them, too, by {told(gains[0], 2)} to {told(gains[-1], 2)}" in text
+    assert few["covering"]["pivoted QR"]["low"] > 0
+    assert f"the QR had covered {told(few['covering']['pivoted QR']['difference'])} more" in text
+    both = [[one[kind]["k-means"] - one[kind]["recursion"] for kind in ("ncut", "covering")] for one in many["rows"]]
+    against = sum(price * cover > 0 for price, cover in both)
+    assert f"the cheaper of the two covers less on {against} scenes" in text
+    page, loss = prose("teaching.md"), many["covering"]["k-means"]["difference"]
+    assert f"On {against} of them the cheaper" in page
+    assert f"k-means covers {told(gap)} more in the mean, on all 200 it covers {told(loss)} less" in page
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # What others did
 
 EIGENGAP = ("05-threshold.ipynb", "08-benchmark.ipynb")
