@@ -299,6 +299,74 @@ def test_cutting_a_cluster_of_one_class_never_raises_the_accuracy(table: np.ndar
     assert after.accuracy <= before.accuracy
 
 
+# ---------------------------------------------------------------------------------------------------------------------
+# A matching for each row of pixels
+
+
+@st.composite
+def maps_at_random(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """A truth with pixels that are not labelled, and clusters: fewer or more than classes."""
+    shape = draw(hnp.array_shapes(min_dims=2, max_dims=2, max_side=6))
+    truth = draw(hnp.arrays(np.int64, shape, elements=st.integers(-1, CLASSES - 1)))
+    return truth, draw(hnp.arrays(np.int64, shape, elements=st.integers(0, 7)))
+
+
+def by_row(truth: np.ndarray, labels: np.ndarray, classes: int = CLASSES) -> matching.Counts:
+    return matching.field_matching(matching.row_tables(truth, labels, classes))
+
+
+def test_one_segment_for_everything_is_perfect_where_every_row_is_of_one_class() -> None:
+    truth, nothing = np.array([[0, 0], [0, 0], [1, 1]]), np.zeros((3, 2), int)  # sky above ground
+    picture = matching.scores(matching.field_matching([matching.class_table(truth, nothing, 2)]))
+    assert (picture.accuracy, picture.iou) == (pytest.approx(2 / 3), (pytest.approx(2 / 3), 0))
+    row = matching.scores(by_row(truth, nothing, 2))
+    assert (row.accuracy, row.miou) == (1, 1)
+    turned = matching.scores(by_row(truth.T, nothing.T, 2))  # and on its side it is not
+    assert (turned.accuracy, turned.iou) == (pytest.approx(2 / 3), (pytest.approx(2 / 3), 0))
+
+
+def test_a_row_is_matched_by_hand() -> None:
+    truth, labels = np.array([[0, 0, 1], [1, 1, -1]]), np.array([[4, 4, 4], [4, 4, 9]])
+    first, second = matching.row_tables(truth, labels, 3)  # cluster 0 is the larger one of the picture
+    assert first.tolist() == [[2, 0, 0], [1, 0, 0], [0, 0, 0]]
+    assert second.tolist() == [[0, 0, 0], [2, 0, 0], [0, 0, 0]]
+    assert as_lists(by_row(truth, labels, 3), 0) == ([2, 0, 0], [1, 0, 0], [0, 1, 0], 0)
+    assert as_lists(by_row(truth, labels, 3), 1) == ([0, 2, 0], [0, 0, 0], [0, 0, 0], 0)
+
+
+def test_the_tables_of_rows_are_those_of_the_picture_row_by_row() -> None:
+    for truth, labels in map(random_maps, range(200)):
+        whole = matching.class_table(truth, labels, CLASSES)
+        rows = list(matching.row_tables(truth, labels, CLASSES))
+        assert len(rows) == len(truth)
+        assert {row.shape for row in rows} == {(CLASSES, max(CLASSES, whole.shape[1]))}
+        assert np.array_equal(sum(rows)[:, : whole.shape[1]], whole)
+        assert [row.sum() for row in rows] == (truth >= 0).sum(1).tolist()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(maps_at_random(), min_size=1, max_size=3))
+def test_the_finer_what_is_matched_the_higher_the_accuracy(maps: list) -> None:
+    """One matching for all pictures, for each, for each row, for each pixel: a coarser one may be kept by a finer."""
+    tables = [matching.class_table(*pair, CLASSES) for pair in maps]
+    widest = max(table.shape[1] for table in tables)
+    whole = sum(np.pad(table, ((0, 0), (0, widest - table.shape[1]))) for table in tables)
+    hits = [int(matching.field_matching(some).hits.sum()) for some in ([whole], tables)]
+    hits.append(sum(int(by_row(*pair).hits.sum()) for pair in maps))
+    hits.append(sum(int((truth >= 0).sum()) for truth, _ in maps))
+    assert hits == sorted(hits)
+
+
+def test_what_rows_gain_in_miou_is_no_theorem() -> None:
+    """A row with more clusters than classes invents false positives as a picture does: sometimes mIoU falls."""
+    gains = []
+    for truth, labels in map(random_maps, range(300)):
+        if (truth >= 0).any():
+            picture = matching.field_matching([matching.class_table(truth, labels, CLASSES)])
+            gains.append(matching.scores(by_row(truth, labels)).miou - matching.scores(picture).miou)
+    assert min(gains) < 0 < np.mean(gains)
+
+
 @pytest.mark.parametrize("matched", MATCHINGS)
 def test_a_perfect_prediction_scores_one(matched: object) -> None:
     rng = np.random.default_rng(3)

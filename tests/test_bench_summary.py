@@ -17,6 +17,7 @@ from walkcut.bench.datasets import Item
 from walkcut.bench.method import Method, Result
 from walkcut.bench.scores import mean_scores
 from walkcut.bench.summary import COMPLEXITY, Line, against_first, bench, read_summary, table_rows
+from walkcut.bench.table import written
 from walkcut.errors import InputError
 
 CONFIG = RunConfig(dataset="toy")
@@ -142,6 +143,11 @@ def test_named_classes_are_scored_by_every_protocol(tmp_path: Path) -> None:
     # one segment: half the pixels are right, whichever class it is given
     assert cells["sweep, poor", "accuracy"]["ods"] == 0.5
     assert cells["sweep, poor", "miou, no spare class"]["ods"] == 0.25
+    for line, miou, accuracy in (("sweep, poor", 0.25, 0.5), ("sweep", 1, 1)):  # its rows hold both classes
+        assert cells[line, "miou, row by row"]["ods"] == miou
+        assert cells[line, "accuracy, row by row"]["ods"] == accuracy
+        assert "interval" in cells[line, "miou, row by row"]
+    assert "| mIoU, row by row ↑ | accuracy, row by row ↑ |" in written(summary)
     assert len(CLASSES) == 3
 
 

@@ -64,6 +64,8 @@ def test_published_rows_stand_with_their_command_until_they_are_run(tmp_path: Pa
     assert rows["DiffCut SSD-1B, no PAMR"][3] == f"not run yet: {command}"
     assert rows["DiffCut SSD-1B, no PAMR"][1] == "46.1"
     assert rows["STEGO (one matching for the data set)"][3] == ""
+    assert "ReCo (classes by text, no matching)" in rows
+    assert "Seg4Diff SD3 (not comparable: perhaps one matching for each row of pixels)" in rows
     method = replace(sweep("DiffCut"), settings=("poor", "tau=0.5"), alone=("tau=0.5",), swept=())
     run = method.run
     renamed = replace(
@@ -93,6 +95,7 @@ def test_every_published_row_has_a_source_and_a_command_that_exists() -> None:
     told = table.published()
     for row in told["rows"]:
         assert row["source"] in told["sources"]
+        assert row.get("matching", "picture") in table.KINDS
         assert set(row["values"]) <= set(DATASETS)
         if "run" in row:
             assert row["run"]["methods"] in METHODS
@@ -106,6 +109,15 @@ def test_every_published_row_has_a_source_and_a_command_that_exists() -> None:
         .replace("150", ""),
     )
     assert (*PRESETS, *tasks.LOOKING, *tasks.PICTURE_ONLY) == METHODS
+
+
+def test_what_makes_a_published_row_doubtful_is_told_below_the_table() -> None:
+    here, elsewhere, everywhere = (table.sources(name) for name in ("cityscapes-27", "bsds500-val", ""))
+    assert "- seg4diff: Seg4Diff (arXiv 2509.18096), Tables 1-2; not comparable: by reading" in here
+    for told in ("- Seg4Diff+MAGNET (COCO): LoRA-trained", "a hint, not a fact", "NAMR, not PAMR"):
+        assert told in here
+        assert told not in elsewhere
+        assert told in everywhere
 
 
 def test_every_published_speed_names_its_work() -> None:

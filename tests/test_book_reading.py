@@ -11,7 +11,7 @@ from walkcut.bench import RESULTS
 from walkcut.bench.datasets import Item
 from walkcut.bench.look import Looker
 from walkcut.bench.ours import AUTO
-from walkcut.bench.table import Table
+from walkcut.bench.table import KINDS, Table
 from walkcut.errors import InputError
 from walkcut.eyes.loading import load_backbone
 from walkcut.registry import CRITERIA
@@ -90,11 +90,14 @@ def test_standings_tell_one_setting_from_the_best_of_a_sweep() -> None:
     assert one["DiffSeg"][1:] == pytest.approx((0.2, 0.4))
 
 
-def test_the_two_kinds_of_matching_are_never_in_one_table() -> None:
-    each, whole = reading.published_by_matching("coco-stuff-27").values()
-    assert "STEGO" in {row[0] for row in whole.rows}
-    assert "STEGO" not in {row[0] for row in each.rows}
-    assert not any("matching" in row[0] for row in each.rows + whole.rows)
+def test_kinds_of_matching_are_never_in_one_table() -> None:
+    kinds = reading.published_by_matching("coco-stuff-27")
+    each, *others = kinds.values()
+    assert list(kinds) == list(KINDS.values())
+    for name, part in zip(("STEGO", "ReCo", "Seg4Diff SD3"), others, strict=True):
+        assert [one for one in kinds.values() if name in {row[0] for row in one.rows}] == [part]
+    assert not any("matching" in row[0] for one in kinds.values() for row in one.rows)
+    assert "one matching for the data set" not in reading.published_by_matching("ade20k-150")
     commands = reading.published_commands("coco-stuff-27")
     assert "walkcut bench run coco-stuff-27 --data DIR --model sd-1.4 --protocol walkcut --methods paper-v1" in commands
     assert len(set(commands)) == len(commands)

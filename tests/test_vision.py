@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +15,18 @@ import pytest
 import torch
 import transformers
 from PIL import Image
+from test_bench_datasets import make
 
 from walkcut.app.cli import main
 from walkcut.backbone import Backbone
+from walkcut.bench import semantic
+from walkcut.bench.summary import read_summary
+from walkcut.bench.table import beside_published, command, published
 from walkcut.capture import MeanAttention, attend, attention_layers, capture, head_count
 from walkcut.door import segment
 from walkcut.errors import InputError
 from walkcut.eyes.loading import load_backbone
-from walkcut.eyes.models import HOME, VISION, find_eye
+from walkcut.eyes.models import HOME, MODELS, VISION, find_eye
 from walkcut.eyes.vision import KINDS
 from walkcut.lab.recorders import LayerFeatures, QueriesAndKeys
 from walkcut.recipe import resolve
@@ -227,6 +232,33 @@ def test_a_picture_is_segmented_by_command_and_in_python_alike(small: Path, tmp_
     page = tmp_path / "a.html"
     assert main(["explore", str(tmp_path / "a.png"), "--model", str(small), "--grid", "8", "--out", str(page)]) == 0
     assert page.stat().st_size > 1000
+
+
+EYES = [name for name, model in MODELS.items() if model.vision]
+REPEATED = {row["method"]: row["run"] for row in published()["rows"] if row.get("run", {}).get("model") in EYES}
+
+
+@pytest.mark.parametrize("method", REPEATED)
+def test_the_command_beside_a_published_row_fills_it(
+    small: Path, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """A protocol's noise and timesteps bind no vision transformer; those that the user asks for are refused."""
+    run = REPEATED[method]
+    shutil.copytree(small, tmp_path / run["model"])
+    monkeypatch.setenv(HOME, str(tmp_path))
+    monkeypatch.setitem(semantic.PROTOCOLS, run["protocol"], (64, 16))  # as the real one in all but size
+    data = make(tmp_path / "coco", "coco-stuff-27", 2)
+    words = shlex.split(command("coco-stuff-27", run).replace("DIR", str(data)))[1:]
+    words += ["--partial", "--grid", "8", "--out", str(tmp_path / "out")]
+    assert main(words) == 0
+    (file,) = (tmp_path / "out").glob("*.json")
+    (row,) = [row for row in beside_published("coco-stuff-27", [read_summary(file)]).rows if row[0] == method]
+    assert "(ours " in row[1]
+    assert row[3] == run["line"]
+    capsys.readouterr()
+    for asked in (["--noise", "forward"], ["--timesteps", "10"]):
+        assert main([*words, *asked]) == 2
+        assert "sees pictures without noise: leave out noise and timesteps" in capsys.readouterr().err
 
 
 def test_damage_is_the_folders(small: Path, tmp_path: Path) -> None:

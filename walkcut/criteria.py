@@ -124,8 +124,8 @@ def stability(tree: PartitionTree, max_ncut: float = MEMORYLESS, graph: Affinity
         r = sum over segments of Pr(in S now and then) - Pr(in S)^2
 
     (Delvenne, Yaliraki & Barahona 2010, equation 2; at time 1 Newman's modularity of the graph.) The time is the
-    resolution: later means coarser, see `walkcut.lab.criteria.stability_at`. Here it is one step of the walk, its own
-    clock.
+    resolution: later means coarser, see `walkcut.lab.criteria.stability_at`. Here it is one step of the walk that is
+    cut: with a share q of rests left in, a first split would pay while (1 - q) NCut < 1.
     """
     leaves, score = best_pruning(tree, tree.association - tree.volume**2, np.zeros(len(tree)), max_ncut)
     return Pruning("stability", leaves, score=score)

@@ -14,7 +14,7 @@ from walkcut.bench.metrics import contingency, covering
 from walkcut.bench.ours import AUTO, OURS, thresholds_for
 from walkcut.bench.scores import TREES
 from walkcut.bench.summary import COMPLEXITY, read_summary
-from walkcut.bench.table import WHOLE, Table, beside_published, command, gap, pivot, published
+from walkcut.bench.table import KINDS, Table, beside_published, command, gap, pivot, published
 from walkcut.registry import CRITERIA
 
 EIGENVALUES = (2, 3, 4, 8)  # places of those that are followed through training
@@ -281,13 +281,11 @@ def standings(summary: dict, truth: str) -> dict[str, dict[str, Interval]]:
 def published_by_matching(name: str) -> dict[str, Table]:
     """Published rows of a data set with classes, apart by how clusters got their names; without commands."""
     head, rows = beside_published(name, [])
-
-    def lines(whole: bool) -> list[list[str]]:
-        shown = [row for row in rows if row[0].endswith(WHOLE) is whole]
-        return [[label.removesuffix(WHOLE), *(cell.partition(": `")[0] for cell in cells)] for label, *cells in shown]
-
-    kinds = {"one matching for each picture": False, "one matching for the data set": True}
-    return {kind: Table(head, lines(whole)) for kind, whole in kinds.items()}
+    found = {words: Table(head, []) for words in KINDS.values()}
+    for label, *cells in rows:
+        words = next((words for words in found if label.endswith(f" ({words})")), KINDS["picture"])
+        found[words].rows.append([label.removesuffix(f" ({words})"), *(cell.partition(": `")[0] for cell in cells)])
+    return {words: part for words, part in found.items() if part.rows}
 
 
 def published_commands(name: str) -> list[str]:

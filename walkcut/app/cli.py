@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import os
 import re
 import sys
@@ -34,6 +35,8 @@ palette, or 16-bit grey beyond 256 segments), photo.overlay.png and photo.tree.j
 palette, np.asarray(Image.open(name)); OpenCV and scikit-image read its colours, but the numbers of gray16, as by
 cv2.imread(name, cv2.IMREAD_UNCHANGED); npy is for np.load."""
 EXPLORE = "Write one HTML file that needs no network: where walkers go on a picture, its cuts and its tree."
+CALIBRATE = """Write readout.json into a model's folder: the heads whose walk tells more, beyond how far it goes, than the
+model's mean head does. From then on segment, explore and bench read these alone."""
 TRAIN = "Train the embedded denoiser, or go on where an interrupted training stopped."
 SETTINGS = {setting.name: setting for setting in fields(Recipe) if setting.metadata.get("help")}
 
@@ -104,6 +107,15 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add_options(OPTIONS, parser, "device")
 
 
+def _add_calibrate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="one of `walkcut models`, a hub path, or a model's folder")
+    wanted = "photographs of any kind; no label is asked for; default: the samples"
+    parser.add_argument("paths", nargs="*", metavar="PATH", help=wanted)
+    add_options(OPTIONS, parser, "device", "dtype")
+    wanted = f"patches along the longer side; default: {EXPLORED}"
+    add_option(parser, "grid", whole(2, 2 * EXPLORED), default=EXPLORED, help=wanted)
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The parser of the whole command; each subcommand sets `run`."""
     from walkcut.bench.cli import add_bench
@@ -121,6 +133,8 @@ def make_parser() -> argparse.ArgumentParser:
     _add_segment(command("segment", run_segment, "cut pictures into segments", SEGMENT))
     _add_explore(command("explore", run_explore, "make a page to explore one picture", EXPLORE))
     _add_train(command("train", run_train, "train the embedded denoiser on dead leaves", TRAIN))
+    about = "choose by photographs without labels which heads of a model are read"
+    _add_calibrate(command("calibrate", run_calibrate, about, CALIBRATE))
     add_bench(subparsers)
     models = command("models", run_models, "list the models that have a short name, or fetch one")
     models.add_argument("--get", metavar="NAME", help="download this one's weights from the hub into its cache")
@@ -220,6 +234,27 @@ def run_train(arguments: argparse.Namespace) -> None:
     device = str(find_device(arguments.device))
     model = train(arguments.out, config, device, arguments.workers, snapshots=arguments.snapshots)
     print(f"trained: {model}")
+
+
+def run_calibrate(arguments: argparse.Namespace) -> None:
+    """`walkcut calibrate`"""
+    from walkcut.app.outputs import write_whole
+    from walkcut.app.progress import progress
+    from walkcut.eyes.loading import load_backbone
+    from walkcut.eyes.models import READOUT
+    from walkcut.lab.readout import readout
+    from walkcut.reading import read_image
+    from walkcut.samples import sample_names, sample_path
+
+    backbone = load_backbone(arguments.model, arguments.device, arguments.dtype)
+    path = backbone.eye.folder / READOUT
+    if path.exists():
+        raise InputError(f"{arguments.model} has a readout, {path}: move it away to calibrate anew.")
+    images = [read_image(name) for name in arguments.paths or map(sample_path, sample_names())]
+    found = readout(backbone, progress(images, desc="listening to heads", unit="picture"), arguments.grid)
+    write_whole({path: (json.dumps(found, indent=1) + "\n").encode()})
+    heads, layers = (sum(map(sum, found["heads"].values())), len(found["heads"]))
+    print(f"{arguments.model}: {heads:.0f} heads of {layers} layers -> {path}")
 
 
 def run_segment(arguments: argparse.Namespace) -> int:

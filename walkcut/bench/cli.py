@@ -142,7 +142,7 @@ def run_table(arguments: argparse.Namespace) -> int:
         for summary in summaries:
             print(written(summary, arguments.format))
         print(getattr(beside, arguments.format)())
-        print(sources())
+        print(sources(name))
     return 0
 
 

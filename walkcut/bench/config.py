@@ -113,12 +113,14 @@ class RunConfig:
     )
     grid: int = _option(64, "patches on the longer side", check=whole(1))
 
-    @property
-    def overrides(self) -> dict[str, Any]:
-        """Settings of a look that were asked for, by the protocol or one by one."""
+    def overrides(self, kind: str = "unet") -> dict[str, Any]:
+        """Settings of a look that were asked for, by the protocol or one by one; `kind` is that of a `Backbone`.
+
+        A vision transformer sees no noise: of a protocol it keeps the sides, and is not asked for more.
+        """
         asked = {"noise": self.noise, "timesteps": self.timesteps}
-        told = PROTOCOLS.get(self.protocol or "", {}) | {name: value for name, value in asked.items() if value}
-        return told | {"grid": self.grid, "seed": self.seed}
+        told = {} if kind == "vision" else PROTOCOLS.get(self.protocol or "", {})
+        return {**told, **{k: v for k, v in asked.items() if v}, "grid": self.grid, "seed": self.seed}
 
     def told(self) -> dict[str, str]:
         """What is not as usual, as text and without a path of this machine."""

@@ -1,19 +1,20 @@
 """Clusters without names against classes with names: who is given which name, and what a wrong pixel costs.
 
 All is read off *tables* class x cluster, one per picture (`class_table`): n[c, k] = labelled pixels of class c that lie
-in cluster k. Three ways to give names, each a function from the tables to `Counts`:
+in cluster k. Two ways to give names, each a function from the tables to `Counts`:
 
 - `field_matching`: as DiffSeg (Tian et al., CVPR 2024), DiffCut (Couairon et al., NeurIPS 2024) and others have it,
   with its two traps. For comparison with published numbers.
 - `fair_matching`: one matching per picture in which no cluster is given a class that it does not touch.
 
 Their numbers must not stand in one column; nor beside those of methods that cluster a whole data set and get one
-matching for all of it, as a matching per picture lets a name change from picture to picture.
+matching for all of it, as a matching per picture lets a name change from picture to picture; nor beside those of a
+matching for each row of pixels (`row_tables`), which lets it change from row to row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -50,6 +51,43 @@ def class_table(truth: np.ndarray, labels: np.ndarray, classes: int, renumber: b
     InputError
         If a map is no label map or the truth has a class out of range.
     """
+    truth, clusters = numbered(truth, labels, classes, renumber)
+    return _counted(truth, clusters, classes, int(clusters.max()) + 1)
+
+
+def row_tables(
+    truth: np.ndarray, labels: np.ndarray, classes: int, renumber: bool = True
+) -> Iterator[np.ndarray]:
+    """Count as `class_table`, but each row of pixels as if it were a picture of its own.
+
+    `field_matching` of these tables names every cluster anew in every row. Nobody describes such a protocol; by
+    reading, the released script of Seg4Diff (Kim et al., NeurIPS 2025) follows it: `train_net.py` hands the map (H, W)
+    of one picture to a function that expects many, (pictures, H, W), and matches along the first axis.
+
+    The accuracy is never below that of one matching for the picture: that matching, restricted to a row, is among
+    those that the row may choose from. The mIoU may be: a row with more clusters than classes invents false positives.
+
+    Yields
+    ------
+    int64 (C, K)
+        Of each row, from the top. Clusters have the numbers that `class_table` gives them in the whole picture.
+    """
+    truth, clusters = numbered(truth, labels, classes, renumber)
+    width = max(classes, int(clusters.max()) + 1)
+    return (_counted(*row, classes, width) for row in zip(truth, clusters, strict=True))
+
+
+def _counted(truth: np.ndarray, clusters: np.ndarray, classes: int, width: int) -> np.ndarray:
+    """The table of some pixels, int64 (classes, width)."""
+    known = truth >= 0
+    cells = truth[known].astype(np.int64) * width + clusters[known]
+    return np.bincount(cells, minlength=classes * width).reshape(classes, width)
+
+
+def numbered(
+    truth: np.ndarray, labels: np.ndarray, classes: int, renumber: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """The truth, and the clusters at its size, numbered as `class_table` says; both checked."""
     truth, labels = np.asarray(truth), np.asarray(labels)
     for name, given, low in (("truth", truth, -1), ("labels", labels, 0)):
         if given.ndim != 2 or given.size == 0 or given.dtype.kind not in "iu" or given.min() < low:
@@ -58,13 +96,12 @@ def class_table(truth: np.ndarray, labels: np.ndarray, classes: int, renumber: b
         raise InputError(
             f"The truth holds class {truth.max()}, but there are only {classes} classes, 0..{classes - 1}."
         )
-    clusters = nearest(labels, truth.shape).ravel().astype(np.int64)
+    clusters = nearest(labels, truth.shape)
     if renumber:
-        _, first, inverse, size = np.unique(clusters, return_index=True, return_inverse=True, return_counts=True)
+        small = clusters.astype(np.min_scalar_type(int(clusters.max())))  # which is sorted three times as fast
+        _, first, inverse, size = np.unique(small, return_index=True, return_inverse=True, return_counts=True)
         clusters = np.argsort(np.lexsort((first, -size)))[inverse]  # the place of each in that order
-    known, width = truth.ravel() >= 0, int(clusters.max()) + 1
-    cells = truth.ravel()[known].astype(np.int64) * width + clusters[known]
-    return np.bincount(cells, minlength=classes * width).reshape(classes, width)
+    return truth, clusters.reshape(truth.shape).astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,16 +190,16 @@ def count(table: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> list[np.n
     Equation `eq-bench-counts` of the book.
     """
     hits, wrong = np.zeros((2, len(table)), np.int64)
-    hits[rows] = table[rows, columns]
-    wrong[rows] = table[:, columns].sum(0) - hits[rows]
-    return [hits, wrong, table.sum(1) - hits, table.sum() - (hits + wrong).sum()]
+    hits[rows] = own = table[rows, columns]
+    wrong[rows] = (sizes := table.sum(0))[columns] - own
+    return [hits, wrong, table.sum(1) - hits, sizes.sum() - sizes[columns].sum()]
 
 
-def named(tables: Sequence[np.ndarray], pairs: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]) -> Counts:
+def named(tables: Iterable[np.ndarray], pairs: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]) -> Counts:
     """What is counted when `pairs` says of each picture's table which classes are given which clusters."""
-    if len({len(table) for table in tables}) != 1:
-        raise InputError("Tables (classes, clusters) of one number of classes are needed, at least one.")
     found = [count(table, *pairs(table)) for table in tables]
+    if len({len(hits) for hits, *_ in found}) != 1:
+        raise InputError("Tables (classes, clusters) of one number of classes are needed, at least one.")
     return Counts(*(np.array(part) for part in zip(*found, strict=True)))
 
 
@@ -170,7 +207,7 @@ def named(tables: Sequence[np.ndarray], pairs: Callable[[np.ndarray], tuple[np.n
 # Two ways to give names
 
 
-def field_matching(tables: Sequence[np.ndarray]) -> Counts:
+def field_matching(tables: Iterable[np.ndarray]) -> Counts:
     """The field's protocol: per picture, every class gets a cluster, for the largest overlap.
 
     Each table is padded with empty clusters to at least C columns and solved by SciPy's `linear_sum_assignment`. Two
@@ -184,9 +221,9 @@ def field_matching(tables: Sequence[np.ndarray]) -> Counts:
 
     Parameters
     ----------
-    tables : sequence of int (C, K), K of each picture
+    tables : int (C, K) each, K of each picture; or of each row, see `row_tables`
     """
-    padded = [np.pad(table, ((0, 0), (0, max(len(table) - table.shape[1], 0)))) for table in tables]
+    padded = (np.pad(t, ((0, 0), (0, len(t) - t.shape[1]))) if len(t) > t.shape[1] else t for t in tables)
     return named(padded, partial(linear_sum_assignment, maximize=True))
 
 
@@ -217,7 +254,7 @@ def best_pairs(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return rows[real], order[columns[real]]
 
 
-def fair_matching(tables: Sequence[np.ndarray]) -> Counts:
+def fair_matching(tables: Iterable[np.ndarray]) -> Counts:
     """Per picture, the largest overlap; a wrong pixel counts once, and only against a class that has the cluster.
 
     Equation `eq-bench-once` of the book.

@@ -5,9 +5,8 @@ A walk that is worth cutting is metastable: a few eigenvalues near one, then a g
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,14 +14,13 @@ from walkcut.bench.datasets import Dataset
 from walkcut.bench.look import Looker
 from walkcut.bench.peers.common import smallest_eigenvectors
 from walkcut.errors import InputError
-from walkcut.eyes.loading import load_backbone
 from walkcut.graph import Graph
 
 COUNT = 24  # eigenvalues that are kept
 
 
-def lookers(models: Sequence[str], device: str, dtype: str, **settings: Any) -> dict[str, Looker]:
-    """One for each model, by its short name or the last part of its folder; settings are those of `Looker`.
+def lookers(models: Sequence[str], looker: Callable[[str], Looker]) -> dict[str, Looker]:
+    """One for each model, by its short name or the last part of its folder; `looker` makes it of what was named.
 
     Raises
     ------
@@ -33,8 +31,7 @@ def lookers(models: Sequence[str], device: str, dtype: str, **settings: Any) -> 
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise InputError(f"Two models go by the name {twice!r}: rename one of the folders.")
-    pairs = zip(names, models, strict=True)
-    return {name: Looker(load_backbone(model, device, dtype), **settings) for name, model in pairs}
+    return dict(zip(names, map(looker, models), strict=True))
 
 
 def spectrum(graph: Graph, count: int = COUNT) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from walkcut.bench.boundaries import HumanBoundaries
 from walkcut.bench.datasets import Dataset, Item
-from walkcut.bench.matching import class_table
+from walkcut.bench.matching import class_table, field_matching, numbered, row_tables
 from walkcut.bench.method import Method
 from walkcut.bench.metrics import score
 
@@ -31,9 +31,12 @@ class Scorer:
     def _score(self, kind: str, labels: np.ndarray) -> dict:
         truths = self.item.truths[kind]
         if self.classes:
-            table = class_table(truths[0], labels, self.classes)
+            maps = numbered(truths[0], labels, self.classes)  # once for both
+            table = class_table(*maps, self.classes, renumber=False)
             present = np.flatnonzero(table.any(1))
             shape = {"classes": table.shape[0], "clusters": table.shape[1]}
+            rows = field_matching(row_tables(*maps, self.classes, renumber=False))
+            shape |= {"row_by_row": [part.sum(0).tolist() for part in (rows.hits, rows.wrong)]}
             return shape | {"present": present.tolist(), "counts": table[present].tolist()}
         found: dict = {name: round(x, 6) for name, x in score(truths, labels).items()}
         if kind == "human" and self.humans is not None:

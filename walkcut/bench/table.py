@@ -17,7 +17,13 @@ PUBLISHED = Path(__file__).with_name("published.json")
 SPLITS = {"bsds500-train": "bsds500-test", "bsds500-val": "bsds500-test"}  # whose published numbers stand nearest
 LATEX = str.maketrans({"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "±": r"$\pm$", "−": "$-$", "α": r"$\alpha$"})
 NOT_RUN = "not run yet"
-WHOLE = " (one matching for the data set)"  # of clusters with classes; else one for each picture
+# How the clusters of a published row got their classes: kinds that must not stand in one ranking
+KINDS = {
+    "picture": "one matching for each picture",
+    "data set": "one matching for the data set",
+    "text": "classes by text, no matching",
+    "rows": "not comparable: perhaps one matching for each row of pixels",
+}
 
 
 class Table(NamedTuple):
@@ -182,7 +188,7 @@ def beside_published(name: str, summaries: Sequence[dict]) -> Table:
     measures = COLUMNS["human"] if where.startswith("bsds") else ("miou", "accuracy")
     rows = []
     for row in [row for row in published()["rows"] if where in row["values"]]:
-        label = row["method"] + (WHOLE if row.get("matching") else "")
+        label = row["method"] + (f" ({KINDS[row['matching']]})" if "matching" in row else "")
         ours = _repeated(row, name, summaries)
         status = repeating(row, name) if ours else f"{NOT_RUN}: `{command(name, row['run'])}`" if "run" in row else ""
         cells = [_beside(row["values"][where], ours, measure) for measure in measures]
@@ -230,6 +236,9 @@ def command(name: str, wanted: dict) -> str:
     return replace(config, model=wanted["model"] or config.model).command
 
 
-def sources() -> str:
-    """The key to the last column, one line each."""
-    return "\n".join(f"- {key}: {text}." for key, text in published()["sources"].items())
+def sources(name: str = "") -> str:
+    """The key to the last column, one line each; then what is to be said of single rows, of one data set or of all."""
+    where, told = SPLITS.get(name, name), published()
+    lines = [f"- {key}: {text}." for key, text in told["sources"].items()]
+    rows = [row for row in told["rows"] if "note" in row and (not name or where in row["values"])]
+    return "\n".join(lines + [f"- {row['method']}: {row['note']}." for row in rows])

@@ -87,7 +87,8 @@ def opened(config: RunConfig) -> Dataset:
 
 def looker_of(config: RunConfig) -> Looker:
     """The model of a configuration, and how it is shown pictures."""
-    return Looker(load_backbone(config.model, config.device, config.dtype), **config.overrides)
+    backbone = load_backbone(config.model, config.device, config.dtype)
+    return Looker(backbone, **config.overrides(backbone.kind))
 
 
 def run_task(config: RunConfig) -> Measured:
@@ -116,7 +117,7 @@ def ladder_task(config: RunConfig) -> Measured:
 def models_task(config: RunConfig) -> Measured:
     """Models side by side."""
     dataset = opened(config)
-    beside = lookers(config.models, config.device, config.dtype, **config.overrides)
+    beside = lookers(config.models, lambda model: looker_of(replace(config, model=model)))
     changes = {name: changed(looker) for name, looker in beside.items()}
     methods = compared(changes, by_parts(dataset), config.thresholds or THRESHOLDS)
     return retold(dataset, "Models", "models"), methods

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,8 @@ def load_backbone(
     """
     where = find_device(device)
     eye = find_eye(model, str(where), dtype, prompt)
+    if "heads" not in eye.readout:
+        _tell_untuned(eye.name)
     # its readout is judged before its weights; every schedule has this timestep, the last
     few = resolve("walkcut", eye, {} if eye.family == "vision" else {"noise": "forward", "timesteps": (999,)})
     blamed = partial(_blamed, model, where, eye.latent and not offload)
@@ -89,6 +92,13 @@ def load_backbone(
     # of the embedded one, a part is read when it is asked for
     found.networks.load = partial(_loaded, blamed, found.networks.load)
     return found
+
+
+@cache
+def _tell_untuned(name: str) -> None:
+    """Once in a process: where nobody is listening, Python writes the sentence to the standard error."""
+    about = "all heads are read alike until `walkcut calibrate %s` has chosen among them, without labels"
+    logging.getLogger("walkcut").warning(f"walkcut: %s has no readout yet: {about}.", name, name)
 
 
 def _loaded(blamed: Callable[[], AbstractContextManager[None]], load: Callable[[], Any]) -> Any:

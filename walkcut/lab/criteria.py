@@ -1,7 +1,7 @@
 """More criteria for where to stop: each prunes the same tree, see `walkcut.criteria`.
 
     half-life      keep a split that is remembered for a step, and twice as long as one of the blank walk
-    eigengap       as many segments as the relative eigengap says (Fan et al. 2022)
+    eigengap       as many segments as the relative eigengap says (Couairon et al. 2024, section 4.3)
     map-equation   the shortest description of the walk with nested codebooks (Rosvall & Bergstrom 2011)
     region-map     a split shortens the description of the walk inside its region
 """
@@ -54,9 +54,10 @@ def eigengap(tree: PartitionTree, max_ncut: float = MEMORYLESS, graph: Affinity 
 
         (lambda_{k+1} - m_k) / (m_k + 1e-6),    m_k = mean of lambda_1 .. lambda_k
 
-    with the smallest eigenvalues of the graph's normalised Laplacian (Fan, Tu, Zhang, Zhao & Zhang, "A simple approach
-    to automated spectral clustering", NeurIPS 2022). At k = 1 it is infinite. The first k segments of the tree are
-    taken, fewer where `max_ncut` forbids a split.
+    with the smallest eigenvalues of the graph's normalised Laplacian. By this gap Fan et al. (AutoSC, NeurIPS 2022)
+    choose the affinity for a given k; to let it choose k is a baseline of DiffCut (Couairon et al., NeurIPS 2024,
+    section 4.3). At k = 1 it is infinite. The first k segments of the tree are taken, fewer where `max_ncut` forbids
+    a split.
     """
     if graph is None:
         raise InputError("The eigengap needs the graph that was cut: give it to prune, or segment with keep_walk=True.")
@@ -96,7 +97,10 @@ def smallest_eigenvalues(graph: Affinity, count: int) -> np.ndarray:
 
 
 def stability_at(tree: PartitionTree, walk: Walk, time: int, max_ncut: float = MEMORYLESS) -> Pruning:
-    """Markov stability after `time` steps of a walk: `walkcut.criteria.stability` with a slower clock."""
+    """Markov stability after `time` steps of a walk: `walkcut.criteria.stability` with a slower clock.
+
+    Delvenne et al. take the least over all times up to that one; after one step both are the same.
+    """
     stays = persistence(tree, walk, time)
     leaves, score = best_pruning(tree, stays - tree.volume**2, np.zeros(len(tree)), max_ncut)
     return Pruning("stability", leaves, score=score)

@@ -1,0 +1,190 @@
+"""Which heads are read without a label: the spatial null, what a walk tells beyond it, and the command that chooses."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from walkcut.app.cli import main
+from walkcut.backbone import Backbone
+from walkcut.capture import Grid, attention_layers
+from walkcut.door import segment
+from walkcut.errors import InputError
+from walkcut.eyes import loading
+from walkcut.eyes.loading import load_backbone
+from walkcut.lab import readout as lab
+from walkcut.lab.readout import information, readout, spatial_null, told_by_heads
+
+ROOT = Path(__file__).resolve().parent.parent
+PICTURES = [np.random.default_rng(seed).integers(0, 256, (48, 64, 3), dtype=np.uint8) for seed in range(2)]
+
+
+def random_flow(grid: Grid, seed: int) -> torch.Tensor:
+    """Of a reversible walk, symmetric and positive."""
+    n = grid[0] * grid[1]
+    flow = torch.from_numpy(np.random.default_rng(seed).random((n, n)) ** 4) + 1e-6
+    flow = flow + flow.T
+    return flow / flow.sum()
+
+
+def slow_null(flow: np.ndarray, grid: Grid) -> np.ndarray:
+    """The same, pair by pair."""
+    n, law = len(flow), flow.sum(1)
+    places = [divmod(i, grid[1]) for i in range(n)]
+    pairs: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for i in range(n):
+        for j in range(n):
+            pairs.setdefault((places[j][0] - places[i][0], places[j][1] - places[i][1]), []).append((i, j))
+    null = np.zeros((n, n))
+    for same in pairs.values():
+        seen, expected = (sum(m[pair] for pair in same) for m in (flow, np.outer(law, law)))
+        for i, j in same:
+            null[i, j] = law[i] * law[j] * seen / expected
+    for _ in range(500):
+        scale = np.sqrt(law / null.sum(1))
+        null *= np.outer(scale, scale)
+    return null
+
+
+@pytest.mark.parametrize("grid", [(1, 5), (3, 4), (5, 2)])
+def test_the_null_is_that_of_the_slow_way(grid: Grid) -> None:
+    flow = random_flow(grid, 0)
+    null = spatial_null(flow, grid)
+    assert torch.allclose(null, torch.from_numpy(slow_null(flow.numpy(), grid)), atol=1e-10)
+    assert torch.allclose(null, null.T, atol=1e-15)
+    assert torch.allclose(null.sum(1), flow.sum(1), atol=1e-9)
+
+
+def test_the_flow_of_three_patches_by_hand() -> None:
+    """In a row, 1 - 2 are fond of one another: a step of one place is 3/8 + 1/8 of all, shared out evenly by the null.
+
+    Laws 7/16, 1/2 - 0, ... are those of the rows; the null cannot tell 1 - 2 from 2 - 3 but by these.
+    """
+    flow = torch.tensor([[2.0, 3, 1], [3, 2, 1], [1, 1, 2]], dtype=torch.float64) / 16
+    law = flow.sum(1)
+    null = spatial_null(flow, (1, 3))
+    raised = null / torch.outer(law, law)
+    assert float(raised[0, 1] * raised[1, 2] / (raised[0, 2] * raised[1, 1])) == pytest.approx(
+        (4 / (6 * 6 + 6 * 4)) ** 2 / (1 / (6 * 4)) / (6 / (36 + 36 + 16)), rel=1e-6
+    )  # what no scaling of rows and columns changes
+    assert null[0, 1] < flow[0, 1]
+    assert null[1, 2] > flow[1, 2]
+
+
+@given(st.integers(0, 10**6), st.sampled_from([(1, 6), (2, 3), (3, 3)]))
+def test_nothing_tells_less_than_its_null_and_a_mirror_no_more(seed: int, grid: Grid) -> None:
+    flow = random_flow(grid, seed)
+    P = (flow / flow.sum(1, keepdim=True)).float()
+    told = information(P, grid)
+    assert told >= -1e-6
+    mirrored = torch.arange(len(P)).reshape(grid).flip(1).flatten()
+    assert information(P[mirrored][:, mirrored], grid) == pytest.approx(told, abs=1e-5)
+
+
+def test_walks_that_are_the_same_everywhere_tell_nothing() -> None:
+    assert information(torch.full((12, 12), 1 / 12), (3, 4)) == pytest.approx(0, abs=1e-6)
+    ring = torch.eye(8).roll(1, 1) / 2 + torch.eye(8).roll(-1, 1) / 2
+    alone = ring * 0.5 + torch.eye(8) * 0.5
+    assert information(alone, (1, 8)) < 0.2  # but for the step from one end to the other
+    assert information(torch.eye(6) * 0.7 + torch.full((6, 6), 0.05), (2, 3)) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_walk_that_knows_a_region_tells_more_than_one_that_knows_distance() -> None:
+    y, x = np.divmod(np.arange(64), 8)
+    near = np.exp(-((y[:, None] - y) ** 2 + (x[:, None] - x) ** 2) / 4)
+    inside = ((y > 1) & (y < 5) & (x > 2)).astype(float)
+    same = near * np.where(inside[:, None] == inside, 1, 0.05)
+    near, same = (torch.from_numpy(w / w.sum(1, keepdims=True)).float() for w in (near, same))
+    assert information(same, (8, 8)) > 5 * information(near, (8, 8)) > 0
+
+
+def test_chosen_heads_tell_more_than_the_mean_head(tiny: Backbone) -> None:
+    told = told_by_heads(tiny, PICTURES, 8)
+    assert list(told) == list(attention_layers(tiny))
+    by_picture = [told_by_heads(tiny, [image], 8) for image in PICTURES]
+    for name, values in told.items():
+        assert np.allclose(values, np.mean([one[name] for one in by_picture], axis=0))
+    mean = np.concatenate(list(told.values())).mean()
+    chosen = readout(tiny, PICTURES, 8)
+    for name, values in told.items():  # a U-Net: layers of every depth
+        assert chosen["heads"].get(name, [0.0] * len(values)) == [float(value > mean) for value in values]
+    assert chosen["calibrated_on"]["grid"] == 8
+
+
+def test_of_a_chain_the_deeper_half_is_read(tiny: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["one", "two", "three", "four", "five"]
+    values = np.array([[9.0, 9.0], [9.0, 0.0], [4.0, 0.1], [0.2, 0.1], [0.3, 8.0]])
+    monkeypatch.setattr(lab, "told_by_heads", lambda *_: dict(zip(names, values, strict=True)))
+    chain = readout(replace(tiny, kind="vision"), PICTURES)
+    assert chain["heads"] == {"three": [1.0, 0.0], "five": [0.0, 1.0]}
+    assert set(readout(tiny, PICTURES)["heads"]) == {"one", "two", "three", "five"}
+
+
+def test_several_timesteps_are_averaged(tiny: Backbone) -> None:
+    twice, once = (replace(tiny, eye=replace(tiny.eye, readout={"timesteps": t})) for t in ([50, 50], [50]))
+    a, b = (told_by_heads(eye, PICTURES[:1], 8) for eye in (twice, once))
+    assert {name: values.shape for name, values in a.items()} == {name: values.shape for name, values in b.items()}
+
+
+def test_the_command_writes_a_readout_that_is_read(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = Path(shutil.copytree(tiny_model, tmp_path / "mine"))
+    (model / "readout.json").unlink(missing_ok=True)
+    for number, image in enumerate(PICTURES):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    names = [str(tmp_path / f"{number}.png") for number in range(2)]
+    loading._tell_untuned.cache_clear()
+    before = load_backbone(str(model), "cpu")
+    with caplog.at_level(logging.WARNING, "walkcut"):
+        load_backbone(str(model), "cpu")
+    assert [record.getMessage() for record in caplog.records] == [
+        f"walkcut: {model} has no readout yet: all heads are read alike until `walkcut calibrate {model}` has chosen "
+        "among them, without labels."
+    ]
+    assert main(["calibrate", str(model), *names, "--grid", "8", "--device", "cpu"]) == 0
+    assert "heads of" in capsys.readouterr().out
+    written = json.loads((model / "readout.json").read_text())
+    assert written == readout(before, PICTURES, 8)
+    caplog.clear()
+    after = load_backbone(str(model), "cpu")
+    assert not caplog.records
+    assert after.eye.readout == written
+    assert after.eye.weights != before.eye.weights  # results of one are not taken for the other's
+    assert dict(segment(PICTURES[0], after, grid=8).recipe.heads) == {k: tuple(v) for k, v in written["heads"].items()}
+    assert main(["calibrate", str(model), *names]) == 2
+    assert "has a readout" in capsys.readouterr().err
+    assert main(["calibrate", "dead-leaves"]) == 2
+    assert "move it away" in capsys.readouterr().err
+
+
+def test_stable_diffusion_is_calibrated_alike(stable_model: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(stable_model, tmp_path / "sd")
+    Image.fromarray(PICTURES[0]).save(tmp_path / "a.png")
+    assert main(["calibrate", str(model), str(tmp_path / "a.png"), "--grid", "8", "--device", "cpu"]) == 0
+    heads = json.loads((tmp_path / "sd" / "readout.json").read_text())["heads"]
+    assert 0 < sum(map(sum, heads.values()))
+    assert segment(PICTURES[0], load_backbone(str(model), "cpu"), grid=8).count >= 1
+
+
+def test_pictures_that_cannot_be_read_are_told(tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    model = Path(shutil.copytree(tiny_model, tmp_path / "mine"))
+    (model / "readout.json").unlink(missing_ok=True)
+    assert main(["calibrate", str(model), str(tmp_path / "none.png")]) == 2
+    assert "none.png" in capsys.readouterr().err
+    assert not (model / "readout.json").exists()
+
+
+def test_no_photographs_are_refused(tiny: Backbone) -> None:
+    with pytest.raises(InputError, match="at least one photograph"):
+        readout(tiny, [])
