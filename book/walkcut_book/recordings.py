@@ -193,11 +193,14 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m walkcut_book.recordings", description="Record the book's pictures.")
     parser.add_argument("model", help="a short name, or a folder of a model")
     parser.add_argument("--layers", help="read all heads of these layers alike, such as 6,10,11; else the usual ones")
-    parser.add_argument("--settings", default="{}", help="other fields of a recipe, as JSON")
+    parser.add_argument("--readout", type=Path, help="a readout.json that counts in the place of the model's own")
     parser.add_argument("--about", default="", help="what is known of the weights, in one sentence")
     parser.add_argument("--out", type=Path, default=BOOK / FOLDER)
     asked = parser.parse_args()
-    backbone, settings = load_backbone(asked.model, device="cpu"), json.loads(asked.settings)
+    backbone, settings = load_backbone(asked.model, device="cpu"), {}
+    if asked.readout:
+        settings = json.loads(asked.readout.read_text(encoding="utf-8"))
+        settings.pop("calibrated_on", None)
     if asked.layers:
         layers = list(attention_layers(backbone).items())
         named = [layers[int(number)] for number in asked.layers.split(",")]
@@ -205,7 +208,7 @@ def main() -> None:
     name = Path(asked.model).name
     known = MODELS.get(name)
     about = asked.about or (f"{known.repository}, {known.licence}" if known else f"Weights of a folder {name}.")
-    words = [name if word == asked.model else word for word in sys.argv[1:]]  # no path of this machine
+    words = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]]  # none of this machine
     write(backbone, asked.out, settings, about, shlex.join(["python", "-m", "walkcut_book.recordings", *words]))
 
 
