@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import math
 import os
 import shlex
@@ -106,7 +107,15 @@ def segment(name: str) -> Segmentation:
 def eye() -> Backbone | None:
     """The recorded eye itself, where `$WALKCUT_MODELS` holds it: recordings can then be made anew and compared."""
     place = Path(os.environ.get(HOME, "")) / record()["model"]
-    return load_backbone(str(place), device="cpu") if os.environ.get(HOME) and place.is_dir() else None
+    if not (os.environ.get(HOME) and place.is_dir()):
+        return None
+    logger = logging.getLogger("walkcut")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # that it has no read-out beside it: the recipe of the recordings has one
+    try:
+        return load_backbone(str(place), device="cpu")
+    finally:
+        logger.setLevel(level)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
