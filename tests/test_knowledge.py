@@ -5,10 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from explorers import state
 from matplotlib import pyplot as plt
+from test_attention_explorer import read
 
 from walkcut.bench.datasets import held_out_scenes
+from walkcut.capture import AttentionMaps
 from walkcut.segmentation import Segmentation
+from walkcut.walk import prepare
+from walkcut.widgets.explorers import attention_explorer
 from walkcut_book import eyes, recordings
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
@@ -118,6 +123,23 @@ def test_the_gallery_shows_each_photograph_three_times(seen: dict[str, Both]) ->
     plt.close(figure)
     panels = eyes.panels({"dogs": seen["dogs"]})
     assert [labels is None for _, labels in panels.values()] == [True, False, False]
+
+
+def test_the_page_walks_as_python_does_within_what_it_tells(seen: dict[str, Both]) -> None:
+    """Both eyes fit into one figure; where the eye itself is here, bytes of bytes stray by the sum of both errors."""
+    walks = {eye: found.walk for eye, found in eyes.both("dogs", grid=32).items()}
+    maps = {eye: AttentionMaps({walk.grid: walk.P}) for eye, walk in walks.items()}
+    grids = state(attention_explorer(recordings.picture("dogs"), maps))["grids"]
+    assert [grid["name"] for grid in grids] == [eyes.LEAVES, eyes.KNOWING]
+    for grid, walk in zip(grids, walks.values(), strict=True):
+        for k, told in zip((1, 4, 16), grid["errors"][::2], strict=True):
+            shown = np.linalg.matrix_power(read(grid), k)
+            assert abs(shown - walk.power(k).P.double().numpy()).sum(1).max() / 2 <= told < 0.02
+    if backbone := recordings.eye():
+        used = recordings.recipe("dogs")
+        true = prepare(recordings.look(backbone, recordings.picture("dogs"), used), used).P.double().numpy()
+        told = grids[1]["errors"][0] + recordings.worst(["dogs"])["rows"]
+        assert abs(read(grids[1]) - true).sum(1).max() / 2 <= told + 2e-4
 
 
 def test_a_table_of_scores_names_what_was_not_run() -> None:
