@@ -35,8 +35,8 @@ palette, or 16-bit grey beyond 256 segments), photo.overlay.png and photo.tree.j
 palette, np.asarray(Image.open(name)); OpenCV and scikit-image read its colours, but the numbers of gray16, as by
 cv2.imread(name, cv2.IMREAD_UNCHANGED); npy is for np.load."""
 EXPLORE = "Write one HTML file that needs no network: where walkers go on a picture, its cuts and its tree."
-CALIBRATE = """Write readout.json into a model's folder: the heads whose walk tells more, beyond how far it goes, than the
-model's mean head does. From then on segment, explore and bench read these alone."""
+CALIBRATE = """Write readout.json into a model's folder: the heads whose walk tells more, beyond how far it goes, than
+the model's mean head does. From then on segment, explore and bench read these alone."""
 TRAIN = "Train the embedded denoiser, or go on where an interrupted training stopped."
 SETTINGS = {setting.name: setting for setting in fields(Recipe) if setting.metadata.get("help")}
 
