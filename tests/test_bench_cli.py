@@ -114,6 +114,40 @@ def test_our_method_is_scored_with_a_real_backbone(tmp_path: Path, tiny: tuple[s
     assert {"best-node covering", "concordance"} <= set(whole["scores"]["instances"])
 
 
+def test_a_constant_from_elsewhere_is_a_line_of_its_own(
+    tmp_path: Path, tiny: tuple[str, ...], capsys: pytest.CaptureFixture
+) -> None:
+    words = ("run", "scenes-seeds", "--every", "100", "--methods", "walkcut,kmeans", "--thresholds", "0.2,0.9,2", *tiny)
+    assert do(*words) == 0
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "rows").iterdir()}
+    assert do(*words, "--constant", "0.9") == 0  # told by the same rows
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "rows").iterdir()} == files
+    (plain, stated) = (json.loads(path.read_text()) for path in sorted((tmp_path / "out").glob("*.json"), key=str)[::-1])
+    assert "--constant 0.9" in stated["command"]
+    told = {(row["method"], row["truth"], row["measure"]): row["ods"] for row in stated["table"]}
+    curves = {row["method"]: row for row in plain["table"] if row["measure"] == "covering"}
+    for name in ("walkcut", "walkcut, parts"):
+        key = (name, curves[name]["truth"], "covering")
+        assert told[name, *key[1:]] == curves[name]["ods"]  # the best is still that of all constants
+        assert told[f"{name}, 0.9", *key[1:]] == curves[name]["curve"][1]
+    compared = {(row["method"], row["baseline"]) for row in stated["differences"]}
+    assert {("walkcut, 0.9", "k-means, colour"), ("walkcut, stability", "k-means, colour")} <= compared
+    assert ("walkcut, gap", "k-means, colour") not in compared
+    with pytest.raises(InputError, match="0.7 is none of the thresholds"):
+        do(*words, "--constant", "0.7")
+    for odd in ("0", "auto"):
+        with pytest.raises(SystemExit):
+            parse(*words, "--constant", odd)
+    assert "constant" in capsys.readouterr().err
+
+
+def test_methods_that_need_an_eye_have_one_name() -> None:
+    given = cli.config_of(parse("run", "bsds500-val", "--methods", "eye"))
+    assert given.methods == config.EYE == tuple(name for name in config.METHODS if name not in tasks.PICTURE_ONLY)
+    assert given.command == "walkcut bench run bsds500-val --methods eye"
+    assert given.name == "bsds500-val-eye"
+
+
 def test_check_tells_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert do("check", "bsds500-val", "--data", str(make_bsds(tmp_path))) == 1
     assert "3 pictures were found where BSDS500 val has 100" in capsys.readouterr().out

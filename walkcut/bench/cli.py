@@ -45,7 +45,7 @@ def add_bench(subparsers: argparse._SubParsersAction) -> None:
             added.set_defaults(grid=32)
         return added
 
-    task("run", "score methods on a data set; a run that was killed goes on", *DATA, "methods", "model")
+    task("run", "score methods on a data set; a run that was killed goes on", *DATA, "methods", "model", "constant")
     task("ablate", "change one thing at a time", *DATA, "model")
     task("ladder", "tell one stage after another the truth", *DATA, "model")
     task("models", "models side by side, and the spectra of their walks", *DATA, "models")

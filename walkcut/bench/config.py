@@ -12,7 +12,8 @@ from shlex import quote
 from typing import Any
 
 from walkcut.app.options import OPTIONS, list_of
-from walkcut.recipe import whole
+from walkcut.errors import InputError
+from walkcut.recipe import check_threshold, whole
 from walkcut.registry import NOISES
 
 METHODS = (
@@ -30,6 +31,7 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
     "diffcut": {"noise": "forward", "timesteps": (50,)},
     "walkcut": {"noise": "inversion"},
 }
+EYE = METHODS[:10]  # that start from what an eye sees; the others see the picture alone
 RESULTS = Path("walkcut-results")  # of whoever measures; those of the book lie in walkcut.bench.RESULTS
 COARSE = ("ablate", "ladder", "models")  # tasks on 32 patches along the longer side
 LONGEST = 24  # letters that a list takes in a file's name
@@ -40,11 +42,18 @@ _timesteps = list_of(int, lambda t: 0 <= t <= 999, "whole numbers from 0 to 999,
 _models = list_of(str, bool, "models")
 _classes = list_of(str, bool, "names of classes, as in sky,road,tree")
 _values = list_of(int, lambda value: 0 <= value <= 255, "whole numbers from 0 to 255, as in 0,255")
-_named = list_of(str, METHODS.__contains__, f"some of {','.join(METHODS)}, or say all")
+_named = list_of(str, METHODS.__contains__, f"some of {','.join(METHODS)}, or say all, or eye")
 
 
 def _methods(text: str) -> tuple[str, ...]:
-    return METHODS if text == "all" else _named(text)
+    return {"all": METHODS, "eye": EYE}.get(text) or _named(text)
+
+
+def _constant(name: str, value: Any) -> float:
+    found = check_threshold(name, value)
+    if isinstance(found, str):
+        raise InputError(f"A {name} is a number above 0 and at most 2, not {found!r}.")
+    return found
 
 
 def _option(default: Any, help: str, **words: Any) -> Any:
@@ -89,6 +98,8 @@ class RunConfig:
         How a picture is looked at; None and "auto": as the preset and the model have it.
     thresholds : tuple of float, optional
         Constant ones.
+    constant : float, optional
+        One of them that was chosen on other pictures: a line of its own, and compared like the automatic one.
     """
 
     task: tuple[str, ...] = ("run",)
@@ -97,7 +108,7 @@ class RunConfig:
     model: str = _option(**OPTIONS["model"])
     models: tuple[str, ...] = _option((), "the first is compared with", listed=_models, required=True)
     protocol: str | None = _option(None, _WHOSE, choices=PROTOCOLS)
-    methods: tuple[str, ...] = _option(METHODS, "all (default), or a list", listed=_methods)
+    methods: tuple[str, ...] = _option(METHODS, "all (default), eye for those that need one, or a list", listed=_methods)
     partial: bool = _option(False, "let through a folder that lacks pictures", action="store_true")
     classes: tuple[str, ...] = _option((), "of a folder: names of the values 0, 1, ...", listed=_classes)
     ignore: tuple[int, ...] = _option((), "of a folder: values that do not count; default: 255", listed=_values)
@@ -111,6 +122,7 @@ class RunConfig:
     thresholds: tuple[float, ...] | None = _option(
         None, "constant ones; default: as suits the walk", listed=_thresholds
     )
+    constant: float | None = _option(None, "one of these that was chosen on other pictures", check=_constant)
     grid: int = _option(64, "patches on the longer side", check=whole(1))
 
     def overrides(self, kind: str = "unet") -> dict[str, Any]:
@@ -129,6 +141,7 @@ class RunConfig:
             value = getattr(self, one.name)
             if value != (32 if one.name == "grid" and self.task[0] in COARSE else one.default):
                 values = value if isinstance(value, tuple) else (value,)
+                values = ("eye",) if value == EYE else values
                 short = [Path(part).name if one.name in ("model", "models") else part for part in values]
                 found[one.name] = ",".join(map(str, short))
         return found

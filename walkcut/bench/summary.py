@@ -19,6 +19,7 @@ from walkcut.bench.record import keep, model_record, provenance, short_hash
 from walkcut.bench.run import conditions, fingerprint, run
 from walkcut.bench.scores import Scores, scores_of
 from walkcut.errors import InputError
+from walkcut.registry import CRITERIA
 
 Pairs = Callable[[Sequence["Line"]], list[tuple["Line", "Line"]]]
 COMPLEXITY = (0, 5, 10, 20, 40)  # true regions: a bin begins at each
@@ -87,7 +88,8 @@ def table_rows(lines: Sequence[Line]) -> list[dict]:
 
 
 def pairs_of(lines: Sequence[Line]) -> list[tuple[Line, Line]]:
-    """Whom to compare: our default criterion with every other line, our constant thresholds with what others sweep.
+    """Whom to compare: our default criterion, and a constant that was chosen elsewhere, with every other line; our
+    constant thresholds with what others sweep.
 
     Then each of our criteria with our own best constant threshold.
     """
@@ -95,7 +97,8 @@ def pairs_of(lines: Sequence[Line]) -> list[tuple[Line, Line]]:
     found = []
     for own in ours.values():
         constant = [line for line in own if not line.alone]
-        automatic = [line for line in own if line.alone][:1]
+        alone = [line for line in own if line.alone]
+        automatic = alone[:1] + [line for line in alone[1:] if line.settings[0] not in CRITERIA]
         for other in lines:
             if other.method not in ours:
                 found += [(line, other) for line in automatic + (constant if len(other.settings) > 1 else [])]

@@ -21,7 +21,7 @@ from walkcut.bench.ladder import ladder, one_truth
 from walkcut.bench.look import Looker
 from walkcut.bench.method import Method
 from walkcut.bench.models import lookers, spectra
-from walkcut.bench.ours import preset_methods
+from walkcut.bench.ours import OURS, preset_methods
 from walkcut.bench.peers import autosc, clusters, diffcut, diffseg, maskcut
 from walkcut.bench.run import scorer
 from walkcut.bench.summary import against_first, bench, pairs_of
@@ -95,7 +95,17 @@ def run_task(config: RunConfig) -> Measured:
     """Methods beside one another."""
     dataset = opened(config)
     looker = None if PICTURE_ONLY.keys() >= set(config.methods) else looker_of(config)
-    return dataset, roster(config.methods, dataset, looker, config.thresholds, config.seed)
+    methods = roster(config.methods, dataset, looker, config.thresholds, config.seed)
+    return dataset, [with_constant(method, config.constant) for method in methods]
+
+
+def with_constant(method: Method, constant: float | None) -> Method:
+    """Our method with a line of its own for a constant threshold; others, and without one, as they are."""
+    if constant is None or not method.name.startswith(OURS):
+        return method
+    if f"{constant:g}" not in method.curve:
+        raise InputError(f"The constant {constant:g} is none of the thresholds: name it in --thresholds, too.")
+    return replace(method, alone=(*method.alone, f"{constant:g}"), swept=method.curve)
 
 
 def ablate_task(config: RunConfig) -> Measured:
