@@ -104,6 +104,14 @@ def segment(name: str) -> Segmentation:
     return cut(WalkRecord.prepared(picture(name), attention(name), recipe(name)), keep_walk=True)
 
 
+def told_by_heads() -> tuple[np.ndarray, np.ndarray]:
+    """What `walkcut calibrate` heard from each head in nats, and the heads that it chose: float64 (layers, heads)."""
+    chosen = json.loads((folder() / "readout.json").read_text(encoding="utf-8"))
+    nats = chosen["calibrated_on"]["nats"]
+    read = [chosen["heads"].get(layer, [0.0] * len(values)) for layer, values in nats.items()]
+    return np.array(list(nats.values())), np.array(read)
+
+
 def eye() -> Backbone | None:
     """The recorded eye itself, where `$WALKCUT_MODELS` holds it: recordings can then be made anew and compared."""
     place = Path(os.environ.get(HOME, "")) / record()["model"]

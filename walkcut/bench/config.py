@@ -108,7 +108,7 @@ class RunConfig:
     model: str = _option(**OPTIONS["model"])
     models: tuple[str, ...] = _option((), "the first is compared with", listed=_models, required=True)
     protocol: str | None = _option(None, _WHOSE, choices=PROTOCOLS)
-    methods: tuple[str, ...] = _option(METHODS, "all (default), eye for those that need one, or a list", listed=_methods)
+    methods: tuple[str, ...] = _option(METHODS, "all (default), eye: that need one, or a list", listed=_methods)
     partial: bool = _option(False, "let through a folder that lacks pictures", action="store_true")
     classes: tuple[str, ...] = _option((), "of a folder: names of the values 0, 1, ...", listed=_classes)
     ignore: tuple[int, ...] = _option((), "of a folder: values that do not count; default: 255", listed=_values)

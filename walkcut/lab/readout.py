@@ -22,8 +22,8 @@ CLOSE = 1e-9  # to the law, in total variation
 def spatial_null(flow: torch.Tensor, grid: Grid) -> torch.Tensor:
     """The flow of a walk that knows how far this one goes, in each direction, and not from where.
 
-    A flow is expected to be pi_i pi_j f(j - i): f, the mean over all pairs of
-    patches at one displacement in this very picture, is Expert, Evans, Blondel & Lambiotte's (2011, equation 5), with
+    Equation `eq-know-null` of the book. A flow is expected to be pi_i pi_j f(j - i), with f from all pairs of patches
+    at one displacement in this very picture: the null model of Expert, Evans, Blondel & Lambiotte (2011), with
     displacements in the place of distances. Its rows are then scaled until they sum to pi.
 
     Parameters
@@ -56,7 +56,7 @@ def spatial_null(flow: torch.Tensor, grid: Grid) -> torch.Tensor:
 def information(P: torch.Tensor, grid: Grid) -> float:
     """What a step of a stationary walk tells beyond how far it goes, in nats: KL(flow || spatial null).
 
-    Zero for a walk that is the same everywhere.
+    Equation `eq-know-information` of the book. Zero for a walk that is the same everywhere.
 
     Parameters
     ----------
