@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -24,6 +23,19 @@ from walkcut_book import recordings
 
 LEAVES, KNOWING = "dead leaves", "knowing"
 GRID = 36  # of the leaves' eye: as near as it comes to the recordings' 37
+# Summaries of what was measured, by data set and eye; and whom to compare, see `paired_table`.
+MEASURED = {
+    "bsds500-val": {LEAVES: "bsds500-val", KNOWING: "bsds500-val-vit-s14-eye-constant0.6-grid37"},
+    "camvid-11": {LEAVES: "camvid-11-eye", KNOWING: "camvid-11-vit-s14-eye-constant0.6-grid37"},
+}
+COMPARED = (
+    ("models-bsds500-val-MODELS", "vit-s14", "dead-leaves"),
+    ("models-camvid-11-MODELS", "vit-s14", "dead-leaves"),
+    (MEASURED["bsds500-val"][KNOWING], "walkcut, parts, 0.6", "DiffCut, tau=0.5"),
+    (MEASURED["bsds500-val"][KNOWING], "walkcut, parts, 0.6", "k-means, features, K=6"),
+    (MEASURED["camvid-11"][KNOWING], "walkcut, 0.6", "DiffCut, tau=0.5"),
+    (MEASURED["camvid-11"][KNOWING], "walkcut, 0.6", "k-means, features, K=6"),
+)
 STEPS = 4  # of the walkers of `destinations`
 Both = Mapping[str, Segmentation]  # by the name of the eye
 # Regions of photographs: the shares of height at which they begin and end, and of width. Walkers start in the first.
@@ -161,19 +173,8 @@ def stuff_kept() -> dict[str, np.ndarray]:
     return {eye: np.array(each) for eye, each in rows.items()}
 
 
-def commands(names: Sequence[str]) -> dict[str, str]:
-    """Of summaries that are not there, named as `DATASET`, or `DATASET-MODEL-gridN`: the commands that make them."""
-    found = {}
-    for name in names:
-        if not (RESULTS / f"{name}.json").is_file():
-            dataset, model, grid = re.fullmatch(r"(\w+-\w+)(?:-(.+)-grid(\d+))?", name).groups()
-            more = f" --model {model} --grid {grid}" if model else ""
-            found[name] = f"walkcut bench run {dataset} --data DIR{more}"
-    return found
-
-
 def scores_table(dataset: str, names: Mapping[str, str], methods: Sequence[str]) -> Table:
-    """Lines of a data set's summaries by eye, with their intervals, as far as they are there.
+    """Lines of a data set's summaries by eye, with their intervals.
 
     Parameters
     ----------
@@ -184,13 +185,26 @@ def scores_table(dataset: str, names: Mapping[str, str], methods: Sequence[str])
     """
     cells = []
     for eye, name in names.items():
-        if (RESULTS / f"{name}.json").is_file():
-            summary = read_summary(RESULTS / f"{name}.json")
-            heads = columns(summary)
-            for row in summary["table"]:
-                if row["method"] in methods and (row["truth"], row["measure"]) in heads:
-                    text = cell(row)
-                    if "ods" in row["interval"]:
-                        text += " [{:.3f}, {:.3f}]".format(*row["interval"]["ods"])
-                    cells.append(([eye, row["method"]], heads[row["truth"], row["measure"]], text))
+        summary = read_summary(RESULTS / f"{name}.json")
+        heads = columns(summary)
+        for row in summary["table"]:
+            if row["method"] in methods and (row["truth"], row["measure"]) in heads:
+                text = cell(row)
+                if "ods" in row["interval"]:
+                    text += " [{:.3f}, {:.3f}]".format(*row["interval"]["ods"])
+                cells.append(([eye, row["method"]], heads[row["truth"], row["measure"]], text))
     return pivot([dataset, "line"], cells)
+
+
+def paired_table(wanted: Sequence[tuple[str, str, str]]) -> Table:
+    """Paired differences with their intervals: of a summary by name, a line, and whom it is compared with."""
+    cells = []
+    for name, line, other in wanted:
+        summary = read_summary(RESULTS / f"{name}.json")
+        heads = columns(summary)
+        for row in summary["differences"]:
+            known = (row["method"], row["baseline"], row["choice"]) == (line, other, "ods")
+            if known and row["measure"] in ("covering", "miou", "accuracy"):
+                text = "{difference:+.3f} [{low:+.3f}, {high:+.3f}]".format(**row)
+                cells.append(([summary["title"], line, other], heads[row["truth"], row["measure"]], text))
+    return pivot(["pictures", "line", "minus"], cells)
