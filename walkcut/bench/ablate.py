@@ -85,7 +85,7 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     # the walk takes k steps at once
     "steps": {f"k={k}": {"steps": k} for k in range(1, 9)},
     # how fine the finest grid is
-    "resolutions": {f"{n} patches": {"grid": n} for n in (16, 24, 48)},
+    "resolutions": {f"{n} patches": {"grid": n} for n in (16, 24, 48, 74)},
     # how noisy the picture is that the denoiser sees; several passes are averaged
     "timesteps": {"t=" + "+".join(map(str, when)): {"timesteps": when} for when in TIMESTEPS},
     # width of the prior on distance, in shares of the picture; none at all
