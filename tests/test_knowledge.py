@@ -9,7 +9,9 @@ from explorers import state
 from matplotlib import pyplot as plt
 from test_attention_explorer import read
 
+from walkcut.bench import RESULTS
 from walkcut.bench.datasets import held_out_scenes
+from walkcut.bench.summary import read_summary
 from walkcut.capture import AttentionMaps
 from walkcut.segmentation import Segmentation
 from walkcut.walk import prepare
@@ -145,11 +147,36 @@ def test_the_page_walks_as_python_does_within_what_it_tells(seen: dict[str, Both
         assert abs(read(grids[1]) - true).sum(1).max() / 2 <= told + 2e-4
 
 
-def test_a_table_of_scores_names_what_was_not_run() -> None:
-    files = {"one": "bsds500-val", "other": "bsds500-val-no-such-eye-grid37"}
-    table = eyes.scores_table("bsds500-val", files, ("walkcut, parts",))
-    assert [row[:2] for row in table.rows] == [["one", "walkcut, parts"]]
+def test_a_table_of_scores_has_a_line_for_each_eye() -> None:
+    table = eyes.scores_table("bsds500-val", eyes.MEASURED["bsds500-val"], ("walkcut, parts",))
+    assert [row[:2] for row in table.rows] == [[eyes.LEAVES, "walkcut, parts"], [eyes.KNOWING, "walkcut, parts"]]
     assert table.rows[0][2].startswith("0.547 / 0.602 [")
-    missing = eyes.commands(list(files.values()))
-    assert missing == {files["other"]: "walkcut bench run bsds500-val --data DIR --model no-such-eye --grid 37"}
-    assert eyes.commands(["no-such"]) == {"no-such": "walkcut bench run no-such --data DIR"}
+    assert len(eyes.paired_table(eyes.COMPARED).rows) == len(eyes.COMPARED)
+
+
+def test_the_words_beside_the_tables_are_those_of_the_files() -> None:
+    cells = json.loads((BOOK / "09-knowledge.ipynb").read_text(encoding="utf-8"))["cells"]
+    text = " ".join(" ".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown").split())
+
+    def gap(number: int, measure: str) -> dict[str, str]:
+        name, line, other = eyes.COMPARED[number]
+        rows = read_summary(RESULTS / f"{name}.json")["differences"]
+        (row,) = [
+            row for row in rows if (row["method"], row["baseline"], row["choice"], row["measure"])
+            == (line, other, "ods", measure)
+        ]  # fmt: skip
+        ends = sorted(abs(row[end]) for end in ("low", "high"))
+        assert row["low"] * row["high"] > 0, "an interval that holds zero is no lead"
+        sign = "more" if row["difference"] > 0 else "less"
+        told = [f"{abs(row['difference']):.3f}"[1:], *(f"{end:.3f}"[1:] for end in ends)]
+        return dict(zip(("d", "low", "high"), told, strict=True)) | {"sign": sign}
+
+    assert "worth {d} [{low}, {high}] of covering".format(**gap(0, "covering")) in text
+    assert "covers {d} {sign} than DiffCut's graph of tokens".format(**gap(2, "covering")) in text
+    assert "has {d} {sign} mIoU on the streets".format(**gap(4, "miou")) in text
+    ahead = gap(5, "miou")
+    assert ahead["sign"] == gap(5, "accuracy")["sign"] == "less"
+    assert "ahead of it by {d} [{low}, {high}] of mIoU".format(**ahead) in text
+    assert "by {d} of accuracy".format(**gap(5, "accuracy")) in text
+    assert "it has {d} {sign} accuracy than those clusters".format(**gap(6, "accuracy")) in text
+    assert "and {d} {sign} mIoU".format(**gap(6, "miou")) in text

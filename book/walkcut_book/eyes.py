@@ -29,12 +29,13 @@ MEASURED = {
     "camvid-11": {LEAVES: "camvid-11-eye", KNOWING: "camvid-11-vit-s14-eye-constant0.6-grid37"},
 }
 COMPARED = (
-    ("models-bsds500-val-MODELS", "vit-s14", "dead-leaves"),
-    ("models-camvid-11-MODELS", "vit-s14", "dead-leaves"),
+    ("models-bsds500-val-dead-leaves+vit-s14-grid37", "vit-s14", "dead-leaves"),
+    ("models-camvid-11-dead-leaves+vit-s14-grid37", "vit-s14", "dead-leaves"),
     (MEASURED["bsds500-val"][KNOWING], "walkcut, parts, 0.6", "DiffCut, tau=0.5"),
     (MEASURED["bsds500-val"][KNOWING], "walkcut, parts, 0.6", "k-means, features, K=6"),
     (MEASURED["camvid-11"][KNOWING], "walkcut, 0.6", "DiffCut, tau=0.5"),
     (MEASURED["camvid-11"][KNOWING], "walkcut, 0.6", "k-means, features, K=6"),
+    (MEASURED["camvid-11"][KNOWING], "walkcut, stability", "k-means, features, K=6"),
 )
 STEPS = 4  # of the walkers of `destinations`
 Both = Mapping[str, Segmentation]  # by the name of the eye
