@@ -172,6 +172,7 @@ def test_the_words_beside_the_tables_are_those_of_the_files() -> None:
         return dict(zip(("d", "low", "high"), told, strict=True)) | {"sign": sign}
 
     assert "worth {d} [{low}, {high}] of covering".format(**gap(0, "covering")) in text
+    assert "and {d} [{low}, {high}] of mIoU on the streets".format(**gap(1, "miou")) in text
     assert "covers {d} {sign} than DiffCut's graph of tokens".format(**gap(2, "covering")) in text
     assert "has {d} {sign} mIoU on the streets".format(**gap(4, "miou")) in text
     ahead = gap(5, "miou")
