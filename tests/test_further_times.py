@@ -141,6 +141,14 @@ def test_two_degrees_say_the_commute_up_to_the_return(seed: int, n: int) -> None
     assert (abs(ratio - 1) <= bound + 1e-6).all()
 
 
+def test_a_ring_never_gets_lost() -> None:
+    for n in (20, 80):
+        ring = np.roll(np.eye(n), 1, axis=1)
+        hit = page()["hitting"](ring + ring.T)[0]
+        assert (hit[0, n // 2] + hit[n // 2, 0]) / (2 * n) == pytest.approx(n / 4)  # two degrees say 1
+    assert "A *narrow* graph, a road or a ring, never gets lost" in PROSE
+
+
 def test_the_toy_by_hand() -> None:
     hit, gamma = page()["hitting"](toy())
     both = hit + hit.T
@@ -231,8 +239,8 @@ def test_words_on_the_sample() -> None:
     assert min(names["median"](agreed, False, m)[0] for m in (8, 16, 32, 64, 128, 256)) > 2
     assert "Its own columns mislead at every $m$" in PROSE
     assert names["median"](agreed, True, 256)[0] < 1.05
-    assert names["exact"][agreed].eigenpair.products == 40
-    assert "the exact eigenvector took 40" in PROSE
+    assert names["exact"][agreed].eigenpair.products == pytest.approx(40, abs=6)
+    assert "the exact eigenvector took about 40" in PROSE
     even = np.arange(1536).reshape(32, 48)[1::8, 1::8].ravel()
     assert len(even) == 24
     assert names["beside"](agreed, True, even)[0] < 1.1
