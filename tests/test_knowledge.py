@@ -181,3 +181,21 @@ def test_the_words_beside_the_tables_are_those_of_the_files() -> None:
     assert "by {d} of accuracy".format(**gap(5, "accuracy")) in text
     assert "it has {d} {sign} accuracy than those clusters".format(**gap(6, "accuracy")) in text
     assert "and {d} {sign} mIoU".format(**gap(6, "miou")) in text
+
+
+def test_the_heads_that_are_read_are_better_than_any_layer_and_than_all() -> None:
+    name = "ablate-layers-bsds500-train-vit-s14-every10-thresholdse6610d-grid37"
+    summary = read_summary(RESULTS / f"{name}.json")
+    text = " ".join((BOOK / "09-knowledge.ipynb").read_text(encoding="utf-8").split())
+    (usual,) = [row for row in summary["table"] if (row["method"], row["measure"]) == ("as usual", "covering")]
+    assert f"On {summary['pictures']} photographs of BSDS500's training split" in text
+    assert f"cover {usual['ods']:.3f} at the best constant".replace("0.", ".") in text
+    gaps = [row for row in summary["differences"] if row["measure"] == "covering" and row["choice"] == "ods"]
+    gaps = [row for row in gaps if row["baseline"] == "as usual"]
+    told = {
+        row["method"]: f"{-row['difference']:.3f} [{-row['high']:.3f}, {-row['low']:.3f}] less".replace("0.", ".")
+        for row in gaps
+    }
+    best = max((row for row in gaps if row["method"] != "all layers"), key=lambda row: row["difference"])
+    assert len(gaps) == 13
+    assert f"alone covers {told[best['method']]}, and all heads alike {told['all layers']}" in text
