@@ -331,6 +331,7 @@ OTHERS = {
     "dtype": "float16",
     "seed": 3,
     "thresholds": (0.5,),
+    "constant": 0.6,
     "grid": 48,
 }
 

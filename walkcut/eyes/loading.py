@@ -80,8 +80,6 @@ def load_backbone(
     """
     where = find_device(device)
     eye = find_eye(model, str(where), dtype, prompt)
-    if "heads" not in eye.readout:
-        _tell_untuned(eye.name)
     # its readout is judged before its weights; every schedule has this timestep, the last
     few = resolve("walkcut", eye, {} if eye.family == "vision" else {"noise": "forward", "timesteps": (999,)})
     blamed = partial(_blamed, model, where, eye.latent and not offload)
@@ -89,6 +87,8 @@ def load_backbone(
         found = EYES[eye.family](eye, where, offload, compiled)
         if not compiled:  # which would be done for these few patches alone
             _try(found, few)
+    if "heads" not in eye.readout:
+        _tell_untuned(eye.name)
     # of the embedded one, a part is read when it is asked for
     found.networks.load = partial(_loaded, blamed, found.networks.load)
     return found
