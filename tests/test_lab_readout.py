@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from walkcut.app import outputs
 from walkcut.app.cli import main
 from walkcut.backbone import Backbone
 from walkcut.capture import Grid, attention_layers
@@ -183,6 +184,31 @@ def test_pictures_that_cannot_be_read_are_told(tiny_model: Path, tmp_path: Path,
     assert main(["calibrate", str(model), str(tmp_path / "none.png")]) == 2
     assert "none.png" in capsys.readouterr().err
     assert not (model / "readout.json").exists()
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_before_the_model_is_read(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Path(shutil.copytree(tiny_model, tmp_path / "mine"))
+    (model / "readout.json").unlink(missing_ok=True)
+
+    def refuse(folder: Path, remedy: str) -> None:
+        raise InputError(f"{folder} cannot be written to: {remedy}.")
+
+    monkeypatch.setattr(outputs, "check_writable", refuse)
+    monkeypatch.setattr(loading, "load_backbone", lambda *_: pytest.fail("the model was read"))
+    assert main(["calibrate", str(model)]) == 2
+    assert f"{model} cannot be written to" in capsys.readouterr().err
+
+
+def test_a_readout_that_names_no_heads_is_a_readout(
+    tiny_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = Path(shutil.copytree(tiny_model, tmp_path / "mine"))
+    (model / "readout.json").write_text(json.dumps({"timesteps": [20]}))
+    with caplog.at_level(logging.WARNING, "walkcut"):
+        load_backbone(str(model), "cpu")
+    assert not caplog.records
 
 
 def test_no_photographs_are_refused(tiny: Backbone) -> None:

@@ -238,22 +238,23 @@ def run_train(arguments: argparse.Namespace) -> None:
 
 def run_calibrate(arguments: argparse.Namespace) -> None:
     """`walkcut calibrate`"""
-    from walkcut.app.outputs import write_whole
+    from walkcut.app.outputs import check_writable, write_whole
     from walkcut.app.progress import progress
     from walkcut.eyes.loading import load_backbone
-    from walkcut.eyes.models import READOUT
+    from walkcut.eyes.models import READOUT, model_folder
     from walkcut.lab.readout import readout
     from walkcut.reading import read_image
     from walkcut.samples import sample_names, sample_path
 
-    backbone = load_backbone(arguments.model, arguments.device, arguments.dtype)
-    path = backbone.eye.folder / READOUT
+    path = model_folder(arguments.model) / READOUT
     if path.exists():
         raise InputError(f"{arguments.model} has a readout, {path}: move it away to calibrate anew.")
+    check_writable(path.parent, "copy the model into one of yours")  # before minutes are spent
+    backbone = load_backbone(arguments.model, arguments.device, arguments.dtype)
     images = [read_image(name) for name in arguments.paths or map(sample_path, sample_names())]
     found = readout(backbone, progress(images, desc="listening to heads", unit="picture"), arguments.grid)
     write_whole({path: (json.dumps(found, indent=1) + "\n").encode()})
-    heads, layers = (sum(map(sum, found["heads"].values())), len(found["heads"]))
+    heads, layers = sum(map(sum, found["heads"].values())), len(found["heads"])
     print(f"{arguments.model}: {heads:.0f} heads of {layers} layers -> {path}")
 
 

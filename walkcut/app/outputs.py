@@ -263,14 +263,14 @@ def claim(picture: Path, outputs: Sequence[Path], taken: dict[Path, Path | None]
     taken.update((_real(output), picture) for output in outputs)
 
 
-def check_writable(folder: Path) -> None:
+def check_writable(folder: Path, remedy: str = "choose another --out") -> None:
     """Create a folder where it is missing, and see that a file can be made there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         reason = error.strerror
-        raise InputError(f"The folder {folder} cannot be written to ({reason}): choose another --out.") from error
+        raise InputError(f"The folder {folder} cannot be written to ({reason}): {remedy}.") from error
 
 
 def digest(source: Any) -> str:

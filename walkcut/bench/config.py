@@ -12,8 +12,7 @@ from shlex import quote
 from typing import Any
 
 from walkcut.app.options import OPTIONS, list_of
-from walkcut.errors import InputError
-from walkcut.recipe import check_threshold, whole
+from walkcut.recipe import positive, whole
 from walkcut.registry import NOISES
 
 METHODS = (
@@ -47,13 +46,6 @@ _named = list_of(str, METHODS.__contains__, f"some of {','.join(METHODS)}, or sa
 
 def _methods(text: str) -> tuple[str, ...]:
     return {"all": METHODS, "eye": EYE}.get(text) or _named(text)
-
-
-def _constant(name: str, value: Any) -> float:
-    found = check_threshold(name, value)
-    if isinstance(found, str):
-        raise InputError(f"A {name} is a number above 0 and at most 2, not {found!r}.")
-    return found
 
 
 def _option(default: Any, help: str, **words: Any) -> Any:
@@ -122,7 +114,7 @@ class RunConfig:
     thresholds: tuple[float, ...] | None = _option(
         None, "constant ones; default: as suits the walk", listed=_thresholds
     )
-    constant: float | None = _option(None, "one of these that was chosen on other pictures", check=_constant)
+    constant: float | None = _option(None, "one of these that was chosen on other pictures", check=positive)
     grid: int = _option(64, "patches on the longer side", check=whole(1))
 
     def overrides(self, kind: str = "unet") -> dict[str, Any]:

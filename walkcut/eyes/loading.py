@@ -87,7 +87,7 @@ def load_backbone(
         found = EYES[eye.family](eye, where, offload, compiled)
         if not compiled:  # which would be done for these few patches alone
             _try(found, few)
-    if "heads" not in eye.readout:
+    if not (eye.folder / READOUT).exists():
         _tell_untuned(eye.name)
     # of the embedded one, a part is read when it is asked for
     found.networks.load = partial(_loaded, blamed, found.networks.load)
