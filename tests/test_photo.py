@@ -19,7 +19,6 @@ import walkcut
 from walkcut.backbone import Backbone
 from walkcut.bench.metrics import contingency
 from walkcut.capture import capture
-from walkcut.criteria import blank_ncut
 from walkcut.eyes.loading import load_backbone
 from walkcut.images import resize_image
 from walkcut.lab.recorders import QueriesAndKeys
@@ -87,7 +86,7 @@ def test_equations_named_in_the_modules_stand_in_the_book() -> None:
 
 PROBE = """<!doctype html><meta charset="utf-8"><script src="SCRIPT"></script><script>
 const names = ["randn", "resize", "gridOf", "noisy", "attend", "aggregate", "prepared", "stationary", "reversible",
-  "blankNcut", "bestCut", "partition", "needed", "stability", "leavesAt", "labelsOf", "pixelsOf", "listener",
+  "spatialNull", "bestCut", "partition", "needed", "splitPrices", "nullKeeps", "leavesAt", "labelsOf", "pixelsOf", "listener",
   "connectedParts", "withoutGaps", "unpacked", "products"];
 const probe = new Function("self", `${GLOBAL.worker}; return { ${names} };`)({});
 let encoder = null;
@@ -165,18 +164,21 @@ const image = picture(height, width, pixels);
 const latent = probe.noisy(probe.resize(image, [2 * h, 2 * w]), encoder.noise, encoder.seed);
 const heads = [];
 const means = probe.attend(latent, grid, encoder, () => {}, (name, head, A) => heads.push([name, floats(A)]));
-const P = probe.prepared(probe.aggregate(means), grid, encoder.inflation, encoder.spatialPrior);
+const own = probe.aggregate(means);
+const P = probe.prepared(own, grid, encoder.inflation, encoder.spatialPrior);
 const W = probe.reversible(P, h * w);
 const tree = probe.partition({ W, n: h * w });
-const maxNcut = probe.blankNcut(grid, encoder.spatialPrior) * encoder.noiseShare;
-const kept = probe.stability(tree, maxNcut);
+const law = probe.stationary(own, h * w);
+const flows = [(i, j) => law[i] * own[i * h * w + j], probe.spatialNull(own, grid, law)];
+const prices = flows.map((flow) => probe.splitPrices(tree, flow));
+const kept = probe.nullKeeps(tree, own, grid);
 const patches = probe.labelsOf(tree, kept);
 const labels = probe.pixelsOf(P, grid, patches, probe.listener(image, grid), [height, width]);
 const parts = probe.connectedParts(labels, [height, width], Math.floor(labels.length / 512));
 const finite = (values) => values.map((value) => value === Infinity ? null : value);
 return { grid, latent: floats(latent), heads, P: floats(P), W: floats(W), law: floats(probe.stationary(P, h * w)),
   value: probe.bestCut({ W, n: h * w }).value, tree: { ...tree, order: [...tree.order], ncut: finite(tree.ncut) },
-  needed: finite(probe.needed(tree)), at: [...probe.labelsOf(tree, probe.leavesAt(tree, 0.3))], maxNcut,
+  needed: finite(probe.needed(tree)), at: [...probe.labelsOf(tree, probe.leavesAt(tree, 0.3))], prices: prices.map(finite),
   patches: [...patches], labels: [...probe.withoutGaps(labels)], parts: [...probe.withoutGaps(parts)] };
 """
 
@@ -224,7 +226,14 @@ def test_the_walk_is_pythons(stages: tuple[dict, Segmentation]) -> None:
     np.testing.assert_allclose(found["law"], python.walk.stationary().law, rtol=1e-3, atol=1e-9)
     W = python.walk.reversible().W
     np.testing.assert_allclose(np.reshape(found["W"], W.shape), W, atol=1e-3 * float(W.max()))
-    assert found["maxNcut"] == pytest.approx(python.max_ncut, abs=1e-6)
+
+
+@browser
+def test_splits_have_pythons_prices(stages: tuple[dict, Segmentation]) -> None:
+    found, python = stages
+    for mine, theirs in zip(found["prices"], (python.prices.walk, python.prices.null), strict=True):
+        values = [np.inf if value is None else value for value in mine]
+        np.testing.assert_allclose(values, theirs, atol=1e-4)
 
 
 @browser
@@ -263,14 +272,6 @@ def test_a_walk_in_two_closed_rooms_has_a_law(ask: Ask) -> None:
         W.ravel().tolist(),
     )
     assert cut == [2, 0, 1, 1, 0]
-
-
-@browser
-def test_the_ceiling_is_pythons(ask: Ask) -> None:
-    for grid in ((2, 2), (4, 10), (32, 20)):
-        assert ask("return probe.blankNcut(...arguments)", grid, 0.35) == pytest.approx(
-            blank_ncut(grid, 0.35), abs=1e-6
-        )
 
 
 # ---------------------------------------------------------------------------------------------------------------------

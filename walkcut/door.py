@@ -65,7 +65,6 @@ def segment(
     with timed(timings, "model"):
         backbone = model if isinstance(model, Backbone) else load_backbone(model, device)
     recipe = resolve(preset, backbone.eye, settings)
-    recipe.check_stop()
     with enough_memory(backbone.grid(image, recipe.grid), recipe.grid, backbone.device):
         (record,) = extract_walks([image], backbone, recipe)
         return cut(replace(record, timings=timings | record.timings), keep_walk)

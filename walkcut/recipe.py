@@ -230,10 +230,6 @@ class Recipe:
         What is cut, a name of `walkcut.registry.GRAPHS`.
     threshold : float in (0, 2] or str
         Splits of NCut up to a number are taken; a name of `walkcut.registry.CRITERIA` needs no number.
-    noise_share : float or None
-        The NCut of the cheapest cut that the eye finds in many pictures of white noise, as a share of the blank walk's
-        (`walkcut.criteria.blank_ncut`): criteria stay below it. 1 where nobody measured it; None where it was measured
-        under other settings than these, so that no criterion may be used.
     pixels : str
         How segments of patches become segments of pixels, a name of `walkcut.registry.PIXELS`.
 
@@ -259,7 +255,6 @@ class Recipe:
     steps: int = _setting(1, STEPS, "steps of the walk that are taken at once")
     graph: str = _setting("reversible", _one_of(GRAPHS), "what is cut", GRAPHS)
     threshold: float | str = _setting(AUTO, check_threshold, "largest NCut of a kept cut, or a criterion", CRITERIA)
-    noise_share: float | None = _setting(1.0, or_none(positive))
     pixels: str = _setting("bilinear", _one_of(PIXELS), "how patches become pixels", PIXELS)
 
     def __post_init__(self) -> None:
@@ -287,14 +282,10 @@ class Recipe:
         """Twelve hexadecimal digits that change with any setting."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:12]
 
-    def check_stop(self) -> None:
-        """Refuse a criterion whose limit was measured under other settings."""
-        if isinstance(self.threshold, str) and self.noise_share is None:
-            raise InputError(
-                f"Where {self.model} stops by itself was measured under other settings than these, so "
-                f"{self.threshold!r} may cut mere noise: give a threshold as a number, or the noise_share of these "
-                "settings (walkcut.train.calibrate measures it; 1 is that of a walk without memory)."
-            )
+    @property
+    def plain(self) -> bool:
+        """Whether attention's own walk is cut, one step of it, as it is."""
+        return (self.jump_chain, self.inflation, self.spatial_prior, self.steps) == (False, 1.0, None, 1)
 
 
 def known(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -339,13 +330,6 @@ def find_preset(preset: str | Preset) -> Preset:
     return PRESETS[preset]
 
 
-# What the limit of a criterion (`Recipe.noise_share`) was measured under: another walk has another.
-CALIBRATED = (
-    *("prompt", "noise", "timesteps", "heads", "inverse_temperature", "jump_chain", "inflation", "spatial_prior"),
-    *("steps", "graph"),
-)
-
-
 def resolve(preset: str | Preset, eye: Eye, overrides: Mapping[str, Any] | None = None) -> Recipe:
     """One recipe: what the user asks for counts first, then the preset, then what suits the eye.
 
@@ -365,7 +349,7 @@ def resolve(preset: str | Preset, eye: Eye, overrides: Mapping[str, Any] | None 
     about = {"model": eye.name, "weights": eye.weights, "dtype": eye.dtype, "prompt": eye.prompt}
     suits = {name: value for name, value in eye.readout.items() if name != "calibrated_on"}
     try:
-        usual = Recipe(**known(suits) | about | {"prompt": ""})
+        Recipe(**known(suits) | about | {"prompt": ""})
     except InputError as error:
         raise InputError(f"The readout of {eye.name} is damaged ({error}): mend it or remove it.") from error
     named = dict(find_preset(preset).settings)
@@ -383,7 +367,4 @@ def resolve(preset: str | Preset, eye: Eye, overrides: Mapping[str, Any] | None 
             raise InputError(f"The {name} of the eye is {value!r}, not {shown(asks)}: say so where it is loaded.")
     if eye.family == "vision" and (recipe.noise, recipe.timesteps) != ("none", (0,)):
         raise InputError(f"{eye.name} sees pictures without noise: leave out noise and timesteps.")
-    changed = [name for name in CALIBRATED if getattr(recipe, name) != getattr(usual, name)]
-    if "noise_share" in asked or "noise_share" not in suits or not changed:
-        return recipe
-    return Recipe(**recipe.to_dict() | {"noise_share": None})
+    return recipe

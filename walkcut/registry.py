@@ -44,8 +44,15 @@ NOISES = Registry("noise", {"forward": "walkcut.noise:views", "none": "walkcut.n
 GRAPHS = Registry("graph", {"reversible": "walkcut.walk:Walk.reversible"})
 # What such a graph needs beside the walk: a recorder of `walkcut.capture`, by the graph's name.
 RECORDERS = Registry("recorder", {})
-# Where to stop: from a tree, the NCut that splits must stay below, and the graph that was cut, to a pruning.
-CRITERIA = Registry("criterion", {"stability": "walkcut.criteria:stability", "gap": "walkcut.criteria:largest_gap"})
+# Where to stop: from a tree, the graph that was cut, and the prices of its splits, to a pruning.
+CRITERIA = Registry(
+    "criterion",
+    {
+        "spatial-null": "walkcut.criteria:spatial_null",
+        "stability": "walkcut.criteria:stability",
+        "gap": "walkcut.criteria:largest_gap",
+    },
+)
 # How segments of patches become segments of pixels: from a picture and masks to masks.
 PIXELS = Registry("way to pixels", {"bilinear": "walkcut.refine:as_they_are", "pamr": "walkcut.refine:pamr"})
-AUTO = "stability"  # the criterion that "auto" stands for; what was tried is in book/results/criteria-*.json
+AUTO = "spatial-null"  # the criterion that "auto" stands for; what was tried is in book/results/criteria-*.json

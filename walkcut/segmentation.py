@@ -13,16 +13,17 @@ import torch
 
 from walkcut.backbone import Backbone
 from walkcut.capture import AttentionMaps, MeanAttention, Recorder, capture
-from walkcut.criteria import Pruning, blank_ncut, prune
+from walkcut.criteria import Pruning, prune
 from walkcut.graph import NEAR, Affinity
 from walkcut.images import is_blank
+from walkcut.null import SplitPrices
 from walkcut.pixels import connected_parts, leaf_membership, pruned_membership, without_gaps
 from walkcut.recipe import Recipe
 from walkcut.refine import refined_labels
 from walkcut.registry import GRAPHS, RECORDERS
 from walkcut.threads import single_threaded, undisturbed
 from walkcut.tree import Growth, PartitionTree
-from walkcut.walk import Walk, prepare
+from walkcut.walk import Walk, aggregate, prepare
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +45,8 @@ class Segmentation:
         Of NCut that gives these segments, in [0, 2]; None where a criterion does not go by NCut alone.
     criterion : str
         That chose where to stop: "constant", or a name of `walkcut.registry.CRITERIA`.
-    max_ncut : float
-        Splits of this NCut or more are taken by no criterion, see `walkcut.criteria.prune`.
+    prices : SplitPrices
+        Of the tree's splits, under attention's own walk and its spatial null.
     membership : float32 Tensor (h*w, leaves)
         Probability that a walker's next step from a patch ends in each leaf of the tree: those of any segments are
         sums of these, so that P itself need not be kept.
@@ -64,7 +65,7 @@ class Segmentation:
     recipe: Recipe
     threshold: float | None
     criterion: str
-    max_ncut: float
+    prices: SplitPrices = field(repr=False)
     membership: torch.Tensor = field(repr=False)
     timings: dict[str, float] = field(repr=False)
     walk: Walk | None = field(default=None, repr=False)
@@ -78,8 +79,7 @@ class Segmentation:
     @undisturbed()
     def at(self, threshold: float | str) -> Segmentation:
         """The same tree pruned elsewhere, at a number or by a criterion: no second pass, no second recursion."""
-        replace(self.recipe, threshold=threshold).check_stop()
-        return self.pruned(prune(self.tree, threshold, self.graph, self.max_ncut))
+        return self.pruned(prune(self.tree, threshold, self.graph, self.prices))
 
     @undisturbed()
     def pruned(self, pruning: Pruning) -> Segmentation:
@@ -114,6 +114,8 @@ class WalkRecord:
     walk : Walk
         Its steps are taken already.
     recipe : Recipe
+    own : Walk
+        Attention's own, by which splits are priced; the same where a recipe leaves the walk as it is.
     features : optional
         What a graph needs beside the walk, see `walkcut.registry.RECORDERS`.
     timings : dict of str to float
@@ -125,6 +127,7 @@ class WalkRecord:
     image: np.ndarray
     walk: Walk
     recipe: Recipe
+    own: Walk
     features: Any = None
     timings: dict[str, float] = field(default_factory=dict)
     growth: Growth | None = None
@@ -132,7 +135,8 @@ class WalkRecord:
     @classmethod
     def prepared(cls, image: np.ndarray, attention: AttentionMaps, recipe: Recipe, features: Any = None) -> WalkRecord:
         """The walk that a recipe cuts, made from what was captured: several recipes can share one capture."""
-        return cls(image, prepare(attention, recipe), recipe, features)
+        walk = prepare(attention, recipe)
+        return cls(image, walk, recipe, walk if recipe.plain else aggregate(attention), features)
 
     def graph(self) -> Affinity:
         """What is to be cut."""
@@ -182,15 +186,14 @@ def cut(record: WalkRecord, keep_walk: bool = False) -> Segmentation:
         growth = record.growth or record.begin(graph or record.graph())
         growth.cut()
         tree = growth.tree()
-        share = 1.0 if recipe.noise_share is None else recipe.noise_share  # None: a constant threshold asks for none
-        limit = min(share * blank_ncut(walk.grid, recipe.spatial_prior), 2.0)
-        pruning = prune(tree, recipe.threshold, graph, limit)
-    with timed(timings, "pixels", walk.P.device), single_threaded():
         membership = leaf_membership(walk, tree)
+        prices = SplitPrices.of(tree, record.own, membership if record.own is walk else None)
+        pruning = prune(tree, recipe.threshold, graph, prices)
+    with timed(timings, "pixels", walk.P.device), single_threaded():
         nothing = np.zeros(record.image.shape[:2], np.int32)
         kept: dict[str, Any] = {"walk": walk, "graph": graph} if keep_walk else {}
         found = Segmentation(
-            *(record.image, nothing, nothing, tree, recipe, None, "", limit, membership, timings), **kept
+            *(record.image, nothing, nothing, tree, recipe, None, "", prices, membership, timings), **kept
         )
         return found.pruned(pruning)
 

@@ -31,17 +31,12 @@ from torch.nn import functional
 from walkcut.app.outputs import alone_in, cannot_write, write_whole
 from walkcut.app.progress import progress
 from walkcut.app.stages import Function, Stage, stream
-from walkcut.backbone import Backbone
-from walkcut.capture import MeanAttention, attention_layers, capture, head_count
-from walkcut.criteria import blank_ncut
+from walkcut.capture import attention_layers, head_count
 from walkcut.errors import InputError
 from walkcut.eyes.embedded import VOCABULARY
 from walkcut.eyes.loading import load_backbone
 from walkcut.eyes.models import READOUT, WEIGHTS
-from walkcut.ncut import best_cut
-from walkcut.recipe import Recipe, resolve
 from walkcut.scenes import WORDS, Scene, make_scene
-from walkcut.segmentation import WalkRecord
 
 EMBEDDED = WEIGHTS / "dead-leaves"  # what is trained is built, and shown noise, as the model that comes with walkcut
 # Two levels, with more layers on the fine one, and heads of 64 and 80 dimensions; their number is what diffusers calls
@@ -58,7 +53,6 @@ LOOKING = (
 )
 SUITS = {"timesteps": [10], "jump_chain": True, "inflation": 2.0, "spatial_prior": 0.35}
 HALF = ".half"  # in the folder of a training, which has what is not whole yet
-CALIBRATION_GRIDS, CALIBRATION_PICTURES = (32, 64), 50  # of noise on each grid
 
 
 @dataclass(frozen=True)
@@ -303,29 +297,8 @@ def train(
 
 
 def calibrate(folder: Path) -> None:
-    """Write `readout.json`: where to read attention, and the NCut that the model finds in white noise.
-
-    Noise has no regions, so a cut that is no better than the best cut of a hundred pictures of noise is no cut
-    (`threshold.prune`). It is told as a share of the blank walk's NCut, which follows the grid and the prior.
-    """
+    """Write `readout.json`: where to read attention, and what walk to make of it."""
     backbone = load_backbone(str(folder), "cpu")
     layers = {n: layer for n, layer in attention_layers(backbone).items() if n.startswith(LOOKING)}
     suits = SUITS | {"heads": {name: (1.0,) * head_count(backbone, layer) for name, layer in layers.items()}}
-    places = [(grid, seed) for grid in CALIBRATION_GRIDS for seed in range(CALIBRATION_PICTURES)]
-    recipes = [resolve("walkcut", backbone.eye, suits | {"grid": grid, "seed": seed}) for grid, seed in places]
-    shares = [noise_cut(backbone, recipe) for recipe in progress(recipes, desc="cutting noise", unit="picture")]
-    on = {"grids": CALIBRATION_GRIDS, "pictures": len(shares)}
-    record = suits | {"noise_share": round(min(shares), 4), "calibrated_on": on}
-    (folder / READOUT).write_text(json.dumps(record, indent=1) + "\n")
-
-
-def noise_cut(backbone: Backbone, recipe: Recipe) -> float:
-    """NCut of the best cut of a picture of white noise, drawn from the recipe's seed, as a share of the blank walk's.
-
-    With the smallest of many such shares as its `noise_share`, a recipe's criteria leave noise whole.
-    """
-    rng = np.random.default_rng([recipe.seed, recipe.grid])
-    noise = rng.integers(0, 256, (2 * recipe.grid, 2 * recipe.grid, 3), dtype=np.uint8)
-    ((attention,),) = capture(backbone, [noise], recipe, MeanAttention())
-    record = WalkRecord.prepared(noise, attention, recipe)
-    return best_cut(record.graph()).ncut / blank_ncut(record.walk.grid, recipe.spatial_prior)
+    (folder / READOUT).write_text(json.dumps(suits, indent=1) + "\n")

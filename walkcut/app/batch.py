@@ -82,7 +82,6 @@ def segment_files(
         raise InputError(f"{lookers} denoisers side by side need the engine 'ray': it gives a GPU to each of them.")
     if backbone and engine == "ray":
         raise InputError("Ray's workers load their own denoiser: leave the backbone out, or the engine.")
-    recipe.check_stop()
     if not backbone:
         model_folder(recipe.model)  # told here if it is not there: a worker would be started again and again
     on_gpu = (backbone.device if backbone else find_device(device)).type == "cuda"

@@ -16,10 +16,8 @@ from walkcut.bench.look import Looker
 from walkcut.bench.method import Method
 from walkcut.bench.ours import Segmenter, tree_method
 from walkcut.capture import AttentionMaps, Grid, attention_layers, head_count
-from walkcut.criteria import blank_ncut
 from walkcut.registry import GRAPHS, PIXELS
 from walkcut.segmentation import Segmentation
-from walkcut.tree import MEMORYLESS
 from walkcut.walk import Walk, aggregate, lift
 
 THRESHOLDS = (0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
@@ -29,18 +27,8 @@ Change = tuple[Looker, Segmenter]  # under which recipe, and how pictures are se
 
 
 def changed(looker: Looker, **settings: Any) -> Change:
-    """The looker's recipe with other settings.
-
-    What criteria stay below was measured on one walk. Of a graph that is not a walk's, or of several steps, it is 1,
-    the NCut of a walk without memory; of walkers who agree otherwise, that of a walk that knows the prior alone; else
-    it stays.
-    """
-    share, side = looker.recipe.noise_share, looker.recipe.grid
-    if "steps" in settings or settings.get("graph", "reversible") not in ("reversible", "renormalised"):
-        share = MEMORYLESS / blank_ncut((side, side), looker.recipe.spatial_prior)
-    elif not settings.keys().isdisjoint(("inflation", "jump_chain")):
-        share = 1.0
-    other = looker.under(noise_share=share, **settings)
+    """The looker's recipe with other settings."""
+    other = looker.under(**settings)
     return other, lambda image: other(image).segment()
 
 

@@ -84,14 +84,14 @@ def majority(tree: PartitionTree) -> tuple[np.ndarray, np.ndarray]:
 
 
 def best(found: Segmentation, segment: np.ndarray, split: np.ndarray) -> np.ndarray:
-    """The best of all prunings that the largest NCut of a split allows, see `walkcut.criteria.best_pruning`."""
-    return best_pruning(found.tree, segment, split, found.max_ncut)[0]
+    """The best of all prunings, see `walkcut.criteria.best_pruning`."""
+    return best_pruning(found.tree, segment, split)[0]
 
 
 def best_threshold(found: Segmentation, segment: np.ndarray, split: np.ndarray) -> np.ndarray:
     """The same, but only among the prunings by a threshold: the leaves."""
     tree, height = found.tree, found.tree.split_height()
-    places = [0.0, *np.unique(height[height < found.max_ncut])]
+    places = [0.0, *np.unique(height[np.isfinite(height)])]
     scores = np.array([segment[tree.leaves(place)].sum() + split[height <= place].sum() for place in places])
     return tree.leaves(places[int(np.argmax(scores > scores.max() - 1e-12))])
 
@@ -99,12 +99,12 @@ def best_threshold(found: Segmentation, segment: np.ndarray, split: np.ndarray) 
 def later(found: Segmentation, time: int) -> np.ndarray:
     """Stability after several steps."""
     assert found.walk is not None, "the benchmark keeps it"
-    return stability_at(found.tree, found.walk, time, found.max_ncut).leaves
+    return stability_at(found.tree, found.walk, time).leaves
 
 
 def otsu(found: Segmentation) -> np.ndarray:
-    """The threshold that parts the tree's values below `max_ncut` best in two groups (Otsu 1979)."""
-    values = np.sort(found.tree.ncut[found.tree.ncut < found.max_ncut])
+    """The threshold that parts the tree's values best in two groups (Otsu 1979)."""
+    values = np.sort(found.tree.ncut[np.isfinite(found.tree.ncut)])
     if len(values) < 2:
         return found.tree.leaves(values[0] if len(values) else 0.0)
     n, low = len(values), np.cumsum(values)[:-1]

@@ -12,9 +12,9 @@ from walkcut.backbone import Backbone
 from walkcut.capture import AttentionMaps, MeanAttention, capture
 from walkcut.lab.recorders import Features, LayerFeatures
 from walkcut.memory import enough_memory
-from walkcut.recipe import Preset, Recipe, resolve
+from walkcut.recipe import Preset, resolve
 from walkcut.segmentation import Segmentation, WalkRecord, cut, timed
-from walkcut.walk import Walk
+from walkcut.walk import Walk, aggregate
 
 # Settings of a recipe that a pass depends on, and those that make its walk.
 SHOWN = ("grid", "noise", "timesteps", "seed", "heads", "inverse_temperature")
@@ -34,7 +34,6 @@ class Looker:
     Attributes
     ----------
     recipe : Recipe
-        Where nobody measured what its criteria must stay below, that is a walk's without memory.
     last : list
         The last picture and what was made of it, since all methods look at a picture in turn; shared by all that are
         made from one another, see `under`.
@@ -42,9 +41,7 @@ class Looker:
 
     def __init__(self, backbone: Backbone, preset: str | Preset = "walkcut", **settings: Any) -> None:
         self.backbone, self.preset, self.settings = backbone, preset, settings
-        recipe = resolve(preset, backbone.eye, settings)
-        share = 1.0 if recipe.noise_share is None else recipe.noise_share
-        self.recipe = Recipe.from_dict(recipe.to_dict() | {"noise_share": share})
+        self.recipe = resolve(preset, backbone.eye, settings)
         self.last: list[Any] = [np.zeros(0, np.uint8), {}]
 
     def under(self, preset: str | Preset | None = None, **settings: Any) -> Looker:
@@ -108,11 +105,19 @@ class Look:
         """That is cut; to multiply P out takes longer than to cut it."""
         return self._once(self._walk, *SHOWN, *WALKED)
 
+    def _own(self) -> Walk:
+        return aggregate(self.attention)
+
+    @property
+    def own(self) -> Walk:
+        """Attention's own, by which splits are priced."""
+        return self.walk if self.recipe.plain else self._once(self._own, *SHOWN)
+
     def segment(self, attention: AttentionMaps | None = None) -> Segmentation:
         """What the recipe finds, kept until another one is asked; or what it would find with another attention."""
         features = self.features if self.recipe.graph == "features" else None
         if attention is not None:
             return cut(WalkRecord.prepared(self.image, attention, self.recipe, features), keep_walk=True)
         if "found" not in self.kept or self.kept["found"].recipe != self.recipe:
-            self.kept["found"] = cut(WalkRecord(self.image, self.walk, self.recipe, features), keep_walk=True)
+            self.kept["found"] = cut(WalkRecord(self.image, self.walk, self.recipe, self.own, features), keep_walk=True)
         return self.kept["found"]

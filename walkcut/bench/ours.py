@@ -98,7 +98,7 @@ def tree_method(
         yield Result(first, shown(found), notes=whole)
         stops: tuple[str | float, ...] = (*others, *thresholds)
         for stop in stops:
-            leaves = prune(found.tree, stop, found.graph, found.max_ncut).leaves
+            leaves = prune(found.tree, stop, found.graph, found.prices).leaves
             yield Result(stop if isinstance(stop, str) else f"{stop:g}", shown(draw(found, leaves)))
         for other, variant in variants.items():
             yield Result(other, shown(draw(found, variant(found))))

@@ -28,7 +28,6 @@ _PAPER = {
     "inflation": 1.0,
     "spatial_prior": None,
     "noise": "inversion",
-    "noise_share": 1.0,
 }
 PRESETS["paper-v1"] = Preset(
     "paper-v1",

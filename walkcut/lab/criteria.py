@@ -1,6 +1,6 @@
 """More criteria for where to stop: each prunes the same tree, see `walkcut.criteria`.
 
-    half-life      keep a split that is remembered for a step, and twice as long as one of the blank walk
+    half-life      keep a split that attention's own walk remembers, half of it, for a step
     eigengap       as many segments as the relative eigengap says (Couairon et al. 2024, section 4.3)
     map-equation   the shortest description of the walk with nested codebooks (Rosvall & Bergstrom 2011)
     region-map     a split shortens the description of the walk inside its region
@@ -18,36 +18,31 @@ from walkcut.errors import InputError
 from walkcut.graph import Affinity
 from walkcut.lab.directed import Directed
 from walkcut.ncut import DENSE
+from walkcut.null import SplitPrices, node_sums
 from walkcut.pixels import leaf_of
 from walkcut.recipe import checked, whole
-from walkcut.tree import MEMORYLESS, PartitionTree
+from walkcut.tree import PartitionTree
 from walkcut.walk import Walk
 
 HALF = 0.5
 EIGENVALUES = 30  # that the eigengap looks at
 
 
-def half_life(tree: PartitionTree, max_ncut: float = MEMORYLESS, graph: Affinity | None = None) -> Pruning:
-    """Keep a split whose memory lives for a step, and twice as long as memory lives where there is nothing to see.
+def half_life(tree: PartitionTree, graph: Affinity | None = None, prices: SplitPrices | None = None) -> Pruning:
+    """Keep a split whose memory lives for a step of attention's own walk.
 
     Equation `eq-stop-half-life` of the book.
 
     Look at the two sides of a split as a chain of two states, escape probabilities a and b. Its second eigenvalue is
     1 - a - b = 1 - NCut: what a walker's side now tells about its side after n steps decays as (1 - NCut)^n. Half of it
-    is left after log(1/2) / log(1 - NCut) steps, its half-life.
-
-    - A step or more: NCut <= 1/2. A walk without memory has NCut = 1.
-    - Twice that at the largest NCut c, which stands for the cheapest split of pictures in which there is nothing to
-      see; their memory is due to the prior on distance and to accidents: (1 - NCut) >= (1 - c)^(1/2), or
-      NCut <= 1 - sqrt(1 - c).
-
-    So the threshold is the smaller of the two; it depends on the model and its prior, not on the picture.
+    is left after log(1/2) / log(1 - NCut) steps, its half-life: a step or more where NCut <= 1/2.
     """
-    threshold = min(HALF, 1 - float(np.sqrt(max(1 - max_ncut, 0))))
-    return Pruning("half-life", tree.leaves(threshold), threshold)
+    if prices is None:
+        raise InputError("A half-life needs the prices of the splits: give walkcut.null.SplitPrices.of to prune.")
+    return Pruning("half-life", tree.frontier(prices.walk <= HALF))
 
 
-def eigengap(tree: PartitionTree, max_ncut: float = MEMORYLESS, graph: Affinity | None = None) -> Pruning:
+def eigengap(tree: PartitionTree, graph: Affinity | None = None, prices: SplitPrices | None = None) -> Pruning:
     """As many segments k >= 2 as make the relative eigengap largest:
 
     Equation `eq-stop-eigengap` of the book.
@@ -56,8 +51,8 @@ def eigengap(tree: PartitionTree, max_ncut: float = MEMORYLESS, graph: Affinity 
 
     with the smallest eigenvalues of the graph's normalised Laplacian. By this gap Fan et al. (AutoSC, NeurIPS 2022)
     choose the affinity for a given k; to let it choose k is a baseline of DiffCut (Couairon et al., NeurIPS 2024,
-    section 4.3). At k = 1 it is infinite. The first k segments of the tree are taken, fewer where `max_ncut` forbids
-    a split.
+    section 4.3). At k = 1 it is infinite. The first k segments of the tree are taken, fewer where the
+    tree has no more.
     """
     if graph is None:
         raise InputError("The eigengap needs the graph that was cut: give it to prune, or segment with keep_walk=True.")
@@ -67,7 +62,7 @@ def eigengap(tree: PartitionTree, max_ncut: float = MEMORYLESS, graph: Affinity 
     means = np.cumsum(values)[:-1] / np.arange(1, len(values))
     gaps = ((values[1:] - means) / (means + 1e-6))[1:]  # k = 2, 3, ...
     k = 2 + int(np.argmax(gaps > gaps.max() - TIE))
-    most = 1 + int((tree.split_height() < max_ncut).sum())
+    most = int((tree.left < 0).sum())
     return Pruning("eigengap", tree.k_segments(min(k, most)), score=float(gaps[k - 2]))
 
 
@@ -96,13 +91,13 @@ def smallest_eigenvalues(graph: Affinity, count: int) -> np.ndarray:
     return np.maximum(1 - np.sort(values.real)[::-1][:count], 0)
 
 
-def stability_at(tree: PartitionTree, walk: Walk, time: int, max_ncut: float = MEMORYLESS) -> Pruning:
+def stability_at(tree: PartitionTree, walk: Walk, time: int) -> Pruning:
     """Markov stability after `time` steps of a walk: `walkcut.criteria.stability` with a slower clock.
 
     Delvenne et al. take the least over all times up to that one; after one step both are the same.
     """
     stays = persistence(tree, walk, time)
-    leaves, score = best_pruning(tree, stays - tree.volume**2, np.zeros(len(tree)), max_ncut)
+    leaves, score = best_pruning(tree, stays - tree.volume**2, np.zeros(len(tree)))
     return Pruning("stability", leaves, score=score)
 
 
@@ -118,14 +113,10 @@ def persistence(tree: PartitionTree, walk: Walk, time: int) -> np.ndarray:
     later = walk.expect(H, time).double()
     law = walk.stationary().law.to(later)
     flow = (H.to(later).T @ (law[:, None] * later)).cpu().numpy()  # (leaves, leaves)
-    sums = np.zeros((len(flow) + 1,) * 2)
-    sums[1:, 1:] = flow.cumsum(0).cumsum(1)
-    bounds = np.searchsorted(owner[tree.order], np.arange(len(flow) + 1))
-    low, high = np.searchsorted(bounds, tree.start), np.searchsorted(bounds, tree.stop)
-    return sums[high, high] - sums[low, high] - sums[high, low] + sums[low, low]
+    return node_sums(tree, flow)
 
 
-def map_equation(tree: PartitionTree, max_ncut: float = MEMORYLESS, graph: Affinity | None = None) -> Pruning:
+def map_equation(tree: PartitionTree, graph: Affinity | None = None, prices: SplitPrices | None = None) -> Pruning:
     """The pruning whose nested codebooks describe a step of the walk in the fewest bits.
 
     Equation `eq-stop-nested` of the book.
@@ -140,7 +131,7 @@ def map_equation(tree: PartitionTree, max_ncut: float = MEMORYLESS, graph: Affin
     Score: bits a step saved against one codebook for the whole picture.
     """
     segment, split = codebooks(tree, np.maximum(tree.volume - tree.association, 0))
-    leaves, score = best_pruning(tree, -segment, -split, max_ncut)
+    leaves, score = best_pruning(tree, -segment, -split)
     return Pruning("map-equation", leaves, score=score)
 
 
@@ -157,7 +148,7 @@ def codebooks(tree: PartitionTree, leave: np.ndarray) -> tuple[np.ndarray, np.nd
     return plogp(leave + tree.volume) - plogp(leave), index
 
 
-def region_map(tree: PartitionTree, max_ncut: float = MEMORYLESS, graph: Affinity | None = None) -> Pruning:
+def region_map(tree: PartitionTree, graph: Affinity | None = None, prices: SplitPrices | None = None) -> Pruning:
     """The map equation, region by region: does a split shorten the description of the walk inside its region?
 
     Equation `eq-stop-map` of the book.
@@ -178,7 +169,7 @@ def region_map(tree: PartitionTree, max_ncut: float = MEMORYLESS, graph: Affinit
     flow = np.maximum(whole - a - b, 0) / 2 / whole
     v = a / whole + flow
     saved[nodes] = -2 * flow - plogp(v + flow) - plogp(1 - v + flow) + 2 * plogp(flow)
-    leaves, score = best_pruning(tree, np.zeros(len(tree)), saved * inside, max_ncut)
+    leaves, score = best_pruning(tree, np.zeros(len(tree)), saved * inside)
     return Pruning("region-map", leaves, score=score)
 
 

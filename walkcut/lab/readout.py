@@ -12,45 +12,9 @@ from walkcut.backbone import Backbone
 from walkcut.capture import Grid, attention_layers, capture, head_count
 from walkcut.errors import InputError
 from walkcut.lab.recorders import QueriesAndKeys
+from walkcut.null import SpatialNull
 from walkcut.recipe import resolve
-from walkcut.walk import stationary_law
-
-ROUNDS = 100  # of rescaling, of which ten are enough for most
-CLOSE = 1e-9  # to the law, in total variation
-
-
-def spatial_null(flow: torch.Tensor, grid: Grid) -> torch.Tensor:
-    """The flow of a walk that knows how far this one goes, in each direction, and not from where.
-
-    Equation `eq-know-null` of the book. A flow is expected to be pi_i pi_j f(j - i), with f from all pairs of patches
-    at one displacement in this very picture: the null model of Expert, Evans, Blondel & Lambiotte (2011), with
-    displacements in the place of distances. Its rows are then scaled until they sum to pi.
-
-    Parameters
-    ----------
-    flow : float64 Tensor (h*w, h*w)
-        Chance of each step of a stationary walk, (pi_i P_ij + pi_j P_ji) / 2; sums to 1.
-    grid : (h, w)
-
-    Returns
-    -------
-    float64 Tensor (h*w, h*w)
-        Symmetric; its rows sum to pi, too.
-    """
-    h, w = grid
-    law = flow.sum(1)
-    y, x = (part.flatten() for part in torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij"))
-    shift = (y[:, None] - y + h - 1) * (2 * w - 1) + x[:, None] - x + w - 1
-    chance = torch.outer(law, law)
-    seen, expected = (torch.bincount(shift.ravel(), part.ravel()) for part in (flow, chance))
-    null = chance * (seen / expected.clamp_min(torch.finfo(flow.dtype).tiny))[shift]
-    for _ in range(ROUNDS):
-        sums = null.sum(1)
-        if float((sums - law).abs().sum()) < CLOSE:
-            break
-        scale = (law / sums.clamp_min(torch.finfo(flow.dtype).tiny)).sqrt()
-        null = null * torch.outer(scale, scale)
-    return null
+from walkcut.walk import Walk
 
 
 def information(P: torch.Tensor, grid: Grid) -> float:
@@ -64,11 +28,8 @@ def information(P: torch.Tensor, grid: Grid) -> float:
         Row-stochastic.
     grid : (h, w)
     """
-    P = P.cpu()
-    flow = stationary_law(P).law.double()[:, None] * P.double()
-    flow = (flow + flow.T) / 2
-    flow /= flow.sum()
-    null = spatial_null(flow, grid)
+    walk = Walk(P.cpu().double(), grid)
+    null, flow = SpatialNull.of(walk).matrix(), walk.reversible().W
     held = flow > 0
     return float((flow[held] * (flow[held] / null[held]).log()).sum())
 

@@ -192,7 +192,7 @@ function render({ model, el }) {
     busy(false);
     if (threshold === null) slider.value = seen.levels.filter(([, many]) => many <= segments).length; // the nearest that it has
     const count = new Set(labels).size;
-    const price = threshold === null ? "The criterion “stability” stops at" : `Up to an NCut of ${threshold.toFixed(3)}:`;
+    const price = threshold === null ? "The criterion “spatial-null” stops at" : `Up to an NCut of ${threshold.toFixed(3)}:`;
     facts.textContent = `${price} ${plural(segments, "segment")}${parts ? `, in ${plural(count, "part")}` : ""}.`;
     slider.setAttribute("aria-valuetext", `${threshold === null ? "chosen by the criterion" : threshold.toFixed(3)}, ${plural(segments, "segment")}`);
     apart.setAttribute("aria-pressed", parts);
@@ -203,8 +203,8 @@ function render({ model, el }) {
       tell(`${name} \u2014 ${width} by ${height} pixels, seen as ${seen.grid[1]} by ${seen.grid[0]} patches, in ${seconds}\u00a0s.`);
     }
     paintView();
-    const { grid, maxNcut, size } = seen;
-    report(model, { state: "done", name, grid, size, segments, count, threshold, maxNcut, view });
+    const { grid, size } = seen;
+    report(model, { state: "done", name, grid, size, segments, count, threshold, view });
   }
 
   function paintView() {

@@ -86,7 +86,6 @@ def encoder(backbone: Backbone) -> dict[str, object]:
         "seed": SEED,
         "spatialPrior": recipe.spatial_prior,
         "inflation": recipe.inflation,
-        "noiseShare": recipe.noise_share,
         "tensors": tensors,
         "base64": base64.b64encode(data).decode(),
     }

@@ -2,7 +2,7 @@
 
 const MEMORYLESS = 1; // NCut of every cut of a walk that forgets where it was: no reason to split
 const ROUNDING = 1e-6; // an NCut below it is a cut between components
-const TIE = 1e-12; // a split that gains no more is not taken
+const SHARE = 0.75; // of what the null says, the most that a split may cost
 
 // The graph among some of its nodes: what leads out of them is forgotten. Equation `eq-tree-restrict`.
 function subgraph({ W, n }, nodes) {
@@ -83,17 +83,38 @@ function levelsOf(tree) {
 
 const leavesAt = (tree, threshold) => below(tree, needed(tree).map((value) => value <= threshold));
 
-// The criterion that chooses where to stop, equation `eq-stop-stability`: walkers are found in the segment where they were
-// more often than chance has it. The best of all prunings, from the leaves to the root: equation `eq-stop-best`.
-function stability(tree, maxNcut) {
-  const best = tree.inside.map((stays, node) => stays - tree.volume[node] ** 2);
-  const taken = best.map(() => false);
-  for (let node = best.length - 1; node >= 0; node -= 1) {
-    if (!(tree.ncut[node] < maxNcut)) continue;
-    const value = best[tree.left[node]] + best[tree.right[node]];
-    if (value > best[node] + TIE) [best[node], taken[node]] = [value, true];
+// NCut of each split inside its node, equation `eq-stop-price`, from the chance flow(i, j) of each step.
+function splitPrices(tree, flow) {
+  const { order } = tree;
+  const starts = tree.start.filter((_, node) => tree.left[node] < 0).sort((a, b) => a - b);
+  const many = starts.length;
+  const leafOf = new Int32Array(order.length);
+  starts.forEach((start, leaf) => leafOf.fill(leaf, start)); // of a place in the order
+  const sums = Array.from({ length: many + 1 }, () => new Float64Array(many + 1)); // of all leaves before
+  order.forEach((i, from) => order.forEach((j, to) => { sums[leafOf[from] + 1][leafOf[to] + 1] += flow(i, j); }));
+  for (let a = 1; a <= many; a += 1) {
+    for (let b = 1; b <= many; b += 1) sums[a][b] += sums[a - 1][b] + sums[a][b - 1] - sums[a - 1][b - 1];
   }
-  return below(tree, taken);
+  const inside = tree.start.map((start, node) => {
+    const [low, high] = [leafOf[start], leafOf[tree.stop[node] - 1] + 1];
+    return sums[high][high] - sums[low][high] - sums[high][low] + sums[low][low];
+  });
+  return inside.map((stays, node) => {
+    if (tree.left[node] < 0) return Infinity;
+    const sides = [inside[tree.left[node]], inside[tree.right[node]]];
+    const crossing = Math.max(stays - sides[0] - sides[1], 0) / 2;
+    return sides.reduce((price, side) => price + crossing / Math.max(side + crossing, 1e-300), 0);
+  });
+}
+
+// The criterion that chooses where to stop, equation `eq-stop-null`: a split is kept that attention's own walk crosses at
+// most three quarters as often as distance alone explains.
+function nullKeeps(tree, own, grid) {
+  const n = grid[0] * grid[1];
+  const law = stationary(own, n);
+  const walk = splitPrices(tree, (i, j) => law[i] * own[i * n + j]);
+  const expected = splitPrices(tree, spatialNull(own, grid, law));
+  return below(tree, walk.map((price, node) => price <= SHARE * expected[node]));
 }
 
 // Segments of patches, 0 for the largest, then by size.

@@ -112,15 +112,28 @@ function reversible(P, n) {
   return W;
 }
 
-// NCut of the best cut where nothing is known but the distance, equation `eq-walk-ceiling`: along the longer side alone.
-function blankNcut(grid, sigma) {
-  const side = Math.max(...grid);
-  if (side < 2) return 1;
-  const near = Float32Array.from(nearness(side, side, sigma).flat());
-  for (let i = 0; i < side; i += 1) {
-    const row = near.subarray(i * side, (i + 1) * side);
-    const total = row.reduce((sum, value) => sum + value, 0);
-    for (let j = 0; j < side; j += 1) row[j] /= total;
+// What distance alone explains, `walkcut.null.SpatialNull`: a step from i to j has the chance u_i u_j f(j - i), with f from
+// all pairs of patches at one displacement in this very picture, and u such that nobody is where the law does not say.
+// Equation `eq-know-null`.
+function spatialNull(P, [h, w], law) {
+  const n = h * w;
+  const across = 2 * w - 1;
+  const place = Int32Array.from(law, (_, i) => Math.floor(i / w) * across + (i % w));
+  const middle = (h - 1) * across + w - 1; // where nobody has moved
+  const [seen, expected] = [0, 1].map(() => new Float64Array((2 * h - 1) * across));
+  for (let i = 0; i < n; i += 1) {
+    for (let j = 0; j < n; j += 1) {
+      const shift = middle + place[j] - place[i];
+      seen[shift] += law[i] * P[i * n + j];
+      expected[shift] += law[i] * law[j];
+    }
   }
-  return bestCut({ W: reversible(near, side), n: side }).ncut;
+  const f = seen.map((share, shift) => (share + seen[2 * middle - shift]) / 2 / Math.max(expected[shift], 1e-300));
+  let u = Float64Array.from(law);
+  for (let round = 0; round < 100; round += 1) {
+    const sums = u.map((own, i) => own * u.reduce((sum, other, j) => sum + other * f[middle + place[j] - place[i]], 0));
+    if (sums.reduce((off, sum, i) => off + Math.abs(sum - law[i]), 0) < 1e-9) break;
+    u = u.map((own, i) => own * Math.sqrt(law[i] / Math.max(sums[i], 1e-300)));
+  }
+  return (i, j) => u[i] * u[j] * f[middle + place[j] - place[i]];
 }

@@ -73,10 +73,10 @@ async function look({ file, longest, show }) {
   const found = segmented(picture, longest, encoder, progress);
   const shown = atMost(picture, show);
   seen = { ...found, shown };
-  const { grid, tree, maxNcut } = found;
+  const { grid, tree } = found;
   const pixels = opaque(shown);
   const { height, width } = shown;
-  self.postMessage({ seen: { grid, maxNcut, levels: levelsOf(tree), size: [picture.height, picture.width], height, width, pixels } }, [pixels.buffer]);
+  self.postMessage({ seen: { grid, levels: levelsOf(tree), size: [picture.height, picture.width], height, width, pixels } }, [pixels.buffer]);
 }
 
 function opaque({ pixels, width, height }) {
@@ -86,18 +86,18 @@ function opaque({ pixels, width, height }) {
 }
 
 // Attention, walk, cut, tree, and where the criterion stops: `walkcut.segment` up to the pixels.
-function segmented(picture, longest, { noise, seed, spatialPrior, inflation, noiseShare, ...rest }, tell = () => {}) {
+function segmented(picture, longest, { noise, seed, spatialPrior, inflation, ...rest }, tell = () => {}) {
   const grid = gridOf(picture.height, picture.width, longest);
   const [h, w] = grid;
   const latent = noisy(resize(picture, [2 * h, 2 * w]), noise, seed);
   const means = attend(latent, grid, rest, (done) => tell("the denoiser looks", 0.02 + 0.7 * done));
   tell("walking", 0.74);
-  const P = prepared(aggregate(means), grid, inflation, spatialPrior);
+  const own = aggregate(means);
+  const P = prepared(own, grid, inflation, spatialPrior);
   const W = reversible(P, h * w);
   tell("cutting", 0.82);
   const tree = partition({ W, n: h * w }, (done) => tell("cutting", 0.82 + 0.16 * done));
-  const maxNcut = blankNcut(grid, spatialPrior) * noiseShare;
-  return { grid, P, tree, kept: stability(tree, maxNcut), maxNcut, listens: listener(picture, grid) };
+  return { grid, P, tree, kept: nullKeeps(tree, own, grid), listens: listener(picture, grid) };
 }
 
 function answer({ threshold, parts, asked }) {

@@ -1,0 +1,166 @@
+"""What distance alone explains: the spatial null of a walk, and the price of every split under both.
+
+A walk that looks near by is seldom seen to cross a cut, even of a blank wall. Its spatial null goes as far, in each
+direction, and does not know from where: what the null remembers of a split, distance explains.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.fft import irfft2, next_fast_len, rfft2
+
+from walkcut.capture import Grid
+from walkcut.errors import brief
+from walkcut.pixels import leaf_membership, leaf_of
+from walkcut.tree import PartitionTree
+from walkcut.walk import Walk
+
+ROUNDS = 100  # of rescaling, of which ten are enough for most
+CLOSE = 1e-9  # to the law, in total variation
+TINY = 1e-300  # in place of a zero that something is divided by
+TOGETHER = 32  # sets of patches whose flows are looked for at once
+
+
+@dataclass(frozen=True, eq=False)
+class SpatialNull:
+    """The flow of a walk that knows how far this one goes, in each direction, and not from where.
+
+    Equation `eq-know-null` of the book: the null model of Expert, Evans, Blondel & Lambiotte (2011), with displacements
+    in the place of distances. A step from i to j has the chance u_i u_j f(j - i); its sums over j are the law pi_i.
+
+    Attributes
+    ----------
+    u : float64 (h, w)
+        The law, but for the rescaling that keeps it.
+    f : float64 (2h-1, 2w-1)
+        By displacement, from (1-h, 1-w) on: what was seen in all pairs of patches at one displacement, as a share of
+        what the law expects. The same in opposite directions.
+    """
+
+    u: np.ndarray
+    f: np.ndarray
+
+    __repr__ = brief
+
+    @classmethod
+    def of(cls, walk: Walk) -> SpatialNull:
+        """The null of a walk, in the long run."""
+        law = walk.stationary().law
+        pi, seen = law.cpu().numpy().reshape(walk.grid), displacements(walk.P, law, walk.grid)
+        shape, (y, x) = _padded(pi.shape), (np.arange(1 - side, side) for side in pi.shape)
+        expected = irfft2(np.abs(rfft2(pi, shape)) ** 2, shape)[np.ix_(y, x)]  # of two who are led by the law alone
+        null = cls(pi, (seen + seen[::-1, ::-1]) / 2 / np.maximum(expected, TINY))
+        for _ in range(ROUNDS):
+            sums = null.u * null.reached(null.u)
+            if np.abs(sums - pi).sum() < CLOSE:
+                break
+            null = cls(null.u * np.sqrt(pi / np.maximum(sums, TINY)), null.f)
+        return null
+
+    def reached(self, x: np.ndarray) -> np.ndarray:
+        """The sum over j of f(j - i) x_j for every patch i: float64 (..., h, w), as x; by Fourier transforms."""
+        shape, (h, w) = _padded(self.u.shape), self.u.shape
+        found = irfft2(rfft2(x, shape) * rfft2(self.f, shape), shape)
+        return np.maximum(found[..., h - 1 : 2 * h - 1, w - 1 : 2 * w - 1], 0)
+
+    def flows(self, owner: np.ndarray) -> np.ndarray:
+        """Chance of a step from one of m sets of patches to another: float64 (m, m), by whose set each patch is."""
+        found = []
+        for sets in np.array_split(np.arange(owner.max() + 1), owner.max() // TOGETHER + 1):
+            within = (owner == sets[:, None]).reshape(-1, *self.u.shape)
+            found.append(_summed((self.u * self.reached(within * self.u)).reshape(len(sets), -1), owner))
+        return np.concatenate(found)
+
+    def matrix(self) -> torch.Tensor:
+        """All chances, float64 (h*w, h*w)."""
+        h, w = self.u.shape
+        y, x = (part.ravel() for part in np.indices((h, w)))
+        u = self.u.ravel()
+        return torch.from_numpy(np.outer(u, u) * self.f[y - y[:, None] + h - 1, x - x[:, None] + w - 1])
+
+
+def _padded(grid: Grid) -> Grid:
+    """Sides at which what wraps around meets nothing that is looked at."""
+    h, w = (next_fast_len(2 * side - 1, True) for side in grid)
+    return h, w
+
+
+def displacements(P: torch.Tensor, law: torch.Tensor, grid: Grid) -> np.ndarray:
+    """Chance that a stationary walker's step has this displacement: float64 (2h-1, 2w-1), from (1-h, 1-w) on.
+
+    Parameters
+    ----------
+    P : Tensor (h*w, h*w)
+    law : Tensor (h*w,)
+    grid : (h, w)
+    """
+    h, w = grid
+    found = torch.zeros((2 * h - 1, 2 * w - 1), dtype=torch.float64, device=P.device)
+    for y, (rows, pi) in enumerate(zip(P.view(h, w, h, w), law.to(P).view(h, w), strict=True)):
+        # Row by row to the one vector: with rows one number shorter than they are, each starts one place later.
+        shifted = torch.nn.functional.pad((rows * pi[:, None, None]).flip(0).transpose(0, 1), (0, w)).view(h, -1)
+        found[h - 1 - y : 2 * h - 1 - y] += shifted[:, : w * (2 * w - 1)].view(h, w, -1).double().sum(1)
+    return found.cpu().numpy()
+
+
+def _summed(x: np.ndarray, owner: np.ndarray) -> np.ndarray:
+    """Sums of x (m, n) over the patches of each owner (n,): (m, owners)."""
+    order = np.argsort(owner, kind="stable")
+    return np.add.reduceat(x[:, order], np.searchsorted(owner[order], np.arange(owner.max() + 1)), axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class SplitPrices:
+    """The NCut of every split of a tree under attention's own walk, whatever was cut, and under its spatial null.
+
+    Attributes
+    ----------
+    walk, null : float64 (nodes,)
+        Of a node's split inside the node; infinity for a leaf.
+    """
+
+    walk: np.ndarray
+    null: np.ndarray
+
+    __repr__ = brief
+
+    @classmethod
+    def of(cls, tree: PartitionTree, walk: Walk, membership: torch.Tensor | None = None) -> SplitPrices:
+        """The prices of a tree's splits.
+
+        Equation `eq-stop-price` of the book.
+
+        Parameters
+        ----------
+        tree : PartitionTree
+        walk : Walk
+            Attention's own, on the tree's grid.
+        membership : Tensor (n, leaves), optional
+            The walk's `walkcut.pixels.leaf_membership`, where it is known.
+        """
+        owner = leaf_of(tree)
+        seen = leaf_membership(walk, tree) if membership is None else membership
+        law = walk.stationary().law.cpu().numpy()
+        flows = _summed((law[:, None] * seen.double().cpu().numpy()).T, owner).T
+        return cls(*(split_ncut(tree, node_sums(tree, flow)) for flow in (flows, SpatialNull.of(walk).flows(owner))))
+
+
+def node_sums(tree: PartitionTree, flow: np.ndarray) -> np.ndarray:
+    """What stays inside each node, float64 (nodes,), of flow (leaves, leaves) between the leaves of `leaf_of`."""
+    sums = np.zeros((len(flow) + 1,) * 2)
+    sums[1:, 1:] = flow.cumsum(0).cumsum(1)
+    bounds = np.r_[np.sort(tree.start[tree.left < 0]), len(tree.order)]
+    low, high = np.searchsorted(bounds, tree.start), np.searchsorted(bounds, tree.stop)
+    return sums[high, high] - sums[low, high] - sums[high, low] + sums[low, low]
+
+
+def split_ncut(tree: PartitionTree, inside: np.ndarray) -> np.ndarray:
+    """NCut of each node's split inside the node, float64 (nodes,), from the flow that stays inside each node."""
+    found, split = np.full(len(tree), np.inf), np.flatnonzero(tree.left >= 0)
+    left, right = inside[tree.left[split]], inside[tree.right[split]]
+    crossing = np.maximum(inside[split] - left - right, 0) / 2
+    found[split] = sum(crossing / np.maximum(side + crossing, TINY) for side in (left, right))
+    return found
