@@ -6,6 +6,7 @@ there is nothing to find.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from walkcut import scenes
 from walkcut.bench.datasets import SCENE_SIDE, Dataset, Item, scene_item
 from walkcut.criteria import best_pruning
 from walkcut.lab.criteria import codebooks, stability_at
+from walkcut.textures import TEXTURES, tiles
 from walkcut.tree import PartitionTree
 
 if TYPE_CHECKING:
@@ -25,8 +27,7 @@ FAMILIES = (
     (scenes.TRAIN_SHAPES, scenes.TRAIN_TEXTURES, 30),
     (scenes.HELD_OUT_SHAPES, scenes.HELD_OUT_TEXTURES, 20),
 )
-COLOURS = ((0, 0, 0), (128, 128, 128), (30, 90, 200), (255, 255, 255), (220, 40, 40))
-SHAPES = ((128, 128), (96, 144))
+BLANK_SEED, BLANK_SIDE = 55_000_024, 128  # drawn after the rule was fixed
 
 
 def choosing_scenes(every: int = 1) -> Dataset:
@@ -42,21 +43,65 @@ def choosing_scenes(every: int = 1) -> Dataset:
     return Dataset("criteria-scenes", "Criteria on dead leaves to choose by", names[::every], load, config)
 
 
-def blank_pictures(noise: int = 100) -> Dataset:
-    """Pictures in which there is nothing to find: white noise, and constant pictures of several colours and shapes."""
-    blank = {f"{i}": (colour, shape) for i, (colour, shape) in enumerate((c, s) for c in COLOURS for s in SHAPES)}
-    names = (*(f"noise-{i:03d}" for i in range(noise)), *(f"constant-{i}" for i in blank))
+def white_noise(rng: np.random.Generator) -> np.ndarray:
+    """Each pixel for itself."""
+    return rng.integers(0, 256, (BLANK_SIDE, BLANK_SIDE, 3), dtype=np.uint8)
+
+
+def pink_noise(rng: np.random.Generator) -> np.ndarray:
+    """Amplitudes fall with frequency f as 1/f, as in photographs; phases are random."""
+    y, x = np.meshgrid(*(np.fft.fftfreq(BLANK_SIDE),) * 2, indexing="ij")
+    gain = 1 / np.maximum(np.hypot(y, x), 1 / BLANK_SIDE)
+    noise = rng.normal(size=(BLANK_SIDE, BLANK_SIDE, 3))
+    field = np.fft.ifft2(np.fft.fft2(noise, axes=(0, 1)) * gain[..., None], axes=(0, 1)).real
+    return _pixels(128 + 40 * (field - field.mean((0, 1))) / field.std((0, 1)))
+
+
+def one_texture(rng: np.random.Generator) -> np.ndarray:
+    """One of the scenes' textures, in one colour, all over."""
+    bank = tiles(str(rng.choice(list(TEXTURES))))
+    tile = bank[rng.integers(len(bank)), :BLANK_SIDE, :BLANK_SIDE]
+    return _pixels(rng.uniform(60, 195, 3) + 20 * tile[..., None])
+
+
+def gradient(rng: np.random.Generator) -> np.ndarray:
+    """From one colour to another, evenly, in any direction."""
+    one, other = rng.uniform(0, 256, (2, 3))
+    angle = rng.uniform(0, 2 * np.pi)
+    y, x = np.indices((BLANK_SIDE, BLANK_SIDE)) / (BLANK_SIDE - 1) - 0.5
+    along = np.cos(angle) * x + np.sin(angle) * y
+    along = (along - along.min()) / np.ptp(along)
+    return _pixels(one + (other - one) * along[..., None])
+
+
+def one_colour(rng: np.random.Generator) -> np.ndarray:
+    """The same everywhere."""
+    return np.tile(rng.integers(0, 256, 3, dtype=np.uint8), (BLANK_SIDE, BLANK_SIDE, 1))
+
+
+def _pixels(values: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+BLANK: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
+    "white noise": white_noise,
+    "1/f noise": pink_noise,
+    "texture": one_texture,
+    "gradient": gradient,
+    "colour": one_colour,
+}
+
+
+def blank_pictures(each: int = 200) -> Dataset:
+    """Pictures in which there is nothing to find, so many of each kind."""
+    names = tuple(f"{kind}-{i:03d}" for kind in BLANK for i in range(each))
 
     def load(name: str) -> Item:
-        kind, _, index = name.partition("-")
-        if kind == "noise":
-            image = np.random.default_rng([SEED, int(index)]).integers(0, 256, (128, 128, 3), dtype=np.uint8)
-        else:
-            colour, shape = blank[index]
-            image = np.broadcast_to(np.array(colour, np.uint8), (*shape, 3)).copy()
+        kind, _, index = name.rpartition("-")
+        image = BLANK[kind](np.random.default_rng([BLANK_SEED, list(BLANK).index(kind), int(index)]))
         return Item(name, image, {"human": (np.zeros(image.shape[:2], np.int32),)})
 
-    config = {"seed": SEED, "noise": noise, "colours": [list(c) for c in COLOURS], "shapes": [list(s) for s in SHAPES]}
+    config = {"seed": BLANK_SEED, "blank": list(BLANK), "each": each, "size": BLANK_SIDE}
     return Dataset("criteria-blank", "Criteria where there is nothing to find", names, load, config)
 
 
