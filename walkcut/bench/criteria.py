@@ -14,9 +14,8 @@ import numpy as np
 from walkcut import scenes
 from walkcut.bench.datasets import SCENE_SIDE, Dataset, Item, scene_item
 from walkcut.criteria import best_pruning
-from walkcut.lab.criteria import codebooks, stability_at
+from walkcut.lab.criteria import stability_at
 from walkcut.textures import TEXTURES, tiles
-from walkcut.tree import PartitionTree
 
 if TYPE_CHECKING:
     from walkcut.bench.ours import Variant
@@ -106,45 +105,28 @@ def blank_pictures(each: int = 200) -> Dataset:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What is maximised, over segments and over splits, and among which prunings
+# Further ways to stop, each from a `Segmentation` to the leaves of a pruning
 
 
-def stability(tree: PartitionTree, time: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Stability; at a time below 1 the walk has taken its step with that probability (Delvenne et al. 2010)."""
-    return time * tree.association + (1 - time) * tree.volume - tree.volume**2, np.zeros(len(tree))
+def most_of_null(share: float) -> Variant:
+    """The rule of `walkcut.criteria.spatial_null` with another share."""
+    return lambda found: found.tree.frontier(found.prices.walk <= share * found.prices.null)
 
 
-def map_equation(tree: PartitionTree, time: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """The map equation when a step is taken with probability `time` only (Schaub, Lambiotte & Barahona 2012)."""
-    segment, index = codebooks(tree, time * np.maximum(tree.volume - tree.association, 0))
-    return -segment, -index
-
-
-def majority(tree: PartitionTree) -> tuple[np.ndarray, np.ndarray]:
-    """The sum over segments of Pr(a walker stays for a step) - 1/2: segments are kept more often than left.
+def majority(found: Segmentation) -> np.ndarray:
+    """The largest sum over segments of Pr(a walker stays for a step) - 1/2: segments are kept more often than left.
 
     Each is then a community in the weak sense of Radicchi et al. 2004, on average.
     """
-    return tree.association / np.maximum(tree.volume, 1e-300) - 0.5, np.zeros(len(tree))
+    tree = found.tree
+    stays = tree.association / np.maximum(tree.volume, 1e-300)
+    return best_pruning(tree, stays - 0.5, np.zeros(len(tree)))[0]
 
 
-def best(found: Segmentation, segment: np.ndarray, split: np.ndarray) -> np.ndarray:
-    """The best of all prunings, see `walkcut.criteria.best_pruning`."""
-    return best_pruning(found.tree, segment, split)[0]
-
-
-def best_threshold(found: Segmentation, segment: np.ndarray, split: np.ndarray) -> np.ndarray:
-    """The same, but only among the prunings by a threshold: the leaves."""
-    tree, height = found.tree, found.tree.split_height()
-    places = [0.0, *np.unique(height[np.isfinite(height)])]
-    scores = np.array([segment[tree.leaves(place)].sum() + split[height <= place].sum() for place in places])
-    return tree.leaves(places[int(np.argmax(scores > scores.max() - 1e-12))])
-
-
-def later(found: Segmentation, time: int) -> np.ndarray:
-    """Stability after several steps."""
+def later(found: Segmentation) -> np.ndarray:
+    """Stability after two steps."""
     assert found.walk is not None, "the benchmark keeps it"
-    return stability_at(found.tree, found.walk, time).leaves
+    return stability_at(found.tree, found.walk, 2).leaves
 
 
 def otsu(found: Segmentation) -> np.ndarray:
@@ -158,14 +140,6 @@ def otsu(found: Segmentation) -> np.ndarray:
     return found.tree.leaves(float(values[np.argmax(between)]))
 
 
-VARIANTS: dict[str, Variant] = {
-    "stability by threshold": lambda found: best_threshold(found, *stability(found.tree)),
-    "stability at 1/2": lambda found: best(found, *stability(found.tree, 0.5)),
-    "stability at 2": lambda found: later(found, 2),
-    "stability at 4": lambda found: later(found, 4),
-    "map-equation by threshold": lambda found: best_threshold(found, *map_equation(found.tree)),
-    "map-equation at 1/2": lambda found: best(found, *map_equation(found.tree, 0.5)),
-    "map-equation at 3/4": lambda found: best(found, *map_equation(found.tree, 0.75)),
-    "majority": lambda found: best(found, *majority(found.tree)),
-    "Otsu": otsu,
-}
+SHARES = (0.6, 0.65, 0.7, 0.8, 0.85)
+VARIANTS: dict[str, Variant] = {f"null at {share}": most_of_null(share) for share in SHARES}
+VARIANTS |= {"stability at 2": later, "majority": majority, "Otsu": otsu}
