@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from walkcut.bench import RESULTS
+from walkcut.bench.criteria import SHARES
 from walkcut.bench.datasets import Item
 from walkcut.bench.look import Looker
 from walkcut.bench.ours import AUTO
 from walkcut.bench.table import KINDS, Table
+from walkcut.criteria import SHARE
 from walkcut.errors import InputError
 from walkcut.eyes.loading import load_backbone
 from walkcut.registry import CRITERIA
@@ -179,24 +181,50 @@ def test_a_failure_is_a_line_and_a_row_of_panels() -> None:
     assert all(picture is item.image for picture, _ in panels.values())
 
 
+CHOICE = {"measure": "covering", "choice": "ods", "truth": "materials"}
+GAP = {"difference": 0.1, "low": 0.0, "high": 0.2}
+
+
+def few(**more: object) -> dict:
+    """A summary in which each criterion, and each share of the null, has 0.1 more than the best constant."""
+    names = (*CRITERIA, *(f"null at {share}" for share in SHARES))
+    table = [("walkcut", 0.5), *((f"walkcut, {name}", 0.6) for name in names)]
+    return {
+        "title": "Few",
+        "table": [CHOICE | {"method": name, "ods": ods, "ois": ods + 0.1, "setting": "0.3"} for name, ods in table],
+        "differences": [CHOICE | GAP | {"baseline": "walkcut", "method": f"walkcut, {name}"} for name in names],
+        "segments": {f"walkcut, {name}": {"median": 3.5, "pictures_in_one": 7} for name in CRITERIA},
+        "pictures": 8,
+    } | more
+
+
 def test_criteria_against_the_best_constant() -> None:
-    scores = {
-        "truth": "materials",
-        "method": "walkcut",
-        "measure": "covering",
-        "setting": "0.3",
-        "ods": 0.5,
-        "ois": 0.6,
-    }
-    row = {"baseline": "walkcut", "measure": "covering", "choice": "ods", "truth": "materials"}
-    rows = [row | {"method": f"walkcut, {c}", "difference": 0.1, "low": 0.0, "high": 0.2} for c in CRITERIA]
-    segments = {f"walkcut, {c}": {"median": 3.5, "pictures_in_one": 7} for c in CRITERIA}
-    summary = {"title": "Few", "table": [scores], "differences": rows, "segments": segments, "pictures": 8}
-    assert reading.against_constant([summary]) == {"Few: materials": dict.fromkeys(CRITERIA, (0.1, 0.0, 0.2))}
-    first, alone, medians = reading.criteria_table([summary], [], summary).rows
+    first, medians = reading.criteria_table([few()]).rows
     assert first == ["Few: materials", "0.500", *len(CRITERIA) * ["+0.100"]]
-    assert (alone[2], medians[2]) == ("7", "3.5")
-    assert reading.constant_lines([summary])[0] == "Few, materials: best constant 0.3"
+    assert medians[2] == "3.5"
+    assert reading.constant_lines([few()])[0] == "Few, materials: best constant 0.3"
+
+
+def test_shares_of_the_null_are_in_order_with_the_rules_own() -> None:
+    shares, gaps = reading.share_lines({"few": few()}, {"few": "materials"})["few"]
+    assert list(shares) == sorted({*SHARES, SHARE})
+    assert set(gaps) == {0.1}
+
+
+def test_what_constants_do_elsewhere() -> None:
+    own = CHOICE | GAP | {"method": "walkcut, spatial-null"}
+    gaps = [own | {"baseline": "walkcut, 0.17"}, own | {"baseline": "walkcut", "difference": -0.02}]
+    table = reading.transfer_table({"scenes": few(differences=gaps)}, {"scenes": "materials"}, {"0.17": "leaves"})
+    assert table.rows == [["scenes", "covering", "0.600", "+0.100 [+0.000, +0.200]", "-0.020 [+0.000, +0.200]"]]
+    assert table.head[-2:] == ["0.17 (leaves)", "best constant there"]
+
+
+def test_blank_pictures_and_likeness_by_eye() -> None:
+    whole = {"left_whole": {"walkcut, gap": {"white noise": [0.9, 0.8, 0.95]}}}
+    assert reading.whole_table({"leaves": whole}, ["gap"]).rows == [["leaves", "gap", "0.90 [0.80, 0.95]"]]
+    like = {"like_constants": {f"walkcut, {name}": ["0.3", 0.25] for name in CRITERIA}}
+    rows = reading.constants_like({"few": like}, {"few": "materials"}).rows
+    assert rows == [["few", *len(CRITERIA) * ["0.25 (0.3)"]]]
 
 
 def gpu_table(record: dict) -> Table:

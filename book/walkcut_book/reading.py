@@ -12,7 +12,7 @@ from walkcut.bench.datasets import Item
 from walkcut.bench.ladder import climb, told_affinity
 from walkcut.bench.look import Look
 from walkcut.bench.metrics import contingency, covering
-from walkcut.bench.ours import OURS, thresholds_for
+from walkcut.bench.ours import AUTO, OURS, thresholds_for
 from walkcut.bench.scores import TREES
 from walkcut.bench.summary import COMPLEXITY, read_summary
 from walkcut.bench.table import KINDS, Table, beside_published, command, gap, pivot, published
@@ -166,17 +166,6 @@ def constant_lines(summaries: Sequence[dict]) -> list[str]:
             lines.append(f"{summary['title']}, {row['truth']}: best constant {row['setting']}")
             lines.append(f"    covering {row['ods']:.3f}; with the best threshold for each picture {row['ois']:.3f}")
     return lines
-
-
-def against_constant(summaries: Sequence[dict]) -> dict[str, dict[str, Interval]]:
-    """Covering of each criterion minus that of the best constant threshold: a group for each data set and truth."""
-    named = {f"walkcut, {name}": name for name in CRITERIA}
-    groups: dict[str, dict[str, Interval]] = {}
-    for summary in summaries:
-        for row in leads(summary, baseline="walkcut"):
-            if name := named.get(row["method"]):
-                groups.setdefault(f"{summary['title']}: {row['truth']}", {})[name] = difference(row)
-    return groups
 
 
 def criteria_table(summaries: Sequence[dict]) -> Table:
