@@ -28,7 +28,7 @@ TOGETHER = 32  # sets of patches whose flows are looked for at once
 class SpatialNull:
     """The flow of a walk that knows how far this one goes, in each direction, and not from where.
 
-    Equation `eq-know-null` of the book: the null model of Expert, Evans, Blondel & Lambiotte (2011), with displacements
+    Equation `eq-stop-flow` of the book: the null model of Expert, Evans, Blondel & Lambiotte (2011), with displacements
     in the place of distances. A step from i to j has the chance u_i u_j f(j - i); its sums over j are the law pi_i.
 
     Attributes

@@ -114,7 +114,7 @@ function reversible(P, n) {
 
 // What distance alone explains, `walkcut.null.SpatialNull`: a step from i to j has the chance u_i u_j f(j - i), with f from
 // all pairs of patches at one displacement in this very picture, and u such that nobody is where the law does not say.
-// Equation `eq-know-null`.
+// Equation `eq-stop-flow`.
 function spatialNull(P, [h, w], law) {
   const n = h * w;
   const across = 2 * w - 1;
