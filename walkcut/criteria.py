@@ -92,8 +92,8 @@ def spatial_null(tree: PartitionTree, graph: Affinity | None = None, prices: Spl
         NCut(S) / NCut_0(S) <= 3/4,      with NCut_0 the same under `walkcut.null.SpatialNull`
 
     inside the region that is split, from the root down. Whatever was cut, the walk of the price is attention's own: no
-    prior, no exponent, one step. Rests are no matter: they lower both prices alike. 1 - NCut / NCut_0 is the share of
-    the null's crossings that the picture prevents, and a quarter is asked for.
+    prior, no exponent, one step. 1 - NCut / NCut_0 is the share of the null's crossings that the picture prevents, and
+    a quarter is asked for. Rests lower both prices nearly alike.
     """
     if prices is None:
         raise InputError("The spatial null needs the prices of the splits: give walkcut.null.SplitPrices.of to prune.")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from walkcut.bench import RESULTS
+from walkcut.bench.criteria import SHARES
 from walkcut.bench.datasets import Item
 from walkcut.bench.ladder import climb, told_affinity
 from walkcut.bench.look import Look
@@ -15,6 +16,7 @@ from walkcut.bench.ours import AUTO, OURS, thresholds_for
 from walkcut.bench.scores import TREES
 from walkcut.bench.summary import COMPLEXITY, read_summary
 from walkcut.bench.table import KINDS, Table, beside_published, command, gap, pivot, published
+from walkcut.criteria import SHARE
 from walkcut.registry import CRITERIA
 
 EIGENVALUES = (2, 3, 4, 8)  # places of those that are followed through training
@@ -172,27 +174,90 @@ def against_constant(summaries: Sequence[dict]) -> dict[str, dict[str, Interval]
     return groups
 
 
-def criteria_table(choosing: Sequence[dict], reported: Sequence[dict], blank: dict) -> Table:
-    """Criteria against the best constant, where they were chosen and where they are reported, and on blank pictures.
+def criteria_table(summaries: Sequence[dict]) -> Table:
+    """The score of the best constant, and what each criterion has more or less; and the median number of segments."""
+    rows = []
+    for summary in summaries:
+        for truth in dict.fromkeys(row["truth"] for row in summary["table"]):
+            own, measure = scored(summary, truth)
+            best = rows_where(summary["table"], method=own, truth=truth, measure=measure)[0]["ods"]
+            where: dict[str, object] = {"truth": truth, "measure": measure, "choice": "ods"}
+            gaps = {row["method"]: row for row in rows_where(summary["differences"], baseline=own, **where)}
+            cells = [f"{gaps[f'{own}, {name}']['difference']:+.3f}" for name in CRITERIA]
+            rows.append([f"{summary['title']}: {truth}", f"{best:.3f}", *cells])
+        medians = [f"{summary['segments'][f'{OURS}, {name}']['median']:g}" for name in CRITERIA]
+        rows.append([f"{summary['title']}: median segments", "", *medians])
+    return Table(["", "best constant", *CRITERIA], rows)
+
+
+def scored(summary: dict, truth: str) -> tuple[str, str]:
+    """Which line of ours is judged by a truth, and in which measure: connected parts where humans drew."""
+    if truth == "classes":
+        return OURS, "miou"
+    return (f"{OURS}, parts" if truth == "human" else OURS), "covering"
+
+
+def share_lines(summaries: Mapping[str, dict], truths: Mapping[str, str]) -> dict[str, Line]:
+    """Against the share of the null that a split may cost, the score less that of the best constant: a line for each.
 
     Parameters
     ----------
-    choosing, reported : sequences of summaries
-    blank : dict
-        The summary of white noise and constant pictures.
+    summaries : mapping of str to dict
+        Of `walkcut bench criteria`.
+    truths : mapping of the same names to a truth
+    """
+    lines: dict[str, Line] = {}
+    for name, summary in summaries.items():
+        own, measure = scored(summary, truths[name])
+        rows = rows_where(summary["differences"], baseline=own, truth=truths[name], measure=measure, choice="ods")
+        gaps = {row["method"].removeprefix(f"{own}, "): row["difference"] for row in rows}
+        found = {SHARE: gaps["spatial-null"]} | {share: gaps[f"null at {share}"] for share in SHARES}
+        lines[name] = sorted(found), [found[share] for share in sorted(found)]
+    return lines
+
+
+def transfer_table(summaries: Mapping[str, dict], truths: Mapping[str, str], fitted: Mapping[str, str]) -> Table:
+    """What constants do away from where they were fitted: the rule's score less theirs, with intervals.
+
+    Parameters
+    ----------
+    summaries : mapping of str to dict
+        By where they are used, each with a line of its own for all constants.
+    truths : mapping of the same names to a truth
+    fitted : mapping of str to str
+        From a constant to where it was fitted.
     """
     rows = []
-    for summary in (*choosing, *reported):
-        for group, others in against_constant([summary]).items():
-            truth = group.removeprefix(f"{summary['title']}: ")
-            constant = coverings(summary, truth)["walkcut"]["ods"]
-            rows.append([group, f"{constant:.3f}", *(f"{others[name][0]:+.3f}" for name in CRITERIA)])
-    alone = [blank["segments"][f"walkcut, {name}"]["pictures_in_one"] for name in CRITERIA]
-    rows.append([f"in one segment, of {blank['pictures']} blank pictures", "", *map(str, alone)])
-    for summary in choosing:
-        medians = [f"{summary['segments'][f'walkcut, {name}']['median']:g}" for name in CRITERIA]
-        rows.append([f"median segments: {summary['title']}", "", *medians])
-    return Table(["", "best constant", *CRITERIA], rows)
+    for name, summary in summaries.items():
+        own, measure = scored(summary, truths[name])
+        rule = rows_where(summary["table"], method=f"{own}, {AUTO}", truth=truths[name], measure=measure)[0]["ods"]
+        where: dict[str, object] = {"truth": truths[name], "measure": measure, "choice": "ods"}
+        mine = rows_where(summary["differences"], method=f"{own}, {AUTO}", **where)
+        against = {row["baseline"].removeprefix(f"{own}, "): gap(row) for row in mine}
+        cells = [against[constant] for constant in (*fitted, own)]
+        rows.append([name, "mIoU" if measure == "miou" else measure, f"{rule:.3f}", *cells])
+    heads = [f"{constant} ({origin})" for constant, origin in fitted.items()]
+    return Table(["used on", "", AUTO, *heads, "best constant there"], rows)
+
+
+def whole_table(blanks: Mapping[str, dict], criteria: Sequence[str]) -> Table:
+    """Share of blank pictures left in one segment, with its interval: a line for each eye and criterion."""
+    rows = []
+    for name, summary in blanks.items():
+        for criterion in criteria:
+            whole = summary["left_whole"][f"{OURS}, {criterion}"]
+            rows.append([name, criterion, *("{:.2f} [{:.2f}, {:.2f}]".format(*share) for share in whole.values())])
+    return Table(["eye", "criterion", *whole], rows)
+
+
+def constants_like(summaries: Mapping[str, dict], truths: Mapping[str, str]) -> Table:
+    """Of each criterion, for which share of pictures it gives what one and the same constant gives."""
+    rows = []
+    for name, summary in summaries.items():
+        own, _ = scored(summary, truths[name])
+        like = {criterion: summary["like_constants"][f"{own}, {criterion}"] for criterion in CRITERIA}
+        rows.append([name, *(f"{share:.2f} ({constant})" for constant, share in like.values())])
+    return Table(["same as one constant", *CRITERIA], rows)
 
 
 def graph_lines(name: str, part: dict) -> list[str]:

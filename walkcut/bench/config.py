@@ -12,7 +12,7 @@ from shlex import quote
 from typing import Any
 
 from walkcut.app.options import OPTIONS, list_of
-from walkcut.recipe import positive, whole
+from walkcut.recipe import whole
 from walkcut.registry import NOISES
 
 METHODS = (
@@ -90,8 +90,9 @@ class RunConfig:
         How a picture is looked at; None and "auto": as the preset and the model have it.
     thresholds : tuple of float, optional
         Constant ones.
-    constant : float, optional
-        One of them that was chosen on other pictures: a line of its own, and compared like the automatic one.
+    constant : tuple of float
+        Some of them that were chosen on other pictures: each a line of its own, compared like the automatic one, which
+        is compared with each of them.
     """
 
     task: tuple[str, ...] = ("run",)
@@ -114,7 +115,7 @@ class RunConfig:
     thresholds: tuple[float, ...] | None = _option(
         None, "constant ones; default: as suits the walk", listed=_thresholds
     )
-    constant: float | None = _option(None, "one of these that was chosen on other pictures", check=positive)
+    constant: tuple[float, ...] = _option((), "some of these that were chosen on other pictures", listed=_thresholds)
     grid: int = _option(64, "patches on the longer side", check=whole(1))
 
     def overrides(self, kind: str = "unet") -> dict[str, Any]:

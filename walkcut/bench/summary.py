@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import binomtest
 
 from walkcut.bench.config import RunConfig
 from walkcut.bench.datasets import Dataset
@@ -91,7 +92,7 @@ def pairs_of(lines: Sequence[Line]) -> list[tuple[Line, Line]]:
     """Whom to compare: our default criterion, and a constant that was chosen elsewhere, with every other line; our
     constant thresholds with what others sweep.
 
-    Then each of our criteria with our own best constant threshold.
+    Then each of our criteria with our own best constant threshold, and the default one with constants from elsewhere.
     """
     ours = {name: [line for line in lines if line.method == name] for name in (OURS, f"{OURS}, parts")}
     found = []
@@ -103,6 +104,7 @@ def pairs_of(lines: Sequence[Line]) -> list[tuple[Line, Line]]:
             if other.method not in ours:
                 found += [(line, other) for line in automatic + (constant if len(other.settings) > 1 else [])]
         found += [(line, constant[0]) for line in own if line.alone and constant]
+        found += [(automatic[0], line) for line in automatic[1:]]
     return found
 
 
@@ -140,6 +142,47 @@ def segment_counts(lines: Sequence[Line]) -> dict[str, dict]:
     """Of each setting that stands alone: median number of segments, and pictures left in one segment."""
     counts = {line.label: [row["segments"] for row in line.rows[0]] for line in lines if line.alone}
     return {label: {"median": float(np.median(n)), "pictures_in_one": n.count(1)} for label, n in counts.items()}
+
+
+def left_whole(lines: Sequence[Line]) -> dict[str, dict[str, list[float]]]:
+    """Of each setting that stands alone: the share of pictures left in one segment, with its 95% interval.
+
+    By kind of picture, with which its name begins; the interval is Wilson's (1927).
+    """
+    found: dict[str, dict[str, list[float]]] = {}
+    for line in lines:
+        if line.alone:
+            kinds: dict[str, list[bool]] = {}
+            for row in line.rows[0]:
+                kinds.setdefault(row["picture"].rpartition("-")[0], []).append(row["segments"] == 1)
+            found[line.label] = {kind: _share(whole) for kind, whole in kinds.items()}
+    return found
+
+
+def _share(true: Sequence[bool]) -> list[float]:
+    interval = binomtest(sum(true), len(true)).proportion_ci(method="wilson")
+    return [round(float(x), 4) for x in (np.mean(true), *interval)]
+
+
+def like_constants(lines: Sequence[Line]) -> dict[str, list]:
+    """Of each criterion, the constant threshold that it is most often the same as, and for which share of pictures.
+
+    Two prunings of one tree with as many segments and the same scores are taken for one.
+    """
+    found = {}
+    for line in lines:
+        constants = next((other for other in lines if other.method == line.method and not other.alone), None)
+        if line.alone and constants and line.settings[0] in CRITERIA:
+            same = [float(np.mean(list(map(_alike, line.rows[0], rows)))) for rows in constants.rows]
+            found[line.label] = [constants.settings[int(np.argmax(same))], round(max(same), 4)]
+    return found
+
+
+def _alike(row: dict, other: dict) -> bool:
+    """Of one picture: as many segments, and the same in every measure that both have."""
+    both = [(row["scores"][kind], scores) for kind, scores in other["scores"].items()]
+    same = all(mine[name] == value for mine, theirs in both for name, value in theirs.items() if name in mine)
+    return row["segments"] == other["segments"] and same
 
 
 def seconds(lines: Sequence[Line]) -> dict[str, float]:
@@ -219,6 +262,8 @@ def bench(
         "conditions": short_hash([pictures, *(conditions(dataset, method) for method in methods)]),
         "bootstrap": {"samples": 2000, "seed": 0, "interval": 0.95, "over": "pictures, paired"},
         "segments": segment_counts(lines),
+        "like_constants": like_constants(lines),
+        "left_whole": left_whole(lines) if dataset.config.get("blank") else {},
         "seconds": seconds(lines),
         "complexity": complexity(lines),
         "worst": worst(lines[0]),

@@ -96,16 +96,18 @@ def run_task(config: RunConfig) -> Measured:
     dataset = opened(config)
     looker = None if PICTURE_ONLY.keys() >= set(config.methods) else looker_of(config)
     methods = roster(config.methods, dataset, looker, config.thresholds, config.seed)
-    return dataset, [with_constant(method, config.constant) for method in methods]
+    return dataset, [with_constants(method, config.constant) for method in methods]
 
 
-def with_constant(method: Method, constant: float | None) -> Method:
-    """Our method with a line of its own for a constant threshold; others, and without one, as they are."""
-    if constant is None or not method.name.startswith(OURS):
+def with_constants(method: Method, constants: Sequence[float]) -> Method:
+    """Our method with a line of its own for each of these constant thresholds; others, and without any, as they are."""
+    if not constants or not method.name.startswith(OURS):
         return method
-    if f"{constant:g}" not in method.curve:
-        raise InputError(f"The constant {constant:g} is none of the thresholds: name it in --thresholds, too.")
-    return replace(method, alone=(*method.alone, f"{constant:g}"), swept=method.curve)
+    told = tuple(f"{constant:g}" for constant in constants)
+    for constant in told:
+        if constant not in method.curve:
+            raise InputError(f"The constant {constant} is none of the thresholds: name it in --thresholds, too.")
+    return replace(method, alone=(*method.alone, *told), swept=method.curve)
 
 
 def ablate_task(config: RunConfig) -> Measured:
@@ -139,7 +141,7 @@ def criteria_task(config: RunConfig) -> Measured:
     if config.dataset == "criteria-scenes":
         return choosing_scenes(config.every), methods
     if config.dataset == "criteria-blank":
-        return blank_pictures(max(1, 100 // config.every)), methods[:1]  # one segment has one part
+        return blank_pictures(max(1, 200 // config.every)), methods[:1]  # one segment has one part
     photographs = bsds500(config.data or "", "train", 5 * config.every)  # 40 of 200
     title = "Criteria on BSDS500 train, to choose by"
     return replace(photographs, name="criteria-bsds500-train", title=title), methods
