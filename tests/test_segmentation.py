@@ -274,9 +274,7 @@ def test_white_noise_is_one_segment_whatever_is_cut(embedded: Backbone, change: 
     "change",
     [{"inflation": 1.0}, {"jump_chain": False}, {"spatial_prior": None}, {"steps": 2}, {"graph": "average"}],
 )
-def test_splits_are_priced_by_attentions_own_walk(
-    embedded: Backbone, two_halves: np.ndarray, change: dict
-) -> None:
+def test_splits_are_priced_by_attentions_own_walk(embedded: Backbone, two_halves: np.ndarray, change: dict) -> None:
     """Whatever walk or graph was cut."""
     settings = {"grid": 12, "threshold": 0.5} | change
     own = aggregate(attend(embedded, two_halves, grid=12))

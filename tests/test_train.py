@@ -17,10 +17,9 @@ from safetensors.torch import load_file
 
 from walkcut import train as training
 from walkcut.backbone import Backbone
-from walkcut.capture import attend, attention_layers
+from walkcut.capture import attention_layers
 from walkcut.errors import InputError
 from walkcut.eyes.loading import load_backbone
-from walkcut.ncut import best_cut
 from walkcut.recipe import resolve
 from walkcut.scenes import WORDS, make_scene
 from walkcut.train import (
@@ -31,7 +30,6 @@ from walkcut.train import (
     make_batch,
     train,
 )
-from walkcut.walk import aggregate
 
 TINY = TrainConfig(steps=6, patches=256, sides=(8, 10), warmup=2)
 
