@@ -37,8 +37,8 @@ DIFFERENCES = [
     )
 ]
 SUMMARY = {
-    "methods": {"walkcut": {"settings": [AUTO, "0.1", "0.2"], "alone": [AUTO]}}
-    | {"k=2": {}, "down_blocks.0.attentions.1, 0": {}},
+    "methods": {"walkcut": {"settings": [AUTO, "0.1", "0.2"], "alone": [AUTO], "automatic": AUTO}}
+    | {name: {"automatic": AUTO} for name in ("walkcut, parts", "k=2", "down_blocks.0.attentions.1, 0")},
     "table": TABLE,
     "differences": DIFFERENCES,
     "complexity": {"materials": {"walkcut": [[0, None], [3, 0.7], [0, None], [1, 0.0], [2, 0.3]]}},
@@ -56,7 +56,7 @@ def test_the_default_criterion_is_a_level_beside_the_constants() -> None:
 
 
 def test_gains_tell_the_automatic_threshold_from_the_best_constant() -> None:
-    assert reading.gains(SUMMARY, "materials", f", {AUTO}")["k=2"] == pytest.approx((-0.3, -0.4, -0.2))
+    assert reading.gains(SUMMARY, "materials", alone=True)["k=2"] == pytest.approx((-0.3, -0.4, -0.2))
     best = reading.gains(SUMMARY, "materials")
     assert list(best) == ["k=2", "down 0.1, 0"]
     assert best["k=2"] == pytest.approx((0.0, -0.1, 0.1))

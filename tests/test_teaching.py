@@ -8,12 +8,14 @@ import pytest
 
 import walkcut
 from walkcut.capture import attend
-from walkcut.criteria import blank_ncut, prune
+from walkcut.criteria import prune
+from walkcut.null import SplitPrices
 from walkcut.pixels import soft_membership
 from walkcut.recipe import resolve
 from walkcut.refine import refined_labels
 from walkcut.segmentation import WalkRecord
 from walkcut.tree import partition
+from walkcut.walk import aggregate
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
 TEACHING = (BOOK / "teaching.md").read_text(encoding="utf-8")
@@ -52,11 +54,11 @@ def test_the_algorithm_in_eight_lines_is_segment() -> None:
     code = re.search(r"```python\n(.*?)```", HANDOUT, re.DOTALL)[1]
     assert len(code.strip().splitlines()) == 8
     image, backbone = np.ascontiguousarray(walkcut.sample("fig")[150:198, :384]), walkcut.load_backbone(device="cpu")
-    used = (resolve, attend, WalkRecord, partition, blank_ncut, prune, soft_membership, refined_labels)
+    used = (resolve, attend, WalkRecord, partition, aggregate, SplitPrices, prune, soft_membership, refined_labels)
     names = {"backbone": backbone, "image": image} | {one.__name__: one for one in used}
     exec(code, names)  # the handout's own lines
     found = walkcut.segment(image, backbone)
-    assert found.criterion == "stability"
+    assert found.criterion == "spatial-null"
     assert found.count > 1
     np.testing.assert_array_equal(names["patches"], found.patch_labels)
     np.testing.assert_array_equal(names["pixels"], found.labels)

@@ -12,7 +12,7 @@ from walkcut.bench.datasets import Item
 from walkcut.bench.ladder import climb, told_affinity
 from walkcut.bench.look import Look
 from walkcut.bench.metrics import contingency, covering
-from walkcut.bench.ours import AUTO, OURS, thresholds_for
+from walkcut.bench.ours import OURS, thresholds_for
 from walkcut.bench.scores import TREES
 from walkcut.bench.summary import COMPLEXITY, read_summary
 from walkcut.bench.table import KINDS, Table, beside_published, command, gap, pivot, published
@@ -88,6 +88,11 @@ def by_step(summary: dict, truth: str) -> dict[str, Line]:
     return found | {f"covering, {truth}": (steps, [rows[name]["ods"] for name in names])}
 
 
+def automatic(summary: dict, method: str = OURS) -> str:
+    """The line of a method where it stopped by itself, by the criterion that it was measured with."""
+    return f"{method}, {summary['methods'][method]['automatic']}"
+
+
 def constants(summary: dict, method: str, truth: str) -> Line:
     """A method's constant thresholds, and covering at each."""
     described = summary["methods"][method]
@@ -98,11 +103,11 @@ def constants(summary: dict, method: str, truth: str) -> Line:
 def with_automatic(summary: dict, method: str, truth: str) -> dict[str, Line]:
     """`constants`, and beside them the default criterion as a level line."""
     settings, values = constants(summary, method, truth)
-    level = coverings(summary, truth)[f"{method}, {AUTO}"]["ods"]
+    level = coverings(summary, truth)[automatic(summary, method)]["ods"]
     return {"constant": (settings, values), "automatic": ([settings[0], settings[-1]], [level, level])}
 
 
-def gains(summary: dict, truth: str, ending: str = "") -> dict[str, Interval]:
+def gains(summary: dict, truth: str, alone: bool = False) -> dict[str, Interval]:
     """Of an ablation or a ladder: each change's difference in covering from the first method, with its interval.
 
     Long names of layers are shortened.
@@ -110,15 +115,15 @@ def gains(summary: dict, truth: str, ending: str = "") -> dict[str, Interval]:
     Parameters
     ----------
     truth : str
-    ending : str
-        ", stability" for the automatic threshold; none for the best constant, or where there is one value.
+    alone : bool
+        Where each stops by itself; else at the best constant, or where there is one value.
     """
-    names = {f"{name}{ending}": name for name in summary["methods"]}
+    names = {automatic(summary, name) if alone else name: name for name in summary["methods"]}
     found = {names[row["method"]]: difference(row) for row in leads(summary, truth=truth) if row["method"] in names}
     return {name.replace("_blocks.", " ").replace(".attentions.", "."): value for name, value in found.items()}
 
 
-def gains_by_set(what: str, columns: Sequence[tuple[str, str]], ending: str = "") -> dict[str, dict[str, Interval]]:
+def gains_by_set(what: str, columns: Sequence[tuple[str, str]], alone: bool = False) -> dict[str, dict[str, Interval]]:
     """`gains` of one ablation or ladder for pairs of a data set and its truth; a ladder also says where it starts.
 
     `what` is how the names of its results begin, such as "ladder" or "ablate-pixels".
@@ -128,7 +133,7 @@ def gains_by_set(what: str, columns: Sequence[tuple[str, str]], ending: str = ""
         summary = result(f"{what}-{name}")
         start = coverings(summary, truth).get("as it is")
         label = f"{name}, {truth}, {summary['pictures']} pictures"
-        groups[label + (f", from {start['ods']:.3f}" if start else "")] = gains(summary, truth, ending)
+        groups[label + (f", from {start['ods']:.3f}" if start else "")] = gains(summary, truth, alone)
     return groups
 
 
@@ -137,7 +142,7 @@ def gains_both_ways(changes: Sequence[str], name: str, truth: str) -> dict[str, 
     panels = {}
     for what in changes:
         summary = result(f"ablate-{what}-{name}")
-        ways = {"automatic": gains(summary, truth, f", {AUTO}"), "best constant": gains(summary, truth)}
+        ways = {"automatic": gains(summary, truth, alone=True), "best constant": gains(summary, truth)}
         panels[f"{what}, {summary['pictures']} pictures"] = ways
     return panels
 
@@ -309,7 +314,7 @@ def by_complexity(summary: dict, truth: str, labels: Sequence[str]) -> dict[str,
 
 
 def rivals_table(results: Mapping[str, dict], columns: Sequence[tuple[str, str]]) -> Table:
-    """Paired differences in covering of our default criterion from `RIVALS`: segments where the truth is materials,
+    """Paired differences in covering of what stops by itself from `RIVALS`: segments where the truth is materials,
     parts elsewhere.
 
     Parameters
@@ -319,7 +324,7 @@ def rivals_table(results: Mapping[str, dict], columns: Sequence[tuple[str, str]]
     """
     heads, lines = ["ours minus"], {rival: [rival] for rival in RIVALS}
     for name, truth in columns:
-        own = f"{OURS}, {AUTO}" if truth == "materials" else f"{OURS}, parts, {AUTO}"
+        own = automatic(results[name], OURS if truth == "materials" else f"{OURS}, parts")
         cells = {row["baseline"]: gap(row) for row in leads(results[name], truth=truth, method=own)}
         heads.append(f"{name}, {truth}")
         for rival, line in lines.items():
