@@ -24,6 +24,7 @@ from selenium import webdriver
 
 from walkcut.capture import AttentionMaps
 from walkcut.criteria import prune
+from walkcut.null import SplitPrices
 from walkcut.tree import partition
 from walkcut.walk import Walk
 from walkcut.widgets.explorers import (
@@ -81,7 +82,8 @@ def explorers(grid: tuple[int, int] = (32, 32)) -> dict[str, Figure]:
     graph = walk.reversible()
     tree = partition(graph, grid)
     found = SimpleNamespace(image=image, tree=tree, walk=walk, graph=graph)
-    stops = {name: prune(tree, name, walk) for name in ("half-life", "gap", "stability")}
+    prices = SplitPrices.of(tree, walk)
+    stops = {name: prune(tree, name, graph, prices) for name in ("spatial-null", "gap", "stability")}
     return {
         "attention, 16 steps": attention_explorer(image, AttentionMaps({grid: P})),
         "cut": cut_explorer(image, grid, graph),

@@ -9,8 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from walkcut.criteria import Pruning, prune
 from walkcut.graph import Graph
+from walkcut.null import SplitPrices
 from walkcut.tree import PartitionTree, partition
+from walkcut.walk import Walk
 from walkcut.widgets.inline import Figure
 
 
@@ -36,12 +39,23 @@ def stored_tree(found: dict) -> list[tuple[int, int, float, float]]:
     return list(zip(start, stop, since, until, strict=True))
 
 
-def four_pairs() -> PartitionTree:
-    """The tree of four pairs in a row, weakly tied, the middle tie weakest."""
+def _pairs() -> Graph:
     W = np.kron(np.eye(4), np.ones((2, 2)))
     for i, tie in ((1, 0.2), (3, 0.05), (5, 0.3)):
         W[i, i + 1] = W[i + 1, i] = tie
-    return partition(Graph(torch.from_numpy(W)), (2, 4), smallest=1)
+    return Graph(torch.from_numpy(W))
+
+
+def four_pairs() -> PartitionTree:
+    """The tree of four pairs in a row, weakly tied, the middle tie weakest."""
+    return partition(_pairs(), (2, 4), smallest=1)
+
+
+def four_stops() -> dict[str, Pruning]:
+    """Where criteria stop in the tree of four pairs."""
+    graph, tree = _pairs(), four_pairs()
+    prices = SplitPrices.of(tree, Walk(graph.W / graph.degrees[:, None], (2, 4)))
+    return {name: prune(tree, name, graph, prices) for name in ("spatial-null", "half-life", "gap", "stability")}
 
 
 def same(mine: np.ndarray, theirs: np.ndarray) -> bool:

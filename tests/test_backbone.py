@@ -271,7 +271,7 @@ def test_a_compiled_encoder_says_the_same(
 def test_the_readout_of_a_model_is_read(copy: Path) -> None:
     layer = "down_blocks.0.attentions.0.transformer_blocks.0.attn1"
     readout = {"timesteps": [20, 80], "heads": {layer: [1, 0]}, "spatial_prior": 0.25, "inverse_temperature": 1.5}
-    readout |= {"inflation": 2.0, "jump_chain": True, "noise_share": 0.4, "calibrated_on": {"pictures": 3}}
+    readout |= {"inflation": 2.0, "jump_chain": True, "calibrated_on": {"pictures": 3}}
     (copy / "readout.json").write_text(json.dumps(readout))
     backbone = load_backbone(str(copy), "cpu")
     assert backbone.eye.readout == readout
@@ -279,7 +279,7 @@ def test_the_readout_of_a_model_is_read(copy: Path) -> None:
     assert recipe.timesteps == (20, 80)
     assert recipe.heads == {layer: (1, 0)}
     assert (recipe.spatial_prior, recipe.inverse_temperature, recipe.inflation) == (0.25, 1.5, 2)
-    assert (recipe.jump_chain, recipe.noise_share) == (True, 0.4)
+    assert recipe.jump_chain is True
 
 
 def test_words_of_the_vocabulary_become_tokens(tiny: Backbone) -> None:

@@ -135,7 +135,7 @@ def test_a_tree_that_another_process_began_to_cut_travels_with_its_walk(folder: 
 def test_a_record_travels_without_a_copy(folder: Path, settings: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     """As large arrays, none of them a tensor, which torch would send its own way."""
     monkeypatch.setattr(stages, "LARGE", 1)
-    record = looked(folder, by(**settings, threshold=0.5, noise_share=1.0))
+    record = looked(folder, by(**settings, threshold=0.5))
     monkeypatch.setattr(torch.Tensor, "__reduce_ex__", None)
     assert pickle.dumps(record)
     with stages._packed(record) as (text, files):

@@ -252,13 +252,13 @@ def test_the_best_threshold_against_all_thresholds(seed: int) -> None:
         Graph(torch.from_numpy(np.exp(-4 * np.abs(np.subtract.outer(x := rng.uniform(0, 9, 30), x))))), (5, 6)
     )
     segment, split = rng.normal(size=(2, len(tree)))
-    height, most = tree.split_height(), 0.8
+    height = tree.split_height()
 
     def total(threshold: float) -> float:
         return segment[tree.leaves(threshold)].sum() + split[height <= threshold].sum()
 
-    leaves = tried.best_threshold(SimpleNamespace(tree=tree, max_ncut=most), segment, split)
-    best = max(total(threshold) for threshold in np.linspace(0, 0.7999, 4000))
+    leaves = tried.best_threshold(SimpleNamespace(tree=tree), segment, split)
+    best = max(total(threshold) for threshold in np.linspace(0, 1, 4000))
     taken = height <= height[np.isin(tree.left, leaves) | np.isin(tree.right, leaves)].max(initial=0)
     assert segment[leaves].sum() + split[taken].sum() == pytest.approx(best)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from explorers import four_pairs, same, state, words
+from explorers import four_pairs, four_stops, same, state, words
 
 from walkcut.criteria import prune
 from walkcut.errors import InputError
@@ -27,8 +27,7 @@ def labels(found: dict, leaves: list) -> np.ndarray:
 
 
 def test_criteria_and_constants_give_the_segments(tree: PartitionTree) -> None:
-    stops = {name: prune(tree, name) for name in ("half-life", "gap", "stability")}
-    stops["everything"] = prune(tree, 2.0)  # nodes beyond the slider's end
+    stops = four_stops() | {"everything": prune(tree, 2.0)}  # nodes beyond the slider's end
     found = state(criteria_explorer(IMAGE, tree, stops, highest=0.3))
     assert [item["name"] for item in found["criteria"]] == list(stops)
     for item, pruning in zip(found["criteria"], stops.values(), strict=True):

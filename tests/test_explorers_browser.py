@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from explorers import can_be_reached, fits_every_screen, forget, four_pairs, page
+from explorers import can_be_reached, fits_every_screen, forget, four_pairs, four_stops, page
 
 from walkcut.bench.metrics import contingency, covering
 from walkcut.capture import AttentionMaps
@@ -356,8 +356,7 @@ def test_method(show: Callable, tree: PartitionTree) -> None:
 
 
 def test_criteria(show: Callable) -> None:
-    tree = four_pairs()
-    stops = {name: prune(tree, name) for name in ("half-life", "gap", "stability")}
+    tree, stops = four_pairs(), four_stops()
     count = [len(tree.leaves(step)) for step in (0, *levels(tree, 0.6))]
     values = np.subtract(count, count[0]) / np.ptp(count)
     curves = [{"name": name, "values": values.tolist()} for name in ("count", "twice")]

@@ -181,7 +181,7 @@ ODD = st.sampled_from(
     ]
 )
 NAMES = ["grid", "noise", "timesteps", "seed", "heads", "inverse_temperature", "jump_chain", "inflation", "steps", "x"]
-NAMES += ["spatial_prior", "graph", "threshold", "noise_share", "pixels", "model", "weights", "dtype", "prompt"]
+NAMES += ["spatial_prior", "graph", "threshold", "pixels", "model", "weights", "dtype", "prompt"]
 NAMES += ["preset"]
 
 

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # The core, from a picture to its segments. A module imports only modules that stand before it.
 CORE = (
     *("registry", "recipe", "images", "threads", "backbone", "noise", "capture"),
-    *("graph", "walk", "ncut", "tree", "criteria", "pixels", "refine", "segmentation"),
+    *("graph", "walk", "ncut", "tree", "pixels", "null", "criteria", "refine", "segmentation"),
 )
 # Rooms beside it, which the core never imports, and whom each of them may import beside the core and what is general.
 GENERAL = ("errors", "memory", "reading", "samples", "textures", "scenes")

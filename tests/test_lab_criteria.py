@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from trees import handmade, planted, prunings, scattered, small_tree, two_halves, walk_of
+from trees import planted, priced, prunings, scattered, small_tree, two_halves, walk_of
 
 from walkcut.criteria import prune
 from walkcut.errors import InputError
 from walkcut.graph import Graph
 from walkcut.lab.criteria import persistence, smallest_eigenvalues, stability_at
 from walkcut.lab.directed import Directed
+from walkcut.null import SplitPrices
 from walkcut.tree import PartitionTree, partition
 from walkcut.walk import Walk
 
@@ -102,7 +103,7 @@ def test_a_stationary_walker_stays_for_one_step_as_the_tree_says() -> None:
 def test_stability_after_one_step_is_the_one_of_the_tree() -> None:
     walk = two_halves(14, 5)
     tree = partition(walk.reversible(), walk.grid, smallest=2)
-    one, other = stability_at(tree, walk, 1, 0.8), prune(tree, "stability", max_ncut=0.8)
+    one, other = stability_at(tree, walk, 1), prune(tree, "stability")
     np.testing.assert_array_equal(one.leaves, other.leaves)
     assert one.score == pytest.approx(other.score)
 
@@ -128,21 +129,17 @@ def test_half_life_is_where_the_memory_of_a_split_halves_in_one_step() -> None:
         remembered = [side @ walk_of(graph).expect(torch.from_numpy(side), n).numpy() / 8 for n in (1, 2, 3)]
         assert remembered == pytest.approx([(1 - tree.ncut[0]) ** n for n in (1, 2, 3)])
         assert (remembered[0] >= 0.5) == (expected == 2)
-        found = prune(tree, "half-life")
-        assert (len(found), found.threshold) == (expected, 0.5)
+        assert len(prune(tree, "half-life", prices=priced(graph, tree))) == expected
 
 
-@pytest.mark.parametrize("max_ncut", [0.1, 0.6, 0.7])
-def test_half_life_is_twice_that_of_a_blank_picture(max_ncut: float) -> None:
-    allowed = prune(handmade(0.01), "half-life", max_ncut=max_ncut).threshold
-    steps = [np.log(0.5) / np.log(1 - value) for value in (allowed, max_ncut)]
-    assert steps[0] == pytest.approx(2 * steps[1])
-    assert allowed < min(max_ncut, 0.5)
-
-
-@pytest.mark.parametrize("max_ncut", [0.8, 1.0])
-def test_half_life_is_never_less_than_a_step(max_ncut: float) -> None:
-    assert prune(handmade(0.01), "half-life", max_ncut=max_ncut).threshold == 0.5
+def test_half_life_is_that_of_attentions_own_walk() -> None:
+    """Whatever was cut: one that rests half of the time remembers twice as long."""
+    graph = planted(4, 4, between=0.6)
+    walk, tree = walk_of(graph), partition(graph, (1, 8), smallest=4)
+    assert tree.ncut[0] == pytest.approx(1.2 / 2.2)
+    lazy = Walk((walk.P + torch.eye(8)) / 2, walk.grid)
+    for own, expected in ((walk, 1), (lazy, 2)):
+        assert len(prune(tree, "half-life", graph, SplitPrices.of(tree, own))) == expected
 
 
 @pytest.mark.parametrize("sizes", [(80, 80, 90), (60, 70, 50, 65), (12, 9, 10)])
@@ -184,7 +181,7 @@ def test_the_eigengap_looks_at_the_graph_that_was_cut(n: int) -> None:
         root = np.sqrt(graph.degrees.numpy())
         values = np.linalg.eigvalsh(np.eye(n) - graph.W.numpy() / np.outer(root, root)).clip(0)
         k, gap = relative_eigengap(values[:30])
-        found = prune(partition(graph, (1, n), smallest=2, max_ncut=2.0), "eigengap", graph, 2.0)
+        found = prune(partition(graph, (1, n), smallest=2, max_ncut=2.0), "eigengap", graph)
         assert (len(found), found.score) == (k, pytest.approx(gap, rel=1e-3))
         assert (k == 3) is (graph is alike)
 

@@ -1,4 +1,4 @@
-"""Which heads are read without a label: the spatial null, what a walk tells beyond it, and the command that chooses."""
+"""Which heads are read without a label: what a walk tells beyond its spatial null, and the command that chooses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from walkcut.errors import InputError
 from walkcut.eyes import loading
 from walkcut.eyes.loading import load_backbone
 from walkcut.lab import readout as lab
-from walkcut.lab.readout import information, readout, spatial_null, told_by_heads
+from walkcut.lab.readout import information, readout, told_by_heads
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = [np.random.default_rng(seed).integers(0, 256, (48, 64, 3), dtype=np.uint8) for seed in range(2)]
@@ -36,50 +36,6 @@ def random_flow(grid: Grid, seed: int) -> torch.Tensor:
     flow = torch.from_numpy(np.random.default_rng(seed).random((n, n)) ** 4) + 1e-6
     flow = flow + flow.T
     return flow / flow.sum()
-
-
-def slow_null(flow: np.ndarray, grid: Grid) -> np.ndarray:
-    """The same, pair by pair."""
-    n, law = len(flow), flow.sum(1)
-    places = [divmod(i, grid[1]) for i in range(n)]
-    pairs: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    for i in range(n):
-        for j in range(n):
-            pairs.setdefault((places[j][0] - places[i][0], places[j][1] - places[i][1]), []).append((i, j))
-    null = np.zeros((n, n))
-    for same in pairs.values():
-        seen, expected = (sum(m[pair] for pair in same) for m in (flow, np.outer(law, law)))
-        for i, j in same:
-            null[i, j] = law[i] * law[j] * seen / expected
-    for _ in range(500):
-        scale = np.sqrt(law / null.sum(1))
-        null *= np.outer(scale, scale)
-    return null
-
-
-@pytest.mark.parametrize("grid", [(1, 5), (3, 4), (5, 2)])
-def test_the_null_is_that_of_the_slow_way(grid: Grid) -> None:
-    flow = random_flow(grid, 0)
-    null = spatial_null(flow, grid)
-    assert torch.allclose(null, torch.from_numpy(slow_null(flow.numpy(), grid)), atol=1e-10)
-    assert torch.allclose(null, null.T, atol=1e-15)
-    assert torch.allclose(null.sum(1), flow.sum(1), atol=1e-9)
-
-
-def test_the_flow_of_three_patches_by_hand() -> None:
-    """In a row, 1 - 2 are fond of one another: a step of one place is 3/8 + 1/8 of all, shared out evenly by the null.
-
-    Laws 7/16, 1/2 - 0, ... are those of the rows; the null cannot tell 1 - 2 from 2 - 3 but by these.
-    """
-    flow = torch.tensor([[2.0, 3, 1], [3, 2, 1], [1, 1, 2]], dtype=torch.float64) / 16
-    law = flow.sum(1)
-    null = spatial_null(flow, (1, 3))
-    raised = null / torch.outer(law, law)
-    assert float(raised[0, 1] * raised[1, 2] / (raised[0, 2] * raised[1, 1])) == pytest.approx(
-        (4 / (6 * 6 + 6 * 4)) ** 2 / (1 / (6 * 4)) / (6 / (36 + 36 + 16)), rel=1e-6
-    )  # what no scaling of rows and columns changes
-    assert null[0, 1] < flow[0, 1]
-    assert null[1, 2] > flow[1, 2]
 
 
 @given(st.integers(0, 10**6), st.sampled_from([(1, 6), (2, 3), (3, 3)]))

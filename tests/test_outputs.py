@@ -32,7 +32,6 @@ OTHER = {
     "steps": 2,
     "graph": "average",
     "threshold": 0.5,
-    "noise_share": 0.9,
     "pixels": "pamr",
 }
 

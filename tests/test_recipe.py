@@ -29,7 +29,7 @@ from walkcut.lab.directed import Directed
 from walkcut.lab.graphs import LowRank
 from walkcut.lab.recorders import LayerFeatures
 from walkcut.lab.subwalk import RenormalisedSubwalk
-from walkcut.recipe import CALIBRATED, PRESETS, Eye, Preset, Recipe, find_preset, resolve
+from walkcut.recipe import PRESETS, Eye, Preset, Recipe, find_preset, resolve
 from walkcut.registry import CRITERIA, GRAPHS, PIXELS
 from walkcut.samples import sample
 from walkcut.segmentation import Segmentation, WalkRecord
@@ -56,7 +56,6 @@ OTHER = {
     "steps": 3,
     "graph": "average",
     "threshold": 0.9,
-    "noise_share": 0.001,
     "pixels": "bilinear",
 }
 OF_THE_EYE = ("model", "weights", "dtype", "prompt")
@@ -66,8 +65,7 @@ READOUT = {
     "jump_chain": True,
     "inflation": 2.0,
     "spatial_prior": 0.35,
-    "noise_share": 0.25,
-    "calibrated_on": {"grids": [32, 64], "pictures": 100},
+    "calibrated_on": {"grid": 37, "nats": {FINE: [0.1, 0.2]}},
 }
 EYE = Eye("small", "fedcba9876543210", family="embedded", readout=READOUT)
 
@@ -85,11 +83,8 @@ def one_sentence(error: pytest.ExceptionInfo[InputError], *named: object) -> Non
 
 
 def test_no_setting_is_forgotten_here() -> None:
-    """Whoever adds one says what else it may be, and whether where to stop was calibrated under it."""
+    """Whoever adds one says what else it may be."""
     assert list(OTHER) == NAMES
-    assert [name for name in NAMES if name not in CALIBRATED] == [
-        *("model", "weights", "dtype", "grid", "seed", "threshold", "noise_share", "pixels")
-    ]
 
 
 def test_a_recipe_is_frozen_and_concrete() -> None:
@@ -97,7 +92,7 @@ def test_a_recipe_is_frozen_and_concrete() -> None:
     for name, value in OTHER.items():
         with pytest.raises(FrozenInstanceError):
             setattr(recipe, name, value)
-    assert Recipe(threshold="auto").threshold == "stability"
+    assert Recipe(threshold="auto").threshold == "spatial-null"
     assert "auto" not in recipe.to_dict().values()
 
 
@@ -153,7 +148,6 @@ def recipes() -> st.SearchStrategy[dict[str, Any]]:
             "steps": st.integers(1, 10**6),
             "graph": st.sampled_from(list(GRAPHS)),
             "threshold": st.sampled_from(["auto", *CRITERIA]) | st.floats(0, 2, exclude_min=True),
-            "noise_share": st.none() | positive,
             "pixels": st.sampled_from(list(PIXELS)),
         }
     )
@@ -187,7 +181,6 @@ def test_a_recipe_goes_through_json_and_between_processes(one: dict[str, Any], o
         ("inflation", 2, 2.0),
         ("spatial_prior", np.float64(0.25), 0.25),
         ("inverse_temperature", np.int16(2), 2.0),
-        ("noise_share", np.float16(0.5), 0.5),
         ("threshold", np.float32(0.5), 0.5),
         ("threshold", 1, 1.0),
         ("jump_chain", np.True_, True),
@@ -227,7 +220,6 @@ BAD = {
     "steps": [0, -1, 2**63, 1.5, *WHOLE[3:]],
     "graph": ["cosine", None, 3, ["reversible"]],
     "threshold": [0, 0.0, -1, 2.1, "high", "nan", "inf", float("nan"), 10**400, None, True, ["gap"], object],
-    "noise_share": NUMBER,
     "pixels": ["nearest", None, 3, ["pamr"]],
 }
 
@@ -275,7 +267,7 @@ def test_values_are_named(tmp_path: Path) -> None:
     ids=["from_dict", "resolve", "Preset", "readout"],
 )
 def test_settings_that_no_recipe_has_are_refused(way: Callable[[dict], object]) -> None:
-    for old in ("locality", "sharpness", "walkers", "resolution"):
+    for old in ("locality", "sharpness", "walkers", "resolution", "noise_share"):
         with pytest.raises(InputError, match=f"no setting '{old}': choose from model, .*pixels") as caught:
             way({old: 0.3})
         one_sentence(caught)
@@ -289,11 +281,11 @@ def test_settings_that_no_recipe_has_are_refused(way: Callable[[dict], object]) 
 def test_the_user_counts_before_the_preset_the_eye_and_the_default(name: str) -> None:
     default, suits = getattr(Recipe(), name), {"grid": 32, "noise": "inversion", "seed": 1, "steps": 2}
     suits |= {"timesteps": [30], "heads": {FINE: [2.0, 1.0]}, "inverse_temperature": 1.25, "jump_chain": True}
-    suits |= {"inflation": 3.0, "spatial_prior": 0.6, "graph": "rows-dot", "threshold": "gap", "noise_share": 0.7}
+    suits |= {"inflation": 3.0, "spatial_prior": 0.6, "graph": "rows-dot", "threshold": "gap"}
     suits |= {"pixels": "random-walker"}
     named = {"grid": 48, "noise": "none", "seed": 2, "steps": 4, "timesteps": (40,), "heads": {FINE: (0.0, 1.0)}}
     named |= {"inverse_temperature": 1.5, "jump_chain": False, "inflation": 4.0, "spatial_prior": 0.7}
-    named |= {"graph": "divergence", "threshold": "half-life", "noise_share": 0.8, "pixels": "pamr"}
+    named |= {"graph": "divergence", "threshold": "half-life", "pixels": "pamr"}
     for family in ("stable-diffusion", "embedded"):
         bare, eye = Eye("bare", family=family), Eye("own", family=family, readout={name: suits[name]})
         preset = Preset("own", {name: named[name]})
@@ -339,7 +331,7 @@ def test_what_an_eye_is_cannot_be_set_later(name: str) -> None:
         {"spatial_prior": "near"},
         {"jump_chain": "yes"},
         {"graph": "cosine"},
-        {"noise_share": -1},
+        {"threshold": -1},
         {"locality": 0.35},
     ],
     ids=str,
@@ -357,67 +349,27 @@ def test_a_damaged_readout_is_blamed_on_the_model(tiny_model: Path, tmp_path: Pa
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Where to stop was measured under some settings
+# Where to stop
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("noise_share", *OF_THE_EYE)])
-def test_a_calibration_counts_for_the_settings_it_was_made_under(name: str) -> None:
-    usual = resolve("walkcut", EYE)
-    assert usual.noise_share == READOUT["noise_share"]
-    usual.check_stop()
-    assert resolve("walkcut", EYE, {name: getattr(usual, name)}).noise_share == usual.noise_share
-    changed = resolve("walkcut", EYE, {name: OTHER[name]})
-    if name not in CALIBRATED:
-        assert changed.noise_share == usual.noise_share
-        changed.check_stop()
-        return
-    assert changed.noise_share is None
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("threshold", *OF_THE_EYE)])
+def test_a_criterion_may_be_asked_for_under_any_settings(name: str) -> None:
+    """Nothing of it was measured under some: of an eye's readout nothing says where to stop."""
     for criterion in ("auto", *CRITERIA):
-        with pytest.raises(InputError) as caught:
-            resolve("walkcut", EYE, {name: OTHER[name], "threshold": criterion}).check_stop()
-        one_sentence(caught, EYE.name, "threshold as a number", "noise_share")
-    resolve("walkcut", EYE, {name: OTHER[name], "threshold": 0.3}).check_stop()
-    by_preset = resolve(Preset("own", {name: OTHER[name]}), EYE)
-    assert by_preset.noise_share == (usual.noise_share if name == "noise" else None)  # which an eye of pixels ignores
-    for own in (resolve("walkcut", EYE, {name: OTHER[name], "noise_share": 0.5}),):
-        assert own.noise_share == 0.5
-        own.check_stop()
-    assert resolve(Preset("own", {name: OTHER[name], "noise_share": 0.5}), EYE).noise_share == 0.5
+        found = resolve("walkcut", EYE, {name: OTHER[name], "threshold": criterion})
+        assert found.threshold == ("spatial-null" if criterion == "auto" else criterion)
+        assert getattr(found, name) == OTHER[name]
 
 
-def test_other_words_are_another_walk() -> None:
-    """A calibration was made without a prompt."""
-    assert resolve("walkcut", replace(EYE, prompt="striped")).noise_share is None
-    assert resolve("walkcut", replace(EYE, dtype="bfloat16")).noise_share == READOUT["noise_share"]
-
-
-def test_an_eye_that_nobody_calibrated_stops_where_a_walk_without_memory_would() -> None:
-    recipe = resolve("walkcut", Eye("new"), {"inflation": 2.0, "steps": 3})
-    assert recipe.noise_share == 1
-    recipe.check_stop()
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_may_stop_by_itself(name: str, embedded: Backbone) -> None:
-    for eye in (embedded.eye, EYE, Eye("new")):
-        resolve(name, eye).check_stop()
-
-
-def test_an_override_of_what_was_calibrated_is_refused_before_anything_is_computed(
-    embedded: Backbone, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """White noise was cut into three or four segments where the walkers no longer agreed."""
-    noise = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
-    whole = segment(noise, embedded, grid=16)
-    assert whole.count == 1
-    with pytest.raises(InputError, match="measured under other settings") as caught:
-        segment(noise, embedded, grid=16, inflation=1.0)
-    one_sentence(caught, "dead-leaves", "noise_share")
-    found = segment(noise, embedded, grid=16, inflation=1.0, threshold=0.05)
-    assert found.count == 1
-    with pytest.raises(InputError, match="measured under other settings"):
-        found.at("stability")
-    assert whole.at("gap").criterion == "gap"
+@pytest.mark.parametrize(
+    ("settings", "plain"),
+    [({}, True), ({"graph": "direct", "threshold": 0.3, "grid": 8, "timesteps": (10, 20)}, True)]
+    + [({name: OTHER[name]}, False) for name in ("inflation", "spatial_prior", "steps")]
+    + [({"jump_chain": True}, False)],
+)
+def test_a_recipe_is_plain_where_attentions_own_walk_is_cut(settings: dict, plain: bool) -> None:
+    unchanged = {"jump_chain": False, "inflation": 1, "spatial_prior": None, "steps": 1}
+    assert Recipe(**unchanged | settings).plain is plain
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -452,7 +404,7 @@ def test_what_a_setting_says_is_what_is_computed(
     name: str, embedded: Backbone, hills: np.ndarray, usual: Segmentation
 ) -> None:
     """The walk, its graph or the labels follow each setting; the record and the fingerprint say which it was."""
-    asked = {"grid": 16, "noise_share": usual.recipe.noise_share, name: OTHER[name]}
+    asked = {"grid": 16, name: OTHER[name]}
     found = segment(hills, embedded, keep_walk=True, **asked)
     assert differ(found, usual)
     assert changed_settings(found, usual) == {name}

@@ -21,8 +21,10 @@ from walkcut.errors import InputError
 from walkcut.eyes.loading import load_backbone
 from walkcut.lab.graphs import from_features
 from walkcut.lab.recorders import LayerFeatures
+from walkcut.null import SplitPrices
 from walkcut.recipe import PRESETS, resolve
 from walkcut.registry import CRITERIA, GRAPHS
+from walkcut.samples import sample
 from walkcut.segmentation import Segmentation, WalkRecord, cut, extract_walks
 from walkcut.tree import partition
 from walkcut.walk import aggregate
@@ -65,7 +67,7 @@ def test_types_and_shapes(found: Segmentation, two_halves: np.ndarray) -> None:
 def test_labels_have_no_gaps(found: Segmentation, threshold: float | str) -> None:
     at = found.at(threshold)
     np.testing.assert_array_equal(np.unique(at.labels), np.arange(at.count))
-    pruning = prune(found.tree, threshold, found.graph, found.max_ncut)
+    pruning = prune(found.tree, threshold, found.graph, found.prices)
     np.testing.assert_array_equal(at.patch_labels, found.tree.labels(leaves=pruning.leaves))
     assert (at.criterion, at.threshold) == (pruning.criterion, pruning.threshold)
     if at.threshold is not None:
@@ -261,19 +263,42 @@ def test_white_noise_is_one_segment(embedded: Backbone, seed: int) -> None:
         {"graph": "average"},
     ],
 )
-def test_a_criterion_is_refused_where_its_limit_was_measured_under_other_settings(
-    embedded: Backbone, change: dict
-) -> None:
-    """White noise gave three or four segments with an inflation of 1: its limit is another walk's."""
+def test_white_noise_is_one_segment_whatever_is_cut(embedded: Backbone, change: dict) -> None:
+    """Nothing of the rule was measured under some settings: it gave three or four with an inflation of 1."""
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    with pytest.raises(InputError, match=r"measured under other settings.*give a threshold as a number") as caught:
-        segment(noise, embedded, grid=32, **change)
-    assert "\n" not in str(caught.value)
-    found = segment(noise, embedded, grid=32, threshold=0.01, **change)
-    assert found.count >= 1
-    with pytest.raises(InputError, match="measured under other settings"):
-        found.at("stability")
-    assert segment(noise, embedded, grid=32, noise_share=0.05, **change).criterion == "stability"
+    found = segment(noise, embedded, grid=32, **change)
+    assert (found.count, found.criterion) == (1, "spatial-null")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"inflation": 1.0}, {"jump_chain": False}, {"spatial_prior": None}, {"steps": 2}, {"graph": "average"}],
+)
+def test_splits_are_priced_by_attentions_own_walk(embedded: Backbone, two_halves: np.ndarray, change: dict) -> None:
+    """Whatever walk or graph was cut."""
+    settings = {"grid": 12, "threshold": 0.5} | change
+    own = aggregate(attend(embedded, two_halves, grid=12))
+    for found in (segment(two_halves, embedded, **settings), segment(two_halves, embedded, grid=12)):
+        prices = SplitPrices.of(found.tree, own)
+        np.testing.assert_allclose(found.prices.walk, prices.walk, rtol=1e-5)
+        np.testing.assert_allclose(found.prices.null, prices.null, rtol=1e-5)
+        assert found.at("auto").prices is found.prices
+
+
+def test_of_a_plain_recipe_the_walk_that_is_cut_prices_its_own_splits(embedded: Backbone) -> None:
+    plain = {"jump_chain": False, "inflation": 1.0, "spatial_prior": None}
+    found = segment(sample("hills"), embedded, grid=16, keep_walk=True, **plain)
+    assert found.recipe.plain
+    assert len(found.tree) > 5
+    split = found.tree.left >= 0
+    np.testing.assert_allclose(found.prices.walk[split], found.tree.ncut[split], atol=1e-6)
+    assert np.isposinf(found.prices.walk[~split]).all()
+    for change in (*({name: value} for name, value in plain.items()), {"steps": 2}):
+        other = replace(found.recipe, **({"jump_chain": True, "inflation": 2.0, "spatial_prior": 0.3} | change))
+        assert not other.plain
+        record = WalkRecord.prepared(found.image, attend(embedded, found.image, grid=16), other)
+        assert record.own is not record.walk
+        torch.testing.assert_close(record.own.P, found.walk.P)
 
 
 def test_the_embedded_model_tells_two_halves_apart(embedded: Backbone) -> None:

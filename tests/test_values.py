@@ -19,7 +19,7 @@ import torch
 
 from walkcut import Graph, InputError, Segmentation, Walk, load_backbone, sample, segment
 from walkcut.backbone import Backbone
-from walkcut.criteria import blank_ncut, prune
+from walkcut.criteria import prune
 from walkcut.ncut import best_cut, best_split, ncut, second_eigenvector
 from walkcut.recipe import PRESETS, Recipe
 from walkcut.refine import pamr
@@ -52,8 +52,6 @@ NUMBERS: dict[str, Callable] = {
     "threshold": lambda x: len(TREE.leaves(x)),
     "k": lambda x: TREE.labels(k=object() if x is None else x).max(),
     "pruning": lambda x: len(prune(TREE, x)),
-    "ceiling": lambda x: len(prune(TREE, "half-life", max_ncut=x)),
-    "width": lambda x: blank_ncut(GRID, object() if x is None else x),
     "prior": lambda x: float(WALK.spatial_prior(x).P[0, 0]),
     "inflation": lambda x: float(WALK.inflated(x).P[0, 0]),
     "steps": lambda x: float(WALK.power(x).P[0, 0]),
@@ -252,7 +250,7 @@ def test_a_blank_picture_is_one_segment_under_every_preset(embedded: Backbone, p
         assert found.count == 1
         for criterion in (*CRITERIA, 0.5, 2.0):
             if criterion != "eigengap":  # which needs the graph
-                assert found.recipe.noise_share is None or found.at(criterion).count == 1
+                assert found.at(criterion).count == 1
 
 
 @pytest.mark.situation("blank")
@@ -268,7 +266,7 @@ def test_a_blank_picture_is_one_segment_under_every_criterion(embedded: Backbone
 @pytest.mark.parametrize("graph", ["direct", "rows-cosine", "rows-dot", "features", "divergence", "renormalised"])
 def test_a_blank_picture_is_one_segment_of_every_graph(embedded: Backbone, graph: str) -> None:
     for prior in (0.1, 0.5, None):
-        settings = {"graph": graph, "spatial_prior": prior, "noise_share": 1.0, "inflation": 3.0}
+        settings = {"graph": graph, "spatial_prior": prior, "inflation": 3.0}
         assert blank("grey", embedded, **settings).count == 1
 
 

@@ -442,8 +442,6 @@ def train(folder: Path) -> None:
     small = {"block_out_channels": (8, 16), "norm_num_groups": 4, "cross_attention_dim": 8, "sample_size": 8}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "UNET_CONFIG", training.UNET_CONFIG | small)
-        patch.setattr(training, "CALIBRATION_GRIDS", (8,))
-        patch.setattr(training, "CALIBRATION_PICTURES", 2)
         training.train(folder, config, workers=0)
 
 

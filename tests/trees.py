@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from walkcut.graph import Graph
+from walkcut.null import SplitPrices
 from walkcut.tree import PartitionTree, partition
 from walkcut.walk import Walk
 
@@ -24,8 +25,13 @@ def planted(*sizes: int, between: float) -> Graph:
     return Graph(W + between)
 
 
-def walk_of(graph: Graph) -> Walk:
-    return Walk(graph.W / graph.degrees[:, None], (1, len(graph)))
+def walk_of(graph: Graph, grid: tuple[int, int] | None = None) -> Walk:
+    return Walk(graph.W / graph.degrees[:, None], grid or (1, len(graph)))
+
+
+def priced(graph: Graph, tree: PartitionTree) -> SplitPrices:
+    """By the graph's own walk, which is the one that was cut."""
+    return SplitPrices.of(tree, walk_of(graph, tree.grid))
 
 
 def two_halves(n: int, seed: int) -> Walk:
@@ -42,11 +48,11 @@ def small_tree(seed: int, size: int = 20) -> tuple[Graph, PartitionTree]:
     return graph, partition(graph, (1, size), smallest=2)
 
 
-def prunings(tree: PartitionTree, node: int = 0, max_ncut: float = 1.0) -> Iterator[tuple[list[int], list[int]]]:
+def prunings(tree: PartitionTree, node: int = 0) -> Iterator[tuple[list[int], list[int]]]:
     """Slow reference: segments and kept splits of every pruning of the tree below a node."""
     yield [node], []
-    if tree.ncut[node] < max_ncut:
-        sides = [list(prunings(tree, side, max_ncut)) for side in (tree.left[node], tree.right[node])]
+    if tree.ncut[node] < 1:
+        sides = [list(prunings(tree, side)) for side in (tree.left[node], tree.right[node])]
         for (a, kept_a), (b, kept_b) in itertools.product(*sides):
             yield a + b, [node, *kept_a, *kept_b]
 
