@@ -143,7 +143,6 @@ def test_no_share_loses_less_in_the_mean_over_eyes_and_sets() -> None:
                 gap = table[f"{own}, {rule}", truth, "covering"]["ods"] - table[own, truth, "covering"]["ods"]
                 losses.setdefault(rule, []).append(gap)
     means = {rule: float(np.mean(gaps)) for rule, gaps in losses.items()}
-    print(means)
     assert max(means, key=lambda rule: means[rule]) == "spatial-null"
 
 
