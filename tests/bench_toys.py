@@ -15,6 +15,7 @@ from walkcut.bench.datasets import Dataset, Item
 from walkcut.bench.method import Method, Result
 from walkcut.errors import InputError
 from walkcut.graph import Graph
+from walkcut.null import SplitPrices
 from walkcut.recipe import Recipe
 from walkcut.segmentation import Segmentation
 from walkcut.tree import PartitionTree
@@ -56,12 +57,13 @@ def halves_tree() -> PartitionTree:
 
 
 def fake_segmentation() -> Segmentation:
-    """The halves as they were found and from 0.5 on, nothing below; by any other criterion one segment."""
+    """The halves as they were found and from 0.5 on, nothing below; by prices one segment."""
     image, labels = np.zeros((4, 4, 3), np.uint8), HALVES.astype(np.int32)
     membership = torch.from_numpy(np.stack([1 - labels, labels], 2).reshape(16, 2)).float()  # nobody leaves a half
-    graph = Graph(torch.eye(16, dtype=torch.float64))
+    graph, dear = Graph(torch.eye(16, dtype=torch.float64)), np.array([0.9, np.inf, np.inf])
     return Segmentation(
-        image, labels, labels, halves_tree(), Recipe(), None, "constant", 0.5, membership, {}, graph=graph
+        *(image, labels, labels, halves_tree(), Recipe(), None, "constant", SplitPrices(dear, dear), membership, {}),
+        graph=graph,
     )
 
 

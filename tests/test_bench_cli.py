@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from bench_toys import make_bsds
+from bench_toys import halves_tree, make_bsds
 from test_bench_datasets import make
 
 from walkcut.app import options, stages
@@ -24,9 +24,10 @@ from walkcut.bench import ablate, cli, config, datasets, method, ours, run, sema
 from walkcut.bench import criteria as tried
 from walkcut.bench.catalogue import DATASETS
 from walkcut.bench.models import spectrum
+from walkcut.criteria import prune
 from walkcut.errors import InputError
 from walkcut.graph import Graph
-from walkcut.tree import partition
+from walkcut.null import SplitPrices
 
 
 def parse(*words: str) -> argparse.Namespace:
@@ -131,7 +132,8 @@ def test_a_constant_from_elsewhere_is_a_line_of_its_own(
         assert told[name, *key[1:]] == curves[name]["ods"]  # the best is still that of all constants
         assert told[f"{name}, 0.9", *key[1:]] == curves[name]["curve"][1]
     compared = {(row["method"], row["baseline"]) for row in stated["differences"]}
-    assert {("walkcut, 0.9", "k-means, colour"), ("walkcut, stability", "k-means, colour")} <= compared
+    assert {("walkcut, 0.9", "k-means, colour"), ("walkcut, spatial-null", "k-means, colour")} <= compared
+    assert ("walkcut, spatial-null", "walkcut, 0.9") in compared
     assert ("walkcut, gap", "k-means, colour") not in compared
     with pytest.raises(InputError, match=r"0\.7 is none of the thresholds"):
         do(*words, "--constant", "0.7")
@@ -218,7 +220,8 @@ def test_named_classes_have_no_ladder(tmp_path: Path) -> None:
 def test_what_was_tried_is_scored_from_the_command(
     tmp_path: Path, tiny: tuple[str, ...], tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tried, "COLOURS", ((9, 9, 9),))
+    kinds = {kind: tried.BLANK[kind] for kind in ("white noise", "colour")}
+    monkeypatch.setattr(tried, "BLANK", kinds)
     assert do("criteria", "--every", "50", "--thresholds", "0.3,0.6", *tiny) == 0
     name = tiny_model.name
     found = {path.name.split(f"-{name}")[0]: path for path in (tmp_path / "out").glob("*.json")}
@@ -230,10 +233,17 @@ def test_what_was_tried_is_scored_from_the_command(
     assert {f"walkcut, {name}" for name in (ours.AUTO, *ours.OTHERS, *tried.VARIANTS)} < lines
     assert set(summary["segments"]) == lines - {"walkcut", "walkcut, parts"}
     blank = json.loads(found["criteria-blank"].read_text())
-    assert blank["pictures"] == 2 + len(tried.SHAPES)
+    assert blank["pictures"] == 2 * 4
     rows = [row for path in (tmp_path / "out" / "rows").glob("criteria-blank.*") for row in run.read_rows(path)]
     whole = sum(row["setting"] == "gap" and row["segments"] == 1 for row in rows)
     assert blank["segments"]["walkcut, gap"]["pictures_in_one"] == whole
+    assert set(blank["left_whole"]) == set(blank["segments"])
+    shares = blank["left_whole"]["walkcut, gap"]
+    assert list(shares) == list(kinds)
+    assert 4 * sum(share for share, *_ in shares.values()) == whole
+    assert shares["colour"][0] == 1  # a blank picture is never cut
+    assert summary["left_whole"] == {}
+    assert set(summary["like_constants"]) >= {f"walkcut, {name}" for name in (ours.AUTO, *ours.OTHERS)}
 
 
 def test_pictures_to_choose_by_are_not_those_of_the_results() -> None:
@@ -242,25 +252,32 @@ def test_pictures_to_choose_by_are_not_those_of_the_results() -> None:
     held_out = datasets.held_out_scenes("seeds")
     assert not np.array_equal(data.load("0-00").image, held_out.load("0000").image)
     assert not np.array_equal(data.load("0-00").image, data.load("1-00").image)
-    assert len(np.unique(tried.blank_pictures(1).load("constant-3").image.reshape(-1, 3), axis=0)) == 1
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_the_best_threshold_against_all_thresholds(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    tree = partition(
-        Graph(torch.from_numpy(np.exp(-4 * np.abs(np.subtract.outer(x := rng.uniform(0, 9, 30), x))))), (5, 6)
-    )
-    segment, split = rng.normal(size=(2, len(tree)))
-    height = tree.split_height()
+def test_of_each_kind_of_blank_picture_so_many_are_drawn_and_the_same_again() -> None:
+    data = tried.blank_pictures(2)
+    assert data.names == tuple(f"{kind}-{i:03d}" for kind in tried.BLANK for i in range(2))
+    assert len(tried.blank_pictures().names) == 200 * len(tried.BLANK)
+    pictures = [data.load(name).image for name in data.names]
+    for name, image in zip(data.names, pictures, strict=True):
+        assert (image.shape, image.dtype) == ((128, 128, 3), np.uint8)
+        np.testing.assert_array_equal(data.load(name).image, image)
+        assert not data.load(name).truths["human"][0].any()
+    assert len({image.tobytes() for image in pictures}) == len(pictures)
+    by_kind = dict(zip(data.names[::2], pictures[::2], strict=True))
+    assert len(np.unique(by_kind["colour-000"].reshape(-1, 3), axis=0)) == 1
+    slope = np.diff(by_kind["gradient-000"].astype(int), axis=1)
+    assert all(np.sign(slope[:, :, band]).min() >= 0 or np.sign(slope[:, :, band]).max() <= 0 for band in range(3))
+    rough = {name: np.abs(np.diff(image.astype(float), axis=1)).mean() for name, image in by_kind.items()}
+    assert rough["colour-000"] == 0 < rough["gradient-000"] < rough["1/f noise-000"] < rough["white noise-000"]
 
-    def total(threshold: float) -> float:
-        return segment[tree.leaves(threshold)].sum() + split[height <= threshold].sum()
 
-    leaves = tried.best_threshold(SimpleNamespace(tree=tree), segment, split)
-    best = max(total(threshold) for threshold in np.linspace(0, 1, 4000))
-    taken = height <= height[np.isin(tree.left, leaves) | np.isin(tree.right, leaves)].max(initial=0)
-    assert segment[leaves].sum() + split[taken].sum() == pytest.approx(best)
+def test_other_shares_of_the_null_are_the_rule_with_another_number() -> None:
+    walk, null = np.array([0.6, np.inf, np.inf]), np.array([0.8, np.inf, np.inf])
+    found = SimpleNamespace(tree=halves_tree(), prices=SplitPrices(walk, null))
+    assert [len(tried.most_of_null(share)(found)) for share in (0.7, 0.75, 0.8)] == [1, 2, 2]
+    assert len(prune(found.tree, prices=found.prices)) == 2
+    assert ours.AUTO == "spatial-null"
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ def test_rows_hold_every_setting_and_one_tree_serves_all_thresholds(tmp_path: Pa
     assert failed == {}
     assert len(log) == 3
     assert [row["setting"] for row in rows[:SETTINGS]] == [ours.AUTO, *ours.OTHERS, "0.2", "0.6", "0.8"]
-    assert [row["segments"] for row in rows[:SETTINGS]] == [2, *[1] * len(ours.OTHERS), 1, 2, 2]
+    others = (1 if name == "half-life" else 2 for name in ours.OTHERS)
+    assert [row["segments"] for row in rows[:SETTINGS]] == [2, *others, 1, 2, 2]
     assert rows[0]["scores"]["human"]["covering"] == pytest.approx(0.75)  # 1 with one human, 1/2 with the other
     assert run.read_rows(run.rows_file(tmp_path, toy(), fake_method())) == rows
 

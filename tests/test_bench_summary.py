@@ -80,7 +80,25 @@ def test_every_criterion_is_a_line_beside_the_best_constant_threshold(tmp_path: 
     singles = {(f"walkcut, {ours.AUTO}", "walkcut"), *((f"walkcut, {name}", "walkcut") for name in ours.OTHERS)}
     assert gaps == singles | {(f"walkcut, {ours.AUTO}", "Felzenszwalb")}  # which sweeps nothing
     found = [r for r in summary["differences"] if (r["method"], r["measure"]) == ("walkcut, gap", "vi")]
-    assert [r["difference"] for r in found] == [0.0, 0.0]  # one segment: 0.5 bits away, as the halves are
+    assert [r["difference"] for r in found] == [0.0, 0.0]  # the halves: 0.5 bits away, as one segment is
+
+
+def test_how_often_a_criterion_is_a_constant_in_disguise(tmp_path: Path) -> None:
+    summary = bench(toy(), [fake_method(), one_segment()], tmp_path, CONFIG)
+    assert summary["like_constants"]["walkcut, gap"] == ["0.6", 1.0]  # the halves
+    assert summary["like_constants"]["walkcut, half-life"] == ["0.2", 1.0]  # one segment
+    assert not {"walkcut", "Felzenszwalb, only"} & set(summary["like_constants"])
+    assert summary["left_whole"] == {}
+
+
+def test_the_share_of_blank_pictures_left_whole_has_an_interval(tmp_path: Path) -> None:
+    """Wilson's: of 3 of 3, from 1 / (1 + 1.96^2 / 3) to 1."""
+    one, names = toy().load("p0"), tuple(f"grey-{i}" for i in range(3))
+    data = replace(toy(), names=names, load=lambda name: replace(one, name=name), config={"blank": 1})
+    summary = bench(data, [fake_method()], tmp_path, CONFIG)
+    assert summary["left_whole"]["walkcut, half-life"] == {"grey": [1.0, pytest.approx(0.4385, abs=1e-4), 1.0]}
+    assert summary["left_whole"]["walkcut, gap"] == {"grey": [0.0, 0.0, pytest.approx(0.5615, abs=1e-4)]}
+    assert "walkcut" not in summary["left_whole"]
 
 
 def test_what_is_no_summary_is_refused(tmp_path: Path) -> None:
