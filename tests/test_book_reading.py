@@ -199,14 +199,14 @@ def few(**more: object) -> dict:
 
 
 def test_criteria_against_the_best_constant() -> None:
-    first, medians = reading.criteria_table([few()]).rows
+    first, medians = reading.criteria_table({"Few": few()}).rows
     assert first == ["Few: materials", "0.500", *len(CRITERIA) * ["+0.100"]]
     assert medians[2] == "3.5"
     assert reading.constant_lines([few()])[0] == "Few, materials: best constant 0.3"
 
 
 def test_shares_of_the_null_are_in_order_with_the_rules_own() -> None:
-    shares, gaps = reading.share_lines({"few": few()}, {"few": "materials"})["few"]
+    shares, gaps = reading.share_lines({"scenes, few": few()})["scenes, few"]
     assert list(shares) == sorted({*SHARES, SHARE})
     assert set(gaps) == {0.1}
 
@@ -223,8 +223,8 @@ def test_blank_pictures_and_likeness_by_eye() -> None:
     whole = {"left_whole": {"walkcut, gap": {"white noise": [0.9, 0.8, 0.95]}}}
     assert reading.whole_table({"leaves": whole}, ["gap"]).rows == [["leaves", "gap", "0.90 [0.80, 0.95]"]]
     like = {"like_constants": {f"walkcut, {name}": ["0.3", 0.25] for name in CRITERIA}}
-    rows = reading.constants_like({"few": like}, {"few": "materials"}).rows
-    assert rows == [["few", *len(CRITERIA) * ["0.25 (0.3)"]]]
+    rows = reading.constants_like({"scenes": like}).rows
+    assert rows == [["scenes", *len(CRITERIA) * ["0.25 (0.3)"]]]
 
 
 def gpu_table(record: dict) -> Table:

@@ -17,10 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from walkcut.bench import RESULTS
+from walkcut.bench.criteria import SHARES
 from walkcut.exercises import toy
 from walkcut.lab.directed import direct
 from walkcut.lab.markov import lazy, mixing_time, relaxation_time
 from walkcut.ncut import ncut
+from walkcut.registry import CRITERIA
 from walkcut.walk import Walk
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
@@ -224,6 +226,70 @@ def test_nothing_is_said_of_the_papers_rule_which_nobody_knows() -> None:
 # ---------------------------------------------------------------------------------------------------------------------
 # Where to stop
 
+CHOSEN_BY = {"criteria-bsds500-train": ("walkcut, parts", "human"), "criteria-scenes": ("walkcut", "materials")}
+TO_CHOOSE_BY = [(name + eye, *own) for eye in ("", "-vit-s14-grid37") for name, own in CHOSEN_BY.items()]
+
+
+def from_constant(rule: str) -> list[float]:
+    """What a rule has more than the best constant: leaves, photographs and scenes; the knowing eye, the same."""
+    where = {"measure": "covering", "choice": "ods"}
+    return [
+        row(result(name)["differences"], method=f"{own}, {rule}", baseline=own, truth=truth, **where)["difference"]
+        for name, own, truth in TO_CHOOSE_BY
+    ]
+
+
+def test_the_null_loses_least_where_it_was_chosen() -> None:
+    rules = ("spatial-null", *(name for name in CRITERIA if name != "spatial-null"))
+    losses = {rule: -float(np.mean(from_constant(rule))) for rule in rules}
+    assert min(losses, key=lambda rule: losses[rule]) == "spatial-null"
+    ours, most = losses["spatial-null"], -min(from_constant("spatial-null"))
+    says("05-threshold.ipynb", f"{ours:.3f} in the mean over the four, {most:.3f} at most")
+    second, third = sorted(losses, key=lambda rule: losses[rule])[1:3]
+    assert (second, third) == ("stability", "half-life")
+    says("05-threshold.ipynb", f"Stability loses {losses[second]:.3f}, half-life {losses[third]:.3f}")
+    leaves, _, knowing, _ = (-gap for gap in from_constant("gap"))
+    short = f"{leaves:.3f} short on the leaves' photographs"
+    says("05-threshold.ipynb", f"{short}, and {knowing:.3f} through the other eye")
+
+
+def test_each_eye_has_a_share_of_its_own() -> None:
+    gaps = {0.75: from_constant("spatial-null")} | {share: from_constant(f"null at {share}") for share in SHARES}
+    photographs = [{share: each[place] for share, each in gaps.items()} for place in (0, 2)]
+    best = [max(one, key=lambda share: one[share]) for one in photographs]
+    assert best[0] == 0.7
+    assert best[1] >= 0.8
+    says("05-threshold.ipynb", "on photographs 0.7 for the leaves, 0.8 or more for the other")
+    means = {share: np.mean(each) for share, each in gaps.items()}
+    assert abs(means[0.8] - means[0.75]) < 0.002
+    assert -0.005 < means[0.7] - means[0.75] < 0
+    assert max(means.values()) < means[0.75] + 0.002
+
+
+def test_the_rule_is_no_constant_and_half_life_is_one() -> None:
+    like = {name: result(name)["like_constants"] for name, *_ in TO_CHOOSE_BY}
+    most = max(like[name][f"{own}, spatial-null"][1] for name, own, _ in TO_CHOOSE_BY)
+    says("05-threshold.ipynb", f"at most {100 * most:.0f}% of the pictures of a set alike")
+    assert all(like[name][f"{own}, half-life"][1] == 1 for name, own, _ in TO_CHOOSE_BY[2:])
+
+
+def test_a_third_eye_was_looked_at_afterwards() -> None:
+    (entry,) = [one for one in result("model-log")["entries"] if one["tried"].startswith("the same through a third")]
+    values = [float(value) for value in re.findall(r"\.\d{3}", entry["note"])]  # found, of, found, of
+    assert max(abs(a - b) for a, b in (values[:2], values[2:])) < 0.004
+    says("05-threshold.ipynb", "it comes within .004 of its best constants")
+
+
+def test_what_is_blank_stays_whole_but_for_clouds() -> None:
+    blanks = [path for path in RESULTS.glob("criteria-blank*.json")]
+    assert len(blanks) == 2
+    for path in blanks:
+        whole = result(path.stem)["left_whole"]["walkcut, spatial-null"]
+        assert all(whole[kind][0] >= 0.9 for kind in ("white noise", "texture", "gradient", "colour"))
+    leaves = result("criteria-blank-every2-thresholds0.17+0.5-grid32")["left_whole"]["walkcut, spatial-null"]
+    assert leaves["1/f noise"][2] < 0.5
+    says("05-threshold.ipynb", "**1/f noise** fails: to the eye of dead leaves its clouds are regions")
+
 
 @given(seed=seeds, q=st.floats(0, 0.9))
 @settings(max_examples=40, deadline=None)
@@ -331,7 +397,7 @@ ELSEWHERE = {
     "02-walk.ipynb": set(),
     "03-ncut.ipynb": {"0.205", "0.286", "0.5", "0.8", "1.5"},
     "04-recursion.ipynb": {"0.3"},
-    "05-threshold.ipynb": {"0.01", "0.02"},
+    "05-threshold.ipynb": set(),
     "06-graphs.ipynb": set(),
     "07-pixels.ipynb": set(),
     "model.ipynb": {"4.3", "4.7", "7.6", ".54", ".93", ".020", ".57", ".63", ".78", ".86", ".91", ".82", ".48", ".58"},

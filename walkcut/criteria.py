@@ -85,19 +85,19 @@ def prune(
 
 
 def spatial_null(tree: PartitionTree, graph: Affinity | None = None, prices: SplitPrices | None = None) -> Pruning:
-    """Keep a split that attention's own walk crosses at most three quarters as often as its spatial null does.
+    """Keep a split that attention's own walk crosses less than three quarters as often as its spatial null does.
 
     Equation `eq-stop-null` of the book.
 
-        NCut(S) / NCut_0(S) <= 3/4,      with NCut_0 the same under `walkcut.null.SpatialNull`
+        NCut(S) / NCut_0(S) < 3/4,      with NCut_0 the same under `walkcut.null.SpatialNull`
 
     inside the region that is split, from the root down. Whatever was cut, the walk of the price is attention's own: no
     prior, no exponent, one step. 1 - NCut / NCut_0 is the share of the null's crossings that the picture prevents, and
-    a quarter is asked for. Rests lower both prices nearly alike.
+    more than a quarter is asked for.
     """
     if prices is None:
         raise InputError("The spatial null needs the prices of the splits: give walkcut.null.SplitPrices.of to prune.")
-    return Pruning("spatial-null", tree.frontier(prices.walk <= SHARE * prices.null))
+    return Pruning("spatial-null", tree.frontier(prices.walk < SHARE * prices.null))
 
 
 def best_pruning(tree: PartitionTree, segment: np.ndarray, split: np.ndarray) -> tuple[np.ndarray, float]:

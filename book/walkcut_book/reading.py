@@ -168,42 +168,63 @@ def constant_lines(summaries: Sequence[dict]) -> list[str]:
     return lines
 
 
-def criteria_table(summaries: Sequence[dict]) -> Table:
+def criteria_table(summaries: Mapping[str, dict]) -> Table:
     """The score of the best constant, and what each criterion has more or less; and the median number of segments."""
     rows = []
-    for summary in summaries:
+    for title, summary in summaries.items():
         for truth in dict.fromkeys(row["truth"] for row in summary["table"]):
-            own, measure = scored(summary, truth)
+            own, measure = scored(truth)
             best = rows_where(summary["table"], method=own, truth=truth, measure=measure)[0]["ods"]
             where: dict[str, object] = {"truth": truth, "measure": measure, "choice": "ods"}
             gaps = {row["method"]: row for row in rows_where(summary["differences"], baseline=own, **where)}
             cells = [f"{gaps[f'{own}, {name}']['difference']:+.3f}" for name in CRITERIA]
-            rows.append([f"{summary['title']}: {truth}", f"{best:.3f}", *cells])
+            rows.append([f"{title}: {truth}", f"{best:.3f}", *cells])
         medians = [f"{summary['segments'][f'{OURS}, {name}']['median']:g}" for name in CRITERIA]
-        rows.append([f"{summary['title']}: median segments", "", *medians])
+        rows.append([f"{title}: median segments", "", *medians])
     return Table(["", "best constant", *CRITERIA], rows)
 
 
-def scored(summary: dict, truth: str) -> tuple[str, str]:
+JUDGED = {"photographs": "human", "scenes": "materials"}  # what is set aside for choosing, and by which truth
+
+
+def reported() -> list[dict]:
+    """The committed summaries of pictures on which nothing was chosen, of whatever was done with them."""
+    found = [read_summary(path) for path in sorted(RESULTS.glob("*.json")) if '"differences"' in path.read_text()]
+    return [summary for summary in found if not summary["dataset"].startswith("criteria")]
+
+
+def set_aside() -> dict[str, dict]:
+    """What `walkcut bench criteria` found on pictures set aside for choosing, through both eyes."""
+    names = {"photographs": "criteria-bsds500-train", "scenes": "criteria-scenes"}
+    eyes = {"leaves": "", "knowing": "-vit-s14-grid37"}
+    return {f"{kind}, {eye}": result(name + end) for eye, end in eyes.items() for kind, name in names.items()}
+
+
+def blank() -> dict[str, dict]:
+    """The same on blank pictures, by eye."""
+    return {
+        "leaves": result("criteria-blank-every2-thresholds0.17+0.5-grid32"),
+        "knowing": result("criteria-blank-vit-s14-every5-thresholds0.17+0.6-grid37"),
+    }
+
+
+def scored(truth: str) -> tuple[str, str]:
     """Which line of ours is judged by a truth, and in which measure: connected parts where humans drew."""
     if truth == "classes":
         return OURS, "miou"
     return (f"{OURS}, parts" if truth == "human" else OURS), "covering"
 
 
-def share_lines(summaries: Mapping[str, dict], truths: Mapping[str, str]) -> dict[str, Line]:
+def share_lines(summaries: Mapping[str, dict]) -> dict[str, Line]:
     """Against the share of the null that a split may cost, the score less that of the best constant: a line for each.
 
-    Parameters
-    ----------
-    summaries : mapping of str to dict
-        Of `walkcut bench criteria`.
-    truths : mapping of the same names to a truth
+    The summaries are named as those of `set_aside`.
     """
     lines: dict[str, Line] = {}
     for name, summary in summaries.items():
-        own, measure = scored(summary, truths[name])
-        rows = rows_where(summary["differences"], baseline=own, truth=truths[name], measure=measure, choice="ods")
+        truth = JUDGED[name.partition(",")[0]]
+        own, measure = scored(truth)
+        rows = rows_where(summary["differences"], baseline=own, truth=truth, measure=measure, choice="ods")
         gaps = {row["method"].removeprefix(f"{own}, "): row["difference"] for row in rows}
         found = {SHARE: gaps["spatial-null"]} | {share: gaps[f"null at {share}"] for share in SHARES}
         lines[name] = sorted(found), [found[share] for share in sorted(found)]
@@ -223,7 +244,7 @@ def transfer_table(summaries: Mapping[str, dict], truths: Mapping[str, str], fit
     """
     rows = []
     for name, summary in summaries.items():
-        own, measure = scored(summary, truths[name])
+        own, measure = scored(truths[name])
         rule = rows_where(summary["table"], method=f"{own}, {AUTO}", truth=truths[name], measure=measure)[0]["ods"]
         where: dict[str, object] = {"truth": truths[name], "measure": measure, "choice": "ods"}
         mine = rows_where(summary["differences"], method=f"{own}, {AUTO}", **where)
@@ -244,11 +265,11 @@ def whole_table(blanks: Mapping[str, dict], criteria: Sequence[str]) -> Table:
     return Table(["eye", "criterion", *whole], rows)
 
 
-def constants_like(summaries: Mapping[str, dict], truths: Mapping[str, str]) -> Table:
-    """Of each criterion, for which share of pictures it gives what one and the same constant gives."""
+def constants_like(summaries: Mapping[str, dict]) -> Table:
+    """Of each criterion, for which share of pictures it gives what one and the same constant gives, and which."""
     rows = []
     for name, summary in summaries.items():
-        own, _ = scored(summary, truths[name])
+        own, _ = scored(JUDGED[name.partition(",")[0]])
         like = {criterion: summary["like_constants"][f"{own}, {criterion}"] for criterion in CRITERIA}
         rows.append([name, *(f"{share:.2f} ({constant})" for constant, share in like.values())])
     return Table(["same as one constant", *CRITERIA], rows)

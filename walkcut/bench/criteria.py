@@ -110,7 +110,7 @@ def blank_pictures(each: int = 200) -> Dataset:
 
 def most_of_null(share: float) -> Variant:
     """The rule of `walkcut.criteria.spatial_null` with another share."""
-    return lambda found: found.tree.frontier(found.prices.walk <= share * found.prices.null)
+    return lambda found: found.tree.frontier(found.prices.walk < share * found.prices.null)
 
 
 def majority(found: Segmentation) -> np.ndarray:

@@ -114,7 +114,7 @@ function nullKeeps(tree, own, grid) {
   const law = stationary(own, n);
   const walk = splitPrices(tree, (i, j) => law[i] * own[i * n + j]);
   const expected = splitPrices(tree, spatialNull(own, grid, law));
-  return below(tree, walk.map((price, node) => price <= SHARE * expected[node]));
+  return below(tree, walk.map((price, node) => price < SHARE * expected[node]));
 }
 
 // Segments of patches, 0 for the largest, then by size.
