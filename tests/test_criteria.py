@@ -172,15 +172,17 @@ def test_the_largest_gap(ncut: tuple[float, ...], segments: int, gap: float) -> 
 # The spatial null; its prices are those of test_null.py
 
 
-def test_a_split_may_cost_three_quarters_of_what_the_null_says() -> None:
+def test_a_split_costs_less_than_three_quarters_of_what_the_null_says() -> None:
     tree = handmade(0.1, 0.1, 0.1)
-    for shares, segments in (((0.75, 0.2, 0.2), 4), ((0.76, 0.2, 0.2), 1), ((0.2, 0.76, 0.2), 2), ((0.2, 0.2, 0.9), 3)):
+    for shares, segments in (((0.74, 0.2, 0.2), 4), ((0.76, 0.2, 0.2), 1), ((0.2, 0.76, 0.2), 2), ((0.2, 0.2, 0.9), 3)):
         null = np.full(len(tree), np.inf)
         walk = null.copy()
         split = np.flatnonzero(tree.left >= 0)
         null[split], walk[split] = 0.8, np.array(shares) * 0.8
         found = prune(tree, prices=SplitPrices(walk, null))
         assert (len(found), found.threshold, found.score) == (segments, None, None)
+    free = np.where(tree.left >= 0, 0.0, np.inf)  # as of a walk that only rests
+    assert len(prune(tree, prices=SplitPrices(free, free))) == 1
     assert SHARE == 0.75
 
 

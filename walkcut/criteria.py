@@ -3,7 +3,7 @@
 Every criterion prunes one and the same tree: `prune(tree, criterion)`. Where its score is a sum over the nodes that
 are kept, the best of all prunings is found exactly (`best_pruning`); the others choose a threshold.
 
-    spatial-null   attention crosses a split at most three quarters as often as distance alone explains (the default)
+    spatial-null   attention crosses a split less than three quarters as often as distance alone explains (the default)
     stability      walkers are found where they were more often than chance has it (Delvenne et al. 2010)
     gap            stop at the widest gap between the NCut values of the tree
 

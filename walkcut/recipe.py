@@ -243,7 +243,7 @@ class Recipe:
     weights: str = _setting("", text)
     dtype: str = _setting("float32", text)
     prompt: str = _setting("", text)
-    grid: int = _setting(64, whole(2, FINEST), "patches along the longer side; 0.5 GB at 64, 4.0 GB at 128")
+    grid: int = _setting(64, whole(2, FINEST), "patches along the longer side; 0.6 GB at 64, 5.0 GB at 128")
     noise: str = _setting("forward", _one_of(NOISES), "how a picture is shown to the denoiser", NOISES)
     timesteps: tuple[int, ...] = _setting((100,), _timesteps)
     seed: int = _setting(0, whole(0), "of the noise")

@@ -107,8 +107,8 @@ function splitPrices(tree, flow) {
   });
 }
 
-// The criterion that chooses where to stop, equation `eq-stop-null`: a split is kept that attention's own walk crosses at
-// most three quarters as often as distance alone explains.
+// The criterion that chooses where to stop, equation `eq-stop-null`: a split is kept that attention's own walk crosses less
+// than three quarters as often as distance alone explains.
 function nullKeeps(tree, own, grid) {
   const n = grid[0] * grid[1];
   const law = stationary(own, n);
