@@ -286,7 +286,7 @@ def test_a_picture_on_which_a_pass_fails_is_found_out(
     reports = list(segment_files(jobs(folder, tmp_path), recipe, workers=0, batch=5, device="cpu"))
     (told,) = filter(None, (report.failure for report in reports))
     assert told == reports[2].failure
-    lack = "A grid of 16 takes about 34 MB of memory, and cpu ran out of it: "
+    lack = "A grid of 16 takes about 30 MB of memory, and cpu ran out of it: "
     of_algebra = isinstance(error, torch.linalg.LinAlgError)
     assert told.startswith(f"{folder / 'c.png'}: {type(error).__name__ if of_algebra else lack}")
 

@@ -89,9 +89,9 @@ def test_a_grid_that_does_not_fit_is_refused_beforehand(
         look(128)
     h, w = tiny.grid(two_halves, 128)
     assert (h, w) == (96, 128)
-    sentence = "A grid of 128 takes about 2.1 GB of memory, and 100 MB are free on cpu: choose a grid of at most 52."
+    sentence = "A grid of 128 takes about 2.7 GB of memory, and 100 MB are free on cpu: choose a grid of at most 50."
     assert str(told.value) == sentence
-    fits, beyond = (needed(np.prod(tiny.grid(two_halves, grid))) for grid in (52, 55))
+    fits, beyond = (needed(np.prod(tiny.grid(two_halves, grid))) for grid in (50, 53))
     assert fits <= little < beyond
 
 
@@ -104,7 +104,7 @@ def test_the_command_tells_it_in_one_line(
     assert main([command, str(photo), "--model", str(tiny_model), "--grid", "12", "--device", "cpu"]) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1
-    assert "A grid of 12 takes about 34 MB of memory, and 1 MB are free on cpu: free some" in told
+    assert "A grid of 12 takes about 30 MB of memory, and 1 MB are free on cpu: free some" in told
     assert [path.name for path in photo.parent.iterdir()] == ["photo.png"]
 
 
@@ -163,7 +163,7 @@ def test_a_file_whose_memory_runs_out_is_told_alike(
     monkeypatch.setattr(batch, stage, run_out)
     assert main(["segment", str(photo), "--model", str(tiny_model), "--threshold", ".3", "--device", "cpu"]) == 2
     told = capsys.readouterr().err
-    lack = "A grid of 64 takes about 166 MB of memory, and cpu ran out of it: choose a grid of at most"
+    lack = "A grid of 64 takes about 196 MB of memory, and cpu ran out of it: choose a grid of at most"
     assert f"{photo}: {lack}" in told
 
 
@@ -190,7 +190,7 @@ def test_a_large_grid_is_announced(
 ) -> None:
     monkeypatch.setattr(batch, "segment_files", lambda *given, **named: [])
     assert main(["segment", str(photo), "--grid", str(grid), "--device", "cpu"]) == 0
-    line = "walkcut: this takes up to 2.2 GB of memory at a grid of 112, and time alike; a smaller --grid takes less.\n"
+    line = "walkcut: this takes up to 2.8 GB of memory at a grid of 112, and time alike; a smaller --grid takes less.\n"
     assert capsys.readouterr().err == line * told
 
 
@@ -282,6 +282,6 @@ sys.exit(main(sys.argv[1:]))
     words = ["segment", str(photo), "--model", str(tiny_model), "--grid", "128", "--device", "cpu"]
     done = subprocess.run([sys.executable, "-c", code, *words, "--threshold", ".3"], capture_output=True, text=True)
     assert done.returncode == 2, done.stderr
-    assert "A grid of 128 takes about 2.1 GB of memory, and " in done.stderr
+    assert "A grid of 128 takes about 2.7 GB of memory, and " in done.stderr
     assert "are free on cpu: choose a grid of at most " in done.stderr
     assert "Traceback" not in done.stderr

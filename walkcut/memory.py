@@ -15,7 +15,7 @@ from walkcut.errors import InputError
 
 # At its peak a picture holds so many tables of n^2 float32 numbers between its n patches, a further one of the same
 # pass so many, and beside these some bytes: measured by tests/perf/memory.py.
-TABLES, FURTHER, REST = 4.5, 3.2, 2**25
+TABLES, FURTHER, REST = 4.4, 3.3, 3e7
 ROOT = Path("/")  # where Linux tells of itself
 OF_GROUPS = {  # by the version of control groups: the limit, what is held, and what of that are files that can go
     "": ("memory.max", "memory.current", ("inactive_file", "active_file")),
