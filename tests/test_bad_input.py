@@ -266,7 +266,6 @@ def nothing_computed(monkeypatch: pytest.MonkeyPatch) -> None:
         ("locality", 0.3, "no setting 'locality': choose from"),
         ("dtype", "float16", "dtype of the eye is 'float32', not 'float16'"),
         ("prompt", "dog", "prompt of the eye is '', not 'dog'"),
-        ("inflation", 1.0, "measured under other settings"),
         ("preset", "paper", "no preset 'paper': choose from"),
     ],
 )

@@ -936,7 +936,7 @@ def test_a_panorama_is_cut_along_both_its_sides(tmp_path: Path) -> None:
     colours[20:, 1200:] = [240, 240, 250]
     noise = np.random.default_rng(0).normal(0, 6, colours.shape)
     Image.fromarray((colours + noise).clip(0, 255).astype(np.uint8)).save(tmp_path / "a.png")
-    assert main(["segment", str(tmp_path / "a.png"), "--device", "cpu", "--grid", "32"]) == 0
+    assert main(["segment", str(tmp_path / "a.png"), "--device", "cpu", "--grid", "32", "--threshold", "0.1"]) == 0
     with Image.open(tmp_path / "a.labels.png") as labels:
         found = np.asarray(labels)
     assert len({found[10, 600], found[30, 600], found[10, 1800], found[30, 1800]}) == 4

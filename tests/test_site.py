@@ -285,7 +285,7 @@ def test_a_picture_is_segmented_on_a_page_read_as_a_file(site: str, chromium: ob
     chromium.execute_script("document.querySelector('.walkcut-photo .samples button').click()")
     place = chromium.find_element("css selector", ".walkcut-widget")
     WebDriverWait(chromium, 60).until(lambda _: json.loads(place.get_attribute("data-selected"))["state"] == "done")
-    assert json.loads(place.get_attribute("data-selected"))["segments"] == 3
+    assert json.loads(place.get_attribute("data-selected"))["segments"] == 10
     after, failed = network(chromium)
     assert any("walkcut-encoder.js" in url for url in after)
     assert {urlsplit(url).scheme for url in (*before, *after)} <= {"file", "data", "blob", "about"}
