@@ -202,10 +202,8 @@ def set_aside() -> dict[str, dict]:
 
 def blank() -> dict[str, dict]:
     """The same on blank pictures, by eye."""
-    return {
-        "leaves": result("criteria-blank-every2-thresholds0.17+0.5-grid32"),
-        "knowing": result("criteria-blank-vit-s14-every5-thresholds0.17+0.6-grid37"),
-    }
+    files = sorted(RESULTS.glob("criteria-blank*.json"))
+    return dict(zip(("leaves", "knowing"), map(read_summary, files), strict=True))
 
 
 def scored(truth: str) -> tuple[str, str]:
@@ -222,8 +220,7 @@ def share_lines(summaries: Mapping[str, dict]) -> dict[str, Line]:
     """
     lines: dict[str, Line] = {}
     for name, summary in summaries.items():
-        truth = JUDGED[name.partition(",")[0]]
-        own, measure = scored(truth)
+        own, measure = scored(truth := JUDGED[name.partition(",")[0]])
         rows = rows_where(summary["differences"], baseline=own, truth=truth, measure=measure, choice="ods")
         gaps = {row["method"].removeprefix(f"{own}, "): row["difference"] for row in rows}
         found = {SHARE: gaps["spatial-null"]} | {share: gaps[f"null at {share}"] for share in SHARES}
@@ -231,28 +228,31 @@ def share_lines(summaries: Mapping[str, dict]) -> dict[str, Line]:
     return lines
 
 
-def transfer_table(summaries: Mapping[str, dict], truths: Mapping[str, str], fitted: Mapping[str, str]) -> Table:
+# Constants by where they were fitted, on pictures set aside: `walkcut bench criteria` tells which is best.
+FITTED = {"0.17": "leaves, photographs and scenes", "0.55": "knowing, scenes", "0.6": "knowing, photographs"}
+
+
+def transfers() -> dict[str, dict]:
+    """The summaries in which the rule stands beside constants from elsewhere, by pictures and eye."""
+    found = [read_summary(path) for path in sorted(RESULTS.glob(f"*-constant{'+'.join(FITTED)}*.json"))]
+    return {f"{one['title']}, {one['methods'][OURS]['recipe']['model']}": one for one in found}
+
+
+def transfer_table(summaries: Mapping[str, dict]) -> Table:
     """What constants do away from where they were fitted: the rule's score less theirs, with intervals.
 
-    Parameters
-    ----------
-    summaries : mapping of str to dict
-        By where they are used, each with a line of its own for all constants.
-    truths : mapping of the same names to a truth
-    fitted : mapping of str to str
-        From a constant to where it was fitted.
+    Materials are the truth of scenes, classes are scored by mIoU, all else by covering of connected parts.
     """
     rows = []
     for name, summary in summaries.items():
-        own, measure = scored(truths[name])
-        rule = rows_where(summary["table"], method=f"{own}, {AUTO}", truth=truths[name], measure=measure)[0]["ods"]
-        where: dict[str, object] = {"truth": truths[name], "measure": measure, "choice": "ods"}
-        mine = rows_where(summary["differences"], method=f"{own}, {AUTO}", **where)
+        truth = min({row["truth"] for row in summary["table"]} - {"instances"})
+        own, measure = scored(truth)
+        rule = rows_where(summary["table"], method=f"{own}, {AUTO}", truth=truth, measure=measure)[0]["ods"]
+        mine = rows_where(summary["differences"], method=f"{own}, {AUTO}", truth=truth, measure=measure, choice="ods")
         against = {row["baseline"].removeprefix(f"{own}, "): gap(row) for row in mine}
-        cells = [against[constant] for constant in (*fitted, own)]
-        rows.append([name, "mIoU" if measure == "miou" else measure, f"{rule:.3f}", *cells])
-    heads = [f"{constant} ({origin})" for constant, origin in fitted.items()]
-    return Table(["used on", "", AUTO, *heads, "best constant there"], rows)
+        rows.append([name, measure, f"{rule:.3f}", *(against[constant] for constant in (*FITTED, own))])
+    heads = [f"minus {constant} ({origin})" for constant, origin in FITTED.items()]
+    return Table(["used on", "", AUTO, *heads, "minus the best constant there"], rows)
 
 
 def whole_table(blanks: Mapping[str, dict], criteria: Sequence[str]) -> Table:
