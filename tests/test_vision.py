@@ -290,5 +290,5 @@ def test_a_real_one_attends_as_it_does_itself() -> None:
         image = np.random.default_rng(0).integers(0, 256, (100, 150, 3), dtype=np.uint8)
         looks = torch.stack(eager(place, eye.encode(image, 12), eye.options))[:, :, eye.others :, eye.others :]
         expected = (looks / looks.sum(-1, keepdim=True)).mean((0, 1))
-        found = attend(eye, image, grid=12)
+        found = attend(eye, image, grid=12, heads={})  # also of one that is calibrated
         torch.testing.assert_close(found.maps[found.finest], expected, rtol=0, atol=1e-5)

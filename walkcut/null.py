@@ -100,7 +100,7 @@ def displacements(P: torch.Tensor, law: torch.Tensor, grid: Grid) -> np.ndarray:
     h, w = grid
     found = torch.zeros((2 * h - 1, 2 * w - 1), dtype=torch.float64, device=P.device)
     for y, (rows, pi) in enumerate(zip(P.view(h, w, h, w), law.to(P).view(h, w), strict=True)):
-        # Row by row to the one vector: with rows one number shorter than they are, each starts one place later.
+        # Padded to 2w and read with rows of 2w - 1, each row starts one place later: equal shifts share a column.
         shifted = torch.nn.functional.pad((rows * pi[:, None, None]).flip(0).transpose(0, 1), (0, w)).view(h, -1)
         found[h - 1 - y : 2 * h - 1 - y] += shifted[:, : w * (2 * w - 1)].view(h, w, -1).double().sum(1)
     return found.cpu().numpy()
