@@ -196,7 +196,7 @@ def sweep(
     marks : mapping of a split's name to the number of patches on its first side
     """
     figure, ((top, right), (sorted_y, curve)) = plt.subplots(2, 2, figsize=(7, 5.4), layout="constrained")
-    order, first = np.argsort(y.ravel(), kind="stable"), next(iter(marks))
+    order, ranks, first = np.argsort(y.ravel(), kind="stable"), np.arange(1, y.size), next(iter(marks))
     top.imshow(y, cmap="RdBu_r", norm=CenteredNorm(), interpolation="nearest")
     top.set_title("the eigenvector y", fontsize=10)
     top.set_axis_off()
@@ -205,17 +205,17 @@ def sweep(
     sorted_y.plot(np.arange(1, y.size + 1), y.ravel()[order], color="black", lw=1.5)
     sorted_y.axhline(0, color="0.7", lw=0.8, zorder=0)
     sorted_y.set(xlabel="patches, sorted by y", ylabel="y")
-    ranks = np.arange(1, y.size)
     curve.plot(ranks, leaving + entering, color="black", lw=1.6, label="NCut, the sum")
     curve.plot(ranks, leaving, color=OKABE_ITO[0], ls="--", lw=1.2, label="first side leaves")
     curve.plot(ranks, entering, color=OKABE_ITO[1], ls="-.", lw=1.2, label="second side leaves")
-    curve.set(xlabel="patches on the first side", ylabel="probability a step", ylim=(0, 1.1))
+    curve.set(xlabel="patches on the first side", ylabel="probability a step", yscale="log", ylim=(None, 15))
     for number, (name, size) in enumerate(marks.items()):
         style: Style = {"color": OKABE_ITO[2 + number], "marker": "*sD"[number], "ms": 13 if number == 0 else 6}
         style |= {"ls": "none", "mec": "white", "zorder": 9 - number}  # the first on top
-        sorted_y.plot(size, y.ravel()[order[size - 1]], **style)
+        sorted_y.plot(size, y.ravel()[order[size - 1]], label=name, **style)
         curve.plot(size, leaving[size - 1] + entering[size - 1], label=name, **style)
-    curve.legend(fontsize=8)
+    sorted_y.legend(fontsize=8)
+    curve.legend(handles=curve.lines[:3], fontsize=8, loc="upper center")
     return figure
 
 
