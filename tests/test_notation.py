@@ -8,6 +8,7 @@ import pytest
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
 CHAPTERS = sorted(BOOK.glob("[0-9]*.ipynb"))
+FURTHER = sorted(BOOK.glob("further-*.ipynb"))  # pages without a number; each has its file's name as its label
 NOTATION = (BOOK / "notation.md").read_text(encoding="utf-8")
 GLOSSARY = (BOOK / "glossary.md").read_text(encoding="utf-8")
 FORMULA = re.compile(r"\$\$(.*?)\$\$|(?<!\$)\$([^$]+)\$(?!\$)", re.DOTALL)
@@ -17,7 +18,7 @@ PLAIN = {
     *("begin", "end", "aligned", "gathered", "cases", "pmatrix", "textstyle", "text", "quad", "qquad", "big", "Big"),
     *("bigl", "bigr", "Bigl", "Bigr", "left", "right", "lVert", "rVert", "lceil", "rceil", "frac", "tfrac", "sqrt"),
     *("approx", "ne", "propto", "cup", "setminus", "supseteq", "infty", "pm", "sin", "cos", "arg", "min", "max"),
-    *("le", "ge", "in", "to", "notin", "ll", "neq", "times", "cdot", "log", "ln", "exp"),
+    *("int", "mathrm{d}", "le", "ge", "in", "to", "notin", "ll", "neq", "times", "cdot", "log", "ln", "exp"),
 }
 
 
@@ -43,7 +44,7 @@ def test_the_pattern_finds_symbols() -> None:
     assert found == {r"\kappa", "S", r"\operatorname{NCut}"}
 
 
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*CHAPTERS, *FURTHER], ids=lambda path: path.name)
 def test_symbols_of_a_chapter_stand_in_the_notation(path: Path) -> None:
     assert symbols(text(path)) - symbols(NOTATION) == set()
 
@@ -52,8 +53,9 @@ def test_each_symbol_names_the_chapter_where_it_is_introduced() -> None:
     rows = [line for line in NOTATION.partition("## From the formula")[0].splitlines() if line.startswith("| $")]
     assert len(rows) > 120
     for row in rows:
-        if row.endswith("| {ref}`model` |"):  # the page on how the embedded model was made, which has no number
-            assert symbols(row.split(" | ")[0]) <= symbols(text(BOOK / "model.ipynb"))
+        page = re.search(r"\| \{ref\}`(model|further-\w+)` \|$", row)
+        if page:  # how the embedded model was made, or a page under "Further reading": they have no number
+            assert symbols(row.split(" | ")[0]) <= symbols(text(BOOK / f"{page[1]}.ipynb")), row
             continue
         found = re.search(r"\| \{ref\}`(\d+) <([\w-]+)>` \|$", row)
         assert found, f"no chapter: {row}"
