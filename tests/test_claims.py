@@ -377,6 +377,7 @@ def test_one_walker_loses_and_more_than_two_are_level() -> None:
         **{"method": "no prior, spatial-null", "truth": "human", "measure": "covering", "choice": "ods"},
     )
     assert late["low"] < 0 < late["high"]
+    says("02-walk.ipynb", "Stopping by itself loses nothing")
 
 
 @pytest.mark.parametrize("page", ["08-benchmark.ipynb", "results.ipynb", "model.ipynb"])
