@@ -15,10 +15,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import logit
+from scipy.stats import norm
 
 from walkcut.bench import RESULTS
 from walkcut.bench.criteria import SHARES
 from walkcut.exercises import toy
+from walkcut.eyes.models import WEIGHTS
 from walkcut.lab.directed import direct
 from walkcut.lab.markov import lazy, mixing_time, relaxation_time
 from walkcut.ncut import ncut
@@ -62,6 +65,39 @@ def row(rows: list[dict], **wanted: object) -> dict:
 def told(value: float, digits: int = 3) -> str:
     """A share or a difference as the pages write it, without its sign: .043."""
     return f"{abs(value):.{digits}f}".removeprefix("0")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Noise
+
+
+def test_how_much_noise_the_eye_of_dead_leaves_bears() -> None:
+    summary = result("ablate-timesteps-bsds500-train-every5")
+    says("01-attention.ipynb", f"asks {summary['pictures']} photographs")
+    assert json.loads((WEIGHTS / "dead-leaves" / "readout.json").read_text())["timesteps"] == [10]
+    by_itself = f", {summary['methods']['as usual']['automatic']}"
+    assert by_itself == ", spatial-null"
+
+    def gap(change: str, end: str) -> dict:
+        where = {"measure": "covering", "choice": "ods", "truth": "human"}
+        return row(summary["differences"], method=change + end, baseline=f"as usual{end}", **where)
+
+    for end in ("", by_itself):
+        assert all(gap(f"t={t}", end)["low"] < 0 < gap(f"t={t}", end)["high"] for t in (0, 50, 100))
+        assert all(gap(f"t={t}", end)["high"] < 0 for t in (400, 700))
+        assert gap("t=10+10", end)["low"] < 0 < gap("t=10+10", end)["high"]
+    assert gap("t=10+100", by_itself)["low"] > 0 > gap("t=10+100", "")["low"]
+    lost = [told(gap("t=700", by_itself)[name]) for name in ("difference", "high", "low")]
+    says("01-attention.ipynb", "at 700 by {} [{}, {}] where the method stops by itself".format(*lost))
+
+
+def test_it_was_trained_with_much_more() -> None:
+    """Timesteps were drawn as 1000 times the logistic function of a shifted normal number."""
+    shift = json.loads((WEIGHTS / "dead-leaves" / "training.json").read_text())["training"]["timestep_shift"]
+    below = {t: norm.cdf(logit(t / 1000) - shift) for t in (10, 100)}
+    assert (round(100 * below[100]), below[10] < 1e-5) == (3, True)
+    words = "three in a hundred of its timesteps lay below 100, fewer than one in a hundred thousand below 10"
+    says("01-attention.ipynb", words)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -440,6 +476,7 @@ def test_the_pages_say_what_the_model_was_shown_and_by_what_its_reading_was_chos
 # Decimals that other tests (test_results.py, test_book_reading.py) or cells hold, and those that nobody measured:
 # aims, settings, millions of parameters.
 ELSEWHERE = {
+    "01-attention.ipynb": {"0.9", "0.85", "1.4"},  # a cell asserts the first two; a model's name
     "02-walk.ipynb": set(),
     "03-ncut.ipynb": {"0.205", "0.286", "0.5", "0.8", "1.5"},
     "04-recursion.ipynb": {"0.3"},
@@ -457,6 +494,7 @@ DECIMAL = re.compile(r"(?<![\w.-])\d*\.\d+(?!\w)")
 @pytest.mark.parametrize("page", ELSEWHERE)
 def test_every_decimal_in_the_words_of_a_page_is_held_by_a_test(page: str) -> None:
     """Formulas apart. A new number comes with `says`, or is named above with the test that has it."""
+    test_how_much_noise_the_eye_of_dead_leaves_bears()
     test_the_prior_is_hardly_supported()
     test_the_recursion_beside_three_roundings()
     test_a_lazy_ring_is_slower_than_its_reversible_form()
