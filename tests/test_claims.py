@@ -389,13 +389,31 @@ def test_the_prior_is_hardly_supported() -> None:
     assert all(low < value < 0 < high for value, low, high in (photographs, materials))
     assert instances[2] < 0
     words = f"covers {told(photographs[0])} less of photographs and of materials, well within the intervals; only"
-    says("02-walk.ipynb", f"{words} instances lose clearly, {told(instances[0])} (")
+    says("02-walk.ipynb", f"{words} instances lose clearly, {told(instances[0])}.")
     words = f"covers {told(photographs[0])} [{told(photographs[1])} less to {told(photographs[2])} more] less of"
     words += f" photographs, {told(materials[0])} less of materials, {told(instances[0])} less of instances"
     says("results.ipynb", words)
     value, low, high = without_prior("bsds500-val", "human", ", stability")
     assert -0.001 < low < 0 < value < high
     says("results.ipynb", f"photographs gain {told(value)}, by an interval that just holds zero")
+
+
+def test_one_walker_loses_and_more_than_two_are_level() -> None:
+    for name, truth in (("bsds500-val", "human"), ("scenes-seeds", "materials"), ("scenes-seeds", "instances")):
+        rows = result(f"ablate-inflation-{name}")["differences"]
+        where = {"truth": truth, "measure": "covering", "choice": "ods"}
+        assert row(rows, method="1 walker", **where)["high"] < 0
+        for walkers in ("3 walkers", "4 walkers"):
+            assert row(rows, method=walkers, **where)["low"] < 0 < row(rows, method=walkers, **where)["high"]
+        alike = [row(rows, method=f"1 walker{rests}", **where)["difference"] for rests in ("", ", with rests")]
+        assert abs(alike[0] - alike[1]) < 0.01
+    says("02-walk.ipynb", "One walker instead of two loses on every set; three or four are level")
+    late = row(
+        result("ablate-prior-bsds500-train-every5")["differences"],
+        **{"method": "no prior, spatial-null", "truth": "human", "measure": "covering", "choice": "ods"},
+    )
+    assert late["low"] < 0 < late["high"]
+    says("02-walk.ipynb", "Stopping by itself loses nothing")
 
 
 @pytest.mark.parametrize("page", ["08-benchmark.ipynb", "results.ipynb", "model.ipynb"])
