@@ -69,7 +69,7 @@ def slides(section: Tag) -> Iterator[list[Tag]]:
 def deck(page: str, back: str) -> str:
     """The deck of a page, both HTML; `back` is the page's address."""
     soup = BeautifulSoup(page, "html.parser")
-    for link in soup.select("a.headerlink, details.admonition"):
+    for link in soup.select("a.headerlink, details"):
         link.decompose()
     chapter = soup.select_one("article section")
     title = chapter.h1.extract()
