@@ -159,11 +159,10 @@ def test_the_words_beside_the_tables_are_those_of_the_files() -> None:
 
     def gap(number: int, measure: str) -> dict[str, str]:
         name, line, other = eyes.COMPARED[number]
-        rows = read_summary(RESULTS / f"{name}.json")["differences"]
-        (row,) = [
-            row for row in rows if (row["method"], row["baseline"], row["choice"], row["measure"])
-            == (line, other, "ods", measure)
-        ]  # fmt: skip
+        summary = read_summary(RESULTS / f"{name}.json")
+        wanted = eyes.measured(summary, line), other, "ods", measure
+        keys = ("method", "baseline", "choice", "measure")
+        (row,) = [row for row in summary["differences"] if tuple(row[key] for key in keys) == wanted]
         ends = sorted(abs(row[end]) for end in ("low", "high"))
         assert row["low"] * row["high"] > 0, "an interval that holds zero is no lead"
         sign = "more" if row["difference"] > 0 else "less"
