@@ -15,10 +15,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import logit
+from scipy.stats import norm
 
 from walkcut.bench import RESULTS
 from walkcut.bench.criteria import SHARES
 from walkcut.exercises import toy
+from walkcut.eyes.models import WEIGHTS
 from walkcut.lab.directed import direct
 from walkcut.lab.markov import lazy, mixing_time, relaxation_time
 from walkcut.ncut import ncut
@@ -64,6 +67,39 @@ def row(rows: list[dict], **wanted: object) -> dict:
 def told(value: float, digits: int = 3) -> str:
     """A share or a difference as the pages write it, without its sign: .043."""
     return f"{abs(value):.{digits}f}".removeprefix("0")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Noise
+
+
+def test_how_much_noise_the_eye_of_dead_leaves_bears() -> None:
+    summary = result("ablate-timesteps-bsds500-train-every5")
+    says("01-attention.ipynb", f"asks {summary['pictures']} photographs")
+    assert json.loads((WEIGHTS / "dead-leaves" / "readout.json").read_text())["timesteps"] == [10]
+    by_itself = f", {summary['methods']['as usual']['automatic']}"
+    assert by_itself == ", spatial-null"
+
+    def gap(change: str, end: str) -> dict:
+        where = {"measure": "covering", "choice": "ods", "truth": "human"}
+        return row(summary["differences"], method=change + end, baseline=f"as usual{end}", **where)
+
+    for end in ("", by_itself):
+        assert all(gap(f"t={t}", end)["low"] < 0 < gap(f"t={t}", end)["high"] for t in (0, 50, 100))
+        assert all(gap(f"t={t}", end)["high"] < 0 for t in (400, 700))
+        assert gap("t=10+10", end)["low"] < 0 < gap("t=10+10", end)["high"]
+    assert gap("t=10+100", by_itself)["low"] > 0 > gap("t=10+100", "")["low"]
+    lost = [told(gap("t=700", by_itself)[name]) for name in ("difference", "high", "low")]
+    says("01-attention.ipynb", "at 700 by {} [{}, {}] where the method stops by itself".format(*lost))
+
+
+def test_it_was_trained_with_much_more() -> None:
+    """Timesteps were drawn as 1000 times the logistic function of a shifted normal number."""
+    shift = json.loads((WEIGHTS / "dead-leaves" / "training.json").read_text())["training"]["timestep_shift"]
+    below = {t: norm.cdf(logit(t / 1000) - shift) for t in (10, 100)}
+    assert (round(100 * below[100]), below[10] < 1e-5) == (3, True)
+    words = "three in a hundred of its timesteps lay below 100, fewer than one in a hundred thousand below 10"
+    says("01-attention.ipynb", words)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -355,13 +391,31 @@ def test_the_prior_is_hardly_supported() -> None:
     assert all(low < value < 0 < high for value, low, high in (photographs, materials))
     assert instances[2] < 0
     words = f"covers {told(photographs[0])} less of photographs and of materials, well within the intervals; only"
-    says("02-walk.ipynb", f"{words} instances lose clearly, {told(instances[0])} (")
+    says("02-walk.ipynb", f"{words} instances lose clearly, {told(instances[0])}.")
     words = f"covers {told(photographs[0])} [{told(photographs[1])} less to {told(photographs[2])} more] less of"
     words += f" photographs, {told(materials[0])} less of materials, {told(instances[0])} less of instances"
     says("results.ipynb", words)
     value, low, high = without_prior("bsds500-val", "human", ", stability")
     assert -0.001 < low < 0 < value < high
     says("results.ipynb", f"photographs gain {told(value)}, by an interval that just holds zero")
+
+
+def test_one_walker_loses_and_more_than_two_are_level() -> None:
+    for name, truth in (("bsds500-val", "human"), ("scenes-seeds", "materials"), ("scenes-seeds", "instances")):
+        rows = result(f"ablate-inflation-{name}")["differences"]
+        where = {"truth": truth, "measure": "covering", "choice": "ods"}
+        assert row(rows, method="1 walker", **where)["high"] < 0
+        for walkers in ("3 walkers", "4 walkers"):
+            assert row(rows, method=walkers, **where)["low"] < 0 < row(rows, method=walkers, **where)["high"]
+        alike = [row(rows, method=f"1 walker{rests}", **where)["difference"] for rests in ("", ", with rests")]
+        assert abs(alike[0] - alike[1]) < 0.01
+    says("02-walk.ipynb", "One walker instead of two loses on every set; three or four are level")
+    late = row(
+        result("ablate-prior-bsds500-train-every5")["differences"],
+        **{"method": "no prior, spatial-null", "truth": "human", "measure": "covering", "choice": "ods"},
+    )
+    assert late["low"] < 0 < late["high"]
+    says("02-walk.ipynb", "Stopping by itself loses nothing")
 
 
 @pytest.mark.parametrize("page", ["08-benchmark.ipynb", "results.ipynb", "model.ipynb"])
@@ -633,6 +687,7 @@ def test_the_page_of_arithmetic_reads_its_numbers_right() -> None:
 # Decimals that other tests (test_results.py, test_book_reading.py) or cells hold, and those that nobody measured:
 # aims, settings, millions of parameters.
 ELSEWHERE = {
+    "01-attention.ipynb": {"0.9", "0.85", "1.4"},  # a cell asserts the first two; a model's name
     "02-walk.ipynb": set(),
     "03-ncut.ipynb": {"0.205", "0.286", "0.5", "0.8", "1.5"},
     "04-recursion.ipynb": {"0.3"},
@@ -653,6 +708,7 @@ DECIMAL = re.compile(r"(?<![\w.-])\d*\.\d+(?!\w)")
 @pytest.mark.parametrize("page", ELSEWHERE)
 def test_every_decimal_in_the_words_of_a_page_is_held_by_a_test(page: str) -> None:
     """Formulas apart. A new number comes with `says`, or is named above with the test that has it."""
+    test_how_much_noise_the_eye_of_dead_leaves_bears()
     test_the_prior_is_hardly_supported()
     test_the_recursion_beside_three_roundings()
     test_a_lazy_ring_is_slower_than_its_reversible_form()
