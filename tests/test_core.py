@@ -51,4 +51,5 @@ def test_what_goes_further_stands_between_the_summary_and_the_exercises(path: Pa
     found = headings(path)
     further = [name for name in found if name.startswith("Further: ")]
     first, last = found.index("Summary"), found.index("Exercises")
-    assert further and found[first + 1 : last] == further
+    assert further
+    assert found[first + 1 : last] == further

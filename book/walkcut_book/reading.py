@@ -187,12 +187,6 @@ def criteria_table(summaries: Mapping[str, dict]) -> Table:
 JUDGED = {"photographs": "human", "scenes": "materials"}  # what is set aside for choosing, and by which truth
 
 
-def reported() -> list[dict]:
-    """The committed summaries of pictures on which nothing was chosen, of whatever was done with them."""
-    found = [read_summary(path) for path in sorted(RESULTS.glob("*.json")) if '"differences"' in path.read_text()]
-    return [summary for summary in found if not summary["dataset"].startswith("criteria")]
-
-
 def set_aside() -> dict[str, dict]:
     """What `walkcut bench criteria` found on pictures set aside for choosing, through both eyes."""
     names = {"photographs": "criteria-bsds500-train", "scenes": "criteria-scenes"}
