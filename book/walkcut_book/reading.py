@@ -368,14 +368,6 @@ def published_commands(name: str) -> list[str]:
     return list(dict.fromkeys(command(name, row["run"]) for row in rows))
 
 
-def half_widths(summary: dict, own: str, rival: str, truth: str) -> tuple[float, ...]:
-    """Half the width of two lines' intervals of covering, and of that of their paired difference."""
-    rows = coverings(summary, truth)
-    (paired,) = leads(summary, truth=truth, method=own, baseline=rival)
-    ends = (rows[own]["interval"]["ods"], rows[rival]["interval"]["ods"], (paired["low"], paired["high"]))
-    return tuple((high - low) / 2 for low, high in ends)
-
-
 def trees_table(results: Mapping[str, dict]) -> Table:
     """Measures of whole trees with their intervals: a row for each, a column for each method that has any."""
     cells = []
