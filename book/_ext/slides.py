@@ -18,17 +18,7 @@ DRAWN = "figure, div.text_html:has(.walkcut-widget):not(figure *)"  # what a cel
 LINES = 2  # of formulas on one slide; a formula of several lines fills it
 STILL = "figure[id$='-live']"  # of a control that moves only where Python runs
 SKIPPED = {"references"}  # sections, by their id
-STYLE = Path(__file__).with_name("slides.css")
-KEYS = """
-addEventListener('keydown', event => {
-  const step = {ArrowRight: 1, PageDown: 1, ' ': 1, ArrowLeft: -1, PageUp: -1}[event.key];
-  if (!step || event.target.closest('input, select, button, [tabindex]')) return;
-  const slides = [...document.querySelectorAll('.slide')];
-  const here = slides.findIndex(slide => slide.getBoundingClientRect().bottom > innerHeight / 3);
-  slides[Math.min(Math.max(here + step, 0), slides.length - 1)].scrollIntoView();
-  event.preventDefault();
-});
-"""
+STYLE, KEYS = (Path(__file__).with_suffix(end).read_text(encoding="utf-8") for end in (".css", ".js"))
 
 
 def blocks(section: Tag) -> Iterator[Tag]:
@@ -86,9 +76,9 @@ def deck(page: str, back: str) -> str:
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{title.get_text()}: slides</title>",
             *mathematics,
-            f"<style>\n{STYLE.read_text(encoding='utf-8')}</style></head><body><main>",
+            f"<style>\n{STYLE}</style></head><body><main>",
             *shown,
-            f'</main><a class="back" href="{back}">the chapter</a><script>{KEYS}</script></body></html>\n',
+            f'</main><a class="back" href="{back}">the chapter</a><script>\n{KEYS}</script></body></html>\n',
         ]
     )
 
