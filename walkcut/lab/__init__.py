@@ -17,8 +17,14 @@ GRAPHS |= {
     "renormalised": "walkcut.lab.subwalk:renormalised",
 }
 RECORDERS["features"] = "walkcut.lab.recorders:LayerFeatures"
-for _name in ("half-life", "eigengap", "map-equation", "region-map"):
-    CRITERIA[_name] = f"walkcut.lab.criteria:{_name.replace('-', '_')}"
+CRITERIA |= {
+    "stability": "walkcut.lab.criteria:stability",
+    "gap": "walkcut.lab.criteria:largest_gap",
+    "half-life": "walkcut.lab.criteria:half_life",
+    "eigengap": "walkcut.lab.criteria:eigengap",
+    "map-equation": "walkcut.lab.criteria:map_equation",
+    "region-map": "walkcut.lab.criteria:region_map",
+}
 PIXELS["random-walker"] = "walkcut.lab.refine:random_walk_labels"
 
 _PAPER = {
