@@ -22,7 +22,7 @@ from diffusers import (
 
 from walkcut.backbone import Backbone, Networks
 from walkcut.errors import InputError
-from walkcut.eyes.stable import offload_layers
+from walkcut.eyes.stable import LatentBackbone, offload_layers
 from walkcut.recipe import Eye
 
 Config = dict[str, Any]  # what differs from the defaults of diffusers, which are Stable Diffusion 1's
@@ -93,7 +93,7 @@ def random_backbone(
     eye = Eye(name, dtype=str(dtype).removeprefix("torch."))
     alphas = None if flow else scheduler.alphas_cumprod
     kind, networks = "flow" if flow else "unet", Networks(lambda: (denoiser, scheduler))
-    return Backbone(eye, kind, networks, alphas, context, vae, pooled)
+    return LatentBackbone(eye, kind, networks, alphas, context, vae=vae, pooled=pooled)
 
 
 def pooled_width(config: dict) -> int:

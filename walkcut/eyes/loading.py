@@ -119,7 +119,7 @@ def _try(backbone: Backbone, recipe: Recipe) -> None:
 
 
 def _weights(backbone: Backbone) -> Iterator[tuple[str, torch.Tensor]]:
-    for network in filter(None, (backbone.networks.first or backbone.denoiser, backbone.vae)):
+    for network in filter(None, (backbone.networks.first or backbone.denoiser, getattr(backbone, "vae", None))):
         yield from network.named_parameters()
 
 

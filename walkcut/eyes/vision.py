@@ -7,11 +7,12 @@ model's own, interpolated where a picture has another shape than those it was tr
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import torch
+from torch.nn import Module
 
 from walkcut.backbone import Backbone, Networks
 from walkcut.errors import InputError
@@ -54,6 +55,36 @@ KINDS = {
 }
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class VisionBackbone(Backbone):
+    """An eye that sees the picture itself, without noise, and predicts nothing that is used here.
+
+    Attributes
+    ----------
+    colours : (Tensor (3, 1, 1), Tensor (3, 1, 1))
+        Mean and standard deviation of the pixels that it was trained on, in 0 to 1.
+    options : dict
+        What else it is told.
+    """
+
+    colours: tuple[torch.Tensor, torch.Tensor] = field(repr=False)
+    options: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def patch(self) -> int:
+        """Side in pixels of a patch."""
+        return self.shrinks[0]
+
+    def latent(self, pixels: torch.Tensor) -> torch.Tensor:
+        """The pixels from -1 to 1 (b, 3, H, W), in the colours that it was trained on."""
+        mean, deviation = self.colours
+        return (((pixels + 1) / 2 - mean) / deviation).to(self.dtype)
+
+    def run(self, network: Module, latent: torch.Tensor, timestep: float) -> Any:
+        """One pass, which is not told how noisy anything is."""
+        return network(latent, **self.options)
+
+
 def read(eye: Eye, device: torch.device, offload: bool = False, compiled: bool = False) -> Backbone:
     """A vision transformer; damage raises whatever it raises."""
     if offload:
@@ -78,7 +109,7 @@ def read(eye: Eye, device: torch.device, offload: bool = False, compiled: bool =
     if compiled:
         compile_layers(network)
     mean, deviation = (torch.tensor(colour, device=device).view(3, 1, 1) for colour in _colours(eye, kind))
-    return Backbone(
+    return VisionBackbone(
         eye=eye,
         kind="vision",
         networks=Networks(partial(tuple, (network, None))),  # which can be copied
