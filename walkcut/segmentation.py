@@ -23,7 +23,7 @@ from walkcut.refine import refined_labels
 from walkcut.registry import GRAPHS, RECORDERS
 from walkcut.threads import single_threaded, undisturbed
 from walkcut.tree import Growth, PartitionTree
-from walkcut.walk import Walk, aggregate, prepare
+from walkcut.walk import Walk, aggregate
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,8 +135,8 @@ class WalkRecord:
     @classmethod
     def prepared(cls, image: np.ndarray, attention: AttentionMaps, recipe: Recipe, features: Any = None) -> WalkRecord:
         """The walk that a recipe cuts, made from what was captured: several recipes can share one capture."""
-        walk = prepare(attention, recipe)
-        return cls(image, walk, recipe, walk if recipe.plain else aggregate(attention), features)
+        own = aggregate(attention)
+        return cls(image, own.under(recipe), recipe, own, features)
 
     def graph(self) -> Affinity:
         """What is to be cut."""
