@@ -190,7 +190,7 @@ def without_pins(empty: Callable, *given: object, pin_memory: bool = False, **na
 
 @pytest.mark.gpu
 def test_a_gpu_finds_the_law_and_cuts_the_large_regions(folder: Path) -> None:
-    record = looked(folder, by(grid=48), "cuda")
+    record = batch.begun(looked(folder, by(grid=48), "cuda"))
     walk = record.walk
     assert walk.settled.law.is_cuda
     expected = Walk(walk.P.cpu(), walk.grid).stationary().law

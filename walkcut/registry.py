@@ -34,7 +34,7 @@ class Registry(UserDict[str, Any]):
         return resolve_name(self.data[name])
 
 
-# How weights are read: from an `Eye`, a device, and whether to offload and to compile, to a `Backbone`.
+# How weights are read: from an `Eye`, a device, and whether to offload, to a `Backbone`.
 EYES = Registry("family of eyes", {})
 # How a picture is shown: from a backbone, a latent and timesteps to noisy views (`walkcut.noise` knows the first two).
 NOISES = Registry("noise", {"forward": "walkcut.noise:views", "none": "walkcut.noise:views"})

@@ -26,7 +26,7 @@ from walkcut.eyes.stable import LatentBackbone, offload_layers
 from walkcut.recipe import Eye
 
 Config = dict[str, Any]  # what differs from the defaults of diffusers, which are Stable Diffusion 1's
-# Denoisers by the name of their model; VAEs; and the same blocks and layers with few heads and channels, for tests.
+# Denoisers by the name of their model; VAEs; and what makes the former small, for tests
 NETWORKS, VAES, SMALL = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8")).values()
 TOKENS = 77  # of a prompt; Stable Diffusion 3 has 256 more of its third encoder
 
@@ -35,14 +35,7 @@ def network_config(name: str, small: bool = False) -> Config:
     """Settings of a model's denoiser; `small` keeps its blocks and layers, with few heads and channels."""
     if name not in NETWORKS:
         raise InputError(f"The architecture of {name!r} is not known: choose from {', '.join(NETWORKS)}.")
-    config: Config = NETWORKS[name]
-    if not small:
-        return config
-    if "patch_size" in config:
-        return config | SMALL["transformer"]
-    few = config | SMALL["unet with pooled prompts" if "addition_time_embed_dim" in config else "unet"]
-    heads = config["attention_head_dim"]  # where levels differ in theirs, so do the few
-    return few if isinstance(heads, int) else few | {"attention_head_dim": (1, 2, 4, 4)[: len(heads)]}
+    return NETWORKS[name] | (SMALL[name] if small else {})
 
 
 def vae_config(name: str, small: bool = False) -> Config:

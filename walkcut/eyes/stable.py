@@ -15,12 +15,16 @@ import torch
 from torch.nn import Module
 
 from walkcut.backbone import Backbone, Networks
+from walkcut.capture import ADAPTERS, Adapter, project
 from walkcut.eyes.models import INDEX, LEFT_OUT
-from walkcut.eyes.networks import compile_layers, quiet, settled
+from walkcut.eyes.networks import quiet, settled
 from walkcut.recipe import Eye
 
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
+
+
+ADAPTERS["flow"] = Adapter((".attn", ".attn2"), (".attn",), ("transformer_blocks",), project)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -64,7 +68,7 @@ class LatentBackbone(Backbone):
         return network(latent, steps, encoder_hidden_states=context, added_cond_kwargs=added)
 
 
-def read(eye: Eye, device: torch.device, offload: bool = False, compiled: bool = False) -> Backbone:
+def read(eye: Eye, device: torch.device, offload: bool = False) -> Backbone:
     """A Stable Diffusion, its prompt encoded once and the text encoders let go; damage raises whatever it raises."""
     from diffusers import DDIMScheduler, DiffusionPipeline
 
@@ -84,8 +88,6 @@ def read(eye: Eye, device: torch.device, offload: bool = False, compiled: bool =
     context, pooled = _encoded(pipeline, eye.prompt)
     denoiser = settled(pipeline.transformer if flow else pipeline.unet, home)
     vae = settled(pipeline.vae.float(), home)
-    if compiled:
-        compile_layers(denoiser)
     if offload:
         offload_layers(device, denoiser, vae)
     scheduler = pipeline.scheduler if flow else DDIMScheduler.from_config(pipeline.scheduler.config)

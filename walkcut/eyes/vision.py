@@ -7,16 +7,19 @@ model's own, interpolated where a picture has another shape than those it was tr
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import torch
 from torch.nn import Module
 
 from walkcut.backbone import Backbone, Networks
+from walkcut.capture import ADAPTERS, Adapter
 from walkcut.errors import InputError
-from walkcut.eyes.networks import compile_layers, quiet, settled
+from walkcut.eyes.networks import quiet, settled
 from walkcut.recipe import Eye
 
 Colour = tuple[float, float, float]
@@ -55,6 +58,23 @@ KINDS = {
 }
 
 
+def _project(attn: Any, hidden: torch.Tensor, options: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Queries and keys of a layer; DINOv3 turns them by their places (Su et al. 2021)."""
+    query, key = (
+        part(hidden).unflatten(-1, (-1, attn.head_dim)).transpose(1, 2) for part in (attn.q_proj, attn.k_proj)
+    )
+    if turns := options.get("position_embeddings"):
+        query, key = import_module(type(attn).__module__).apply_rotary_pos_emb(query, key, *turns)
+    return query, key
+
+
+def _heads(attn: Any) -> int:
+    return attn.q_proj.out_features // attn.head_dim
+
+
+ADAPTERS["vision"] = Adapter((".attention", ".self_attn"), (), (), _project, "q_proj", _heads)
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class VisionBackbone(Backbone):
     """An eye that sees the picture itself, without noise, and predicts nothing that is used here.
@@ -85,7 +105,7 @@ class VisionBackbone(Backbone):
         return network(latent, **self.options)
 
 
-def read(eye: Eye, device: torch.device, offload: bool = False, compiled: bool = False) -> Backbone:
+def read(eye: Eye, device: torch.device, offload: bool = False) -> Backbone:
     """A vision transformer; damage raises whatever it raises."""
     if offload:
         raise InputError(f"{eye.name} is small enough for any GPU: leave out --offload.")
@@ -106,8 +126,6 @@ def read(eye: Eye, device: torch.device, offload: bool = False, compiled: bool =
     if missing := sorted(told["missing_keys"]):
         raise ValueError(f"{missing[0]} is missing")
     network = settled(network, device)
-    if compiled:
-        compile_layers(network)
     mean, deviation = (torch.tensor(colour, device=device).view(3, 1, 1) for colour in _colours(eye, kind))
     return VisionBackbone(
         eye=eye,
