@@ -45,7 +45,7 @@ def coverings(summary: dict, truth: str) -> dict[str, dict]:
 
 
 def leads(summary: dict, **wanted: object) -> list[dict]:
-    """Rows of a summary's differences at the best setting of the data set, in covering unless told, with these values."""
+    """Rows of a summary's differences at the best setting for the data set: in covering unless told, with all these."""
     return rows_where(summary["differences"], **{"measure": "covering", "choice": "ods"} | wanted)
 
 
