@@ -8,6 +8,7 @@ is cut from the page that was just written; so it needs no other host, and no up
 
 from collections.abc import Iterator
 from pathlib import Path
+from string import Template
 
 from bs4 import BeautifulSoup, Tag
 from sphinx.application import Sphinx
@@ -18,7 +19,7 @@ DRAWN = "figure, div.text_html:has(.walkcut-widget):not(figure *)"  # what a cel
 LINES = 2  # of formulas on one slide; a formula of several lines fills it
 STILL = "figure[id$='-live']"  # of a control that moves only where Python runs
 SKIPPED = {"references"}  # sections, by their id
-STYLE, KEYS = (Path(__file__).with_suffix(end).read_text(encoding="utf-8") for end in (".css", ".js"))
+FRAME, STYLE, KEYS = (Path(__file__).with_suffix(end).read_text("utf-8") for end in (".html", ".css", ".js"))
 
 
 def blocks(section: Tag) -> Iterator[Tag]:
@@ -70,17 +71,8 @@ def deck(page: str, back: str) -> str:
             continue
         shown += [f'<div class="slide">{heading}{"".join(map(str, slide))}</div>' for slide in slides(section)]
     mathematics = [str(script) for script in soup.find_all("script") if "mathjax" in str(script).lower()]
-    return "\n".join(
-        [
-            '<!DOCTYPE html>\n<html lang="en" data-theme="light"><head><meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{title.get_text()}: slides</title>",
-            *mathematics,
-            f"<style>\n{STYLE}</style></head><body><main>",
-            *shown,
-            f'</main><a class="back" href="{back}">the chapter</a><script>\n{KEYS}</script></body></html>\n',
-        ]
-    )
+    told = {"title": title.get_text(), "mathematics": "\n".join(mathematics), "slides": "\n".join(shown)}
+    return Template(FRAME).substitute(told, back=back, style=STYLE, keys=KEYS)
 
 
 def write(app: Sphinx, error: Exception | None) -> None:

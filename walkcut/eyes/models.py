@@ -20,7 +20,7 @@ HOME = "WALKCUT_MODELS"  # environment variable: a folder that holds one folder 
 WEIGHTS = Path(__file__).parent.parent / "weights"  # of the denoisers that come with walkcut, a folder each
 PARTS = ("unet", "transformer")  # the denoiser's own folder, in diffusers format
 # A vision transformer lies in one folder, whose config.json has one of these as model_type; see `walkcut.eyes.vision`.
-VISION = ("dinov2", "dinov2_with_registers", "dinov3_vit", "vit", "vit_mae", "clip", "clip_vision_model")
+VISION = json.loads(Path(__file__).with_name("vision.json").read_text(encoding="utf-8"))
 INDEX = "model_index.json"  # names the parts of a pipeline
 READOUT = "readout.json"  # where a model's attention is best read, beside its weights
 BLOCKS, BLOCK = 64, 4096  # that a file's digest looks at, and their bytes

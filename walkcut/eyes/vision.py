@@ -7,11 +7,11 @@ model's own, interpolated where a picture has another shape than those it was tr
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.nn import Module
@@ -19,17 +19,13 @@ from torch.nn import Module
 from walkcut.backbone import Backbone, Networks
 from walkcut.capture import ADAPTERS, Adapter
 from walkcut.errors import InputError
+from walkcut.eyes.models import VISION
 from walkcut.eyes.networks import quiet, settled
 from walkcut.recipe import Eye
 
-Colour = tuple[float, float, float]
-IMAGENET: tuple[Colour, Colour] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation of the pixels
-CLIP: tuple[Colour, Colour] = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 
-
-@dataclass(frozen=True)
-class Kind:
-    """One kind of vision transformer.
+class Kind(NamedTuple):
+    """One kind of vision transformer. DINO is a ViT; of MAE the encoder, which is a ViT's, without its masking.
 
     Attributes
     ----------
@@ -37,25 +33,17 @@ class Kind:
         Its class in `transformers`.
     interpolate : bool
         Whether it has to be told to interpolate its positions.
-    colours : (mean, deviation)
-        Of the pixels that it was trained on, where no `preprocessor_config.json` tells.
+    mean, deviation : sequence of float
+        Of the pixels that it was trained on, where no `preprocessor_config.json` tells; by default those of ImageNet.
     """
 
     network: str
     interpolate: bool = False
-    colours: tuple[Colour, Colour] = IMAGENET
+    mean: Sequence[float] = (0.485, 0.456, 0.406)
+    deviation: Sequence[float] = (0.229, 0.224, 0.225)
 
 
-# By `model_type` in config.json. DINO is a ViT; of MAE the encoder, which shares a ViT's names, without its masking.
-KINDS = {
-    "dinov2": Kind("Dinov2Model"),
-    "dinov2_with_registers": Kind("Dinov2WithRegistersModel"),
-    "dinov3_vit": Kind("DINOv3ViTModel"),
-    "vit": Kind("ViTModel", interpolate=True),
-    "vit_mae": Kind("ViTModel", interpolate=True),
-    "clip": Kind("CLIPVisionModel", interpolate=True, colours=CLIP),
-    "clip_vision_model": Kind("CLIPVisionModel", interpolate=True, colours=CLIP),
-}
+KINDS = {name: Kind(**row) for name, row in VISION.items()}
 
 
 def _project(attn: Any, hidden: torch.Tensor, options: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -126,7 +114,10 @@ def read(eye: Eye, device: torch.device, offload: bool = False) -> Backbone:
     if missing := sorted(told["missing_keys"]):
         raise ValueError(f"{missing[0]} is missing")
     network = settled(network, device)
-    mean, deviation = (torch.tensor(colour, device=device).view(3, 1, 1) for colour in _colours(eye, kind))
+    path = eye.folder / "preprocessor_config.json"
+    told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    colours = told.get("image_mean") or kind.mean, told.get("image_std") or kind.deviation
+    mean, deviation = (torch.tensor(colour, device=device).view(3, 1, 1) for colour in colours)
     return VisionBackbone(
         eye=eye,
         kind="vision",
@@ -137,9 +128,3 @@ def read(eye: Eye, device: torch.device, offload: bool = False) -> Backbone:
         others=1 + getattr(network.config, "num_register_tokens", 0),
         options={"interpolate_pos_encoding": True} if kind.interpolate else {},
     )
-
-
-def _colours(eye: Eye, kind: Kind) -> tuple[Colour, Colour]:
-    path = eye.folder / "preprocessor_config.json"
-    told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return told.get("image_mean") or kind.colours[0], told.get("image_std") or kind.colours[1]
