@@ -45,7 +45,7 @@ def test_the_photograph_and_the_toy_run_through(path: Path) -> None:
 
 @pytest.mark.parametrize(("last", "path"), list(pairwise(CHAPTERS)), ids=lambda path: path.name)
 def test_a_chapter_ends_with_a_question_and_the_next_one_takes_it_up(last: Path, path: Path) -> None:
-    summary = "\n".join(sources(last, "markdown")).partition("## Summary")[2].partition("## Exercises")[0]
+    summary = "\n".join(sources(last, "markdown")).partition("\n## Summary")[2].partition("\n## ")[0]
     label = re.search(r"^\(([\w-]+)\)=$", sources(path, "markdown")[0], re.MULTILINE)[1]
     assert "?" in summary.strip().splitlines()[-1]
     assert f"<{label}>" in summary

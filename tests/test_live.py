@@ -16,7 +16,7 @@ from walkcut.widgets.live import STILL, live
 BOOK = Path(__file__).resolve().parent.parent / "book"
 # chapter -> the cell that its control builds on, the control to move, and what it is moved to
 CHAPTERS = {
-    "01-attention": ("7b61f2f3", "t", 300),
+    "01-attention": ("looks", "t", 300),
     "02-walk": ("release", "k", 16),
     "03-ncut": ("three-cuts", "k", 4),
     "04-recursion": ("question-figure", "smallest", 60),

@@ -293,6 +293,24 @@ def test_a_picture_is_segmented_on_a_page_read_as_a_file(site: str, chromium: ob
     assert [entry["message"] for entry in chromium.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
+TERM = "dd a[href*='#term-']:not(.headerlink)"  # the glossary's own terms stand for those of the chapters
+FOCUS = "arguments[0].scrollIntoView({block: 'center'}); arguments[0].focus({focusVisible: true})"
+
+
+@pytest.mark.parametrize(("page", "shown"), [("glossary", TERM), ("02-walk", "mjx-container")])
+def test_a_term_and_a_formula_say_what_they_mean(page: str, shown: str, site: str, chromium: object) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    chromium.get((HTML / "book" / f"{page}.html").as_uri())
+    chromium.execute_async_script(FACTS)
+    found = [node for node in chromium.find_elements("css selector", f"main {shown}") if node.is_displayed()]
+    chromium.execute_script(FOCUS, found[0])
+    box = chromium.find_element("id", "definition")
+    WebDriverWait(chromium, 10).until(lambda _: box.is_displayed() and len(box.text) > 10)
+    assert box.rect["x"] >= 0
+    assert "Used in: " in (HTML / "book" / "glossary.html").read_text(encoding="utf-8")
+
+
 @pytest.fixture(scope="module")
 def axe() -> str:
     return axe_core()

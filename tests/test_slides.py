@@ -16,12 +16,16 @@ spec.loader.exec_module(slides)
 FORMULA = '<div class="math" id="equation-{0}">\\[{0}{1}\\]</div>'
 FIGURE = """<div class="cell"><div class="cell_input">code</div>
 <div class="cell_output"><figure id="{0}"></figure></div></div>"""
+SHOWN = """<div class="cell"><div class="cell_input">code</div><div class="cell_output">
+<div class="pst-scrollable-table-container"><table><tr><td>number</td></tr></table></div></div></div>"""
 PAGE = """<html><head><script>window.MathJax = {{}}</script><script src="../_static/mathjax/tex.js"></script>
 <script src="search.js"></script></head><body><nav>menu</nav><article>
 <section id="chapter"><h1>Chapter<a class="headerlink">#</a></h1><p>Opening.</p><ul><li>goal</li></ul>
 <section id="one"><h2>One</h2><p>Said only.</p><p>Before a.</p>{a}<p>Before b.</p>{b}<p>Before c.</p>{c}
 <p>Said, too.</p>{d}</section>
 <section id="two"><h2>Two</h2><p>First words.</p><p>More words.</p></section>
+<section id="code"><h2>Code</h2><p>By code:</p></section><section id="table"><h2>Table</h2><p>In a table:</p>
+<div class="pst-scrollable-table-container"><table><tr><td>cell</td></tr></table></div>{table}</section>
 <section id="three"><h2>Three</h2><div class="proof proposition admonition" id="prop">claim</div>
 <div class="proof admonition">proof</div>{figure}{live}<ul><li>point</li></ul></section>
 <section id="exercises"><h2>Exercises</h2><div class="exercise admonition" id="ex">task</div>
@@ -38,6 +42,7 @@ def deck() -> BeautifulSoup:
         d=FORMULA.format("d", ""),
         figure=FIGURE.format("fig"),
         live=FIGURE.format("fig-live"),
+        table=SHOWN,
     )
     return BeautifulSoup(slides.deck(page, "chapter.html"), "html.parser")
 
@@ -50,6 +55,7 @@ def test_what_is_shown_is_shared_out(deck: BeautifulSoup) -> None:
         r"One Before c. \[c \\ c\]",
         r"One Said, too. \[d\]",
         "Two First words.",
+        "Table cell",
         "Three claim",
         "Three",  # the figure
         "Three point",
@@ -59,7 +65,7 @@ def test_what_is_shown_is_shared_out(deck: BeautifulSoup) -> None:
 
 
 def test_what_is_for_reading_is_left_out(deck: BeautifulSoup) -> None:
-    for word in ("Said only", "More words", "proof of", "code", "answer", "Books", "menu", "Opening"):
+    for word in ("Said only", "More words", "proof of", "code", "answer", "Books", "number", "menu", "Opening"):
         assert word not in deck.select_one("main").get_text()
 
 

@@ -290,20 +290,20 @@ def ring_and_tree(W: np.ndarray, tree: PartitionTree, threshold: float, highest:
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.4, 3.5), layout="constrained")
     _graph(left, W, places, np.take(OKABE_ITO, tree.labels(threshold).ravel() % 7), range(9), node=420)
     tree_blocks(tree, threshold, right, highest)
-    right.set(ylim=(0, highest), xlabel="nodes", xticks=np.arange(9) + 0.5, xticklabels=tree.order)
+    right.set(xlabel="nodes", xticks=np.arange(9) + 0.5, xticklabels=tree.order)
     return figure
 
 
 def tree_blocks(tree: PartitionTree, threshold: float, ax: plt.Axes, highest: float) -> None:
     """A tree as blocks: the blocks that a level line meets are the segments at that threshold.
 
-    A block spans its patches from left to right, and from the threshold that makes it a part to the one that splits it.
-    Those that the line at `threshold` meets, and their parts, have the colours of `segments`. Nothing is drawn above
-    `highest`.
+    A block spans its patches from left to right, and from the threshold that makes it a part (for the root: 0) to the
+    one that splits it. Those that the line at `threshold` meets, and their parts, have the colours of `segments`.
+    Nothing is drawn above `highest`.
     """
     labels, needed = tree.labels(threshold).ravel(), tree.split_height()
     split = np.flatnonzero(tree.left >= 0)
-    bottom = np.full(len(tree), min(needed[0], threshold) - 0.03)
+    bottom = np.zeros(len(tree))
     bottom[tree.left[split]] = bottom[tree.right[split]] = needed[split]
     height = np.minimum(needed, highest) - bottom
     for node in np.flatnonzero(height > 0):
@@ -312,18 +312,18 @@ def tree_blocks(tree: PartitionTree, threshold: float, ax: plt.Axes, highest: fl
         style: Style = {"color": colour, "edgecolor": "white", "linewidth": 0.5, "align": "edge"}
         ax.bar(tree.start[node], height[node], len(inside), bottom[node], **style)
     ax.axhline(threshold, color="black", ls="--", lw=1.2)
-    ax.set(xlim=(0, len(labels)), ylim=(bottom[0], highest), xticks=[], xlabel="patches", ylabel="NCut")
+    ax.set(xlim=(0, len(labels)), ylim=(0, highest), xticks=[], xlabel="patches", ylabel="NCut")
 
 
 def levels(photo: np.ndarray, tree: PartitionTree, thresholds: Sequence[float], highest: float) -> Figure:
-    """One tree with several level lines: above, the blocks that each line meets; below, its segments."""
-    size = (9, 9 / len(thresholds) * (photo.shape[0] / photo.shape[1] + 0.9))
-    figure, axes = plt.subplots(2, len(thresholds), figsize=size, squeeze=False, layout="constrained")
-    for threshold, above, below in zip(thresholds, *axes, strict=True):
+    """One tree with level lines, two in a row: above, the blocks that each line meets; below, its segments."""
+    rows, tall = len(thresholds) // 2, photo.shape[0] / photo.shape[1]
+    ratios, size = [0.6, tall] * rows, (7, 3.5 * rows * (tall + 0.6))
+    figure, axes = plt.subplots(2 * rows, 2, figsize=size, height_ratios=ratios, layout="constrained")
+    for threshold, above, below in zip(thresholds, axes[::2].flat, axes[1::2].flat, strict=True):
         tree_blocks(tree, threshold, above, highest)
-        above.set(xlabel="", ylabel="NCut" if above is axes[0, 0] else "")
         labels = tree.labels(threshold)
-        above.set_title(f"up to {threshold:g}: {labels.max() + 1} segments", fontsize=10)
+        above.set(xlabel="", title=f"up to {threshold:g}: {labels.max() + 1} segments")
         segments(photo, nearest(labels, photo.shape[:2]), below)
     return figure
 

@@ -140,7 +140,7 @@ class Walk:
         place: that place is j with probability p_ij^r / sum_k p_ik^r. What was spread thinly over many places becomes
         rare, so a walk that leaks a little everywhere keeps to its region. Van Dongen calls it inflation and sets it
         against expansion, our `power` ("Graph clustering by flow simulation", PhD thesis, Utrecht 2000). Equation
-        `eq-model-agree` of the book.
+        `eq-walk-agree` of the book.
 
         Parameters
         ----------

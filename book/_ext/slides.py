@@ -1,9 +1,9 @@
 """A lecture's slides from a chapter's own page: what is shown stays, what is said is left to the lecturer.
 
 Each page named in `slides_pages` gets a deck beside it, `NAME-slides.html`: headings, displayed formulas with the
-sentence before them, propositions, lists, figures (the interactive ones stay so) and exercises, a few to a slide. Code,
-proofs and the running text are left out. A deck has the page's own numbers, links, mathematics and pictures, because it
-is cut from the page that was just written; so it needs no other host, and no upkeep.
+sentence before them, propositions, lists, short tables, figures (the interactive ones stay so) and exercises, a few
+to a slide. Code, proofs and the running text are left out. A deck has the page's own numbers, links, mathematics and
+pictures, because it is cut from the page that was just written; so it needs no other host, and no upkeep.
 """
 
 from collections.abc import Iterator
@@ -13,9 +13,10 @@ from string import Template
 from bs4 import BeautifulSoup, Tag
 from sphinx.application import Sphinx
 
-KEPT = "div.math, div.proof.admonition, div.exercise, figure, ul, ol, dl, table"
-ALONE = "div.proposition, div.exercise, figure, div.text_html"  # each on a slide of its own
-DRAWN = "figure, div.text_html:has(.walkcut-widget):not(figure *)"  # what a cell shows
+TABLE = "div.pst-scrollable-table-container"
+KEPT = f"div.math, div.proof.admonition, div.exercise, figure, ul, ol, dl, {TABLE}"
+ALONE = f"div.proposition, div.exercise, figure, div.text_html, {TABLE}"  # each on a slide of its own
+DRAWN = "figure, div.text_html:has(.walkcut-widget):not(figure *)"  # what a cell shows; its tables are too long
 LINES = 2  # of formulas on one slide; a formula of several lines fills it
 STILL = "figure[id$='-live']"  # of a control that moves only where Python runs
 SKIPPED = {"references"}  # sections, by their id
@@ -37,7 +38,7 @@ def blocks(section: Tag) -> Iterator[Tag]:
             before, shown = None, True
             yield block
         before = child if child.name == "p" else None
-    if not shown and first is not None:
+    if not shown and first is not None and not first.get_text().endswith(":"):  # what follows a colon is code
         yield first
 
 
@@ -59,16 +60,14 @@ def slides(section: Tag) -> Iterator[list[Tag]]:
 def deck(page: str, back: str) -> str:
     """The deck of a page, both HTML; `back` is the page's address."""
     soup = BeautifulSoup(page, "html.parser")
-    for link in soup.select("a.headerlink, details.admonition"):
+    for link in soup.select("a.headerlink, details"):
         link.decompose()
     chapter = soup.select_one("article section")
     title = chapter.h1.extract()
     shown = [f'<div class="slide title">{title}{chapter.find("ul")}</div>']
-    for section in chapter.find_all("section", recursive=False):
+    for section in chapter.find_all("section", id=lambda name: name not in SKIPPED, recursive=False):
         heading = section.find(["h2", "h3"]).extract()
         heading.name = "h2"
-        if section["id"] in SKIPPED:
-            continue
         shown += [f'<div class="slide">{heading}{"".join(map(str, slide))}</div>' for slide in slides(section)]
     mathematics = [str(script) for script in soup.find_all("script") if "mathjax" in str(script).lower()]
     told = {"title": title.get_text(), "mathematics": "\n".join(mathematics), "slides": "\n".join(shown)}

@@ -22,10 +22,12 @@ from walkcut.eyes.loading import load_backbone
 from walkcut.pixels import nearest
 from walkcut.segmentation import Segmentation
 from walkcut_book import recordings
+from walkcut_book.reading import automatic
 
 LEAVES, KNOWING = "dead leaves", "knowing"
 GRID = 36  # of the leaves' eye: as near as it comes to the recordings' 37
-# Summaries of what was measured, by data set and eye; and whom to compare, see `paired_table`.
+# Summaries of what was measured, by data set and eye; and whom to compare, see `paired_table`. A line that ends with
+# "itself" is the one that stops by itself, by whatever rule it was measured with.
 MEASURED = {
     "bsds500-val": {LEAVES: "bsds500-val", KNOWING: "bsds500-val-vit-s14-eye-constant0.6-grid37"},
     "camvid-11": {LEAVES: "camvid-11-eye", KNOWING: "camvid-11-vit-s14-eye-constant0.6-grid37"},
@@ -37,7 +39,7 @@ COMPARED = (
     (MEASURED["bsds500-val"][KNOWING], "walkcut, parts, 0.6", "k-means, features, K=6"),
     (MEASURED["camvid-11"][KNOWING], "walkcut, 0.6", "DiffCut, tau=0.5"),
     (MEASURED["camvid-11"][KNOWING], "walkcut, 0.6", "k-means, features, K=6"),
-    (MEASURED["camvid-11"][KNOWING], "walkcut, stability", "k-means, features, K=6"),
+    (MEASURED["camvid-11"][KNOWING], "walkcut, itself", "k-means, features, K=6"),
 )
 STEPS = 4  # of the walkers of `destinations`
 Both = Mapping[str, Segmentation]  # by the name of the eye
@@ -163,6 +165,12 @@ def stuff_kept() -> dict[str, np.ndarray]:
     return {eye: np.array(each) for eye, each in rows.items()}
 
 
+def measured(summary: dict, line: str) -> str:
+    """The label of a line in a summary, with the name of its rule in the place of "itself"."""
+    method, _, end = line.rpartition(", ")
+    return automatic(summary, method) if end == "itself" else line
+
+
 def scores_table(dataset: str, names: Mapping[str, str], methods: Sequence[str]) -> Table:
     """Lines of a data set's summaries by eye, with their intervals.
 
@@ -171,14 +179,14 @@ def scores_table(dataset: str, names: Mapping[str, str], methods: Sequence[str])
     dataset : str
     names : mapping of an eye to the name of its summary
     methods : sequence of str
-        Labels of lines.
+        Labels of lines; "itself" may stand for a rule, see `measured`.
     """
     cells = []
     for eye, name in names.items():
         summary = read_summary(RESULTS / f"{name}.json")
-        heads = columns(summary)
+        heads, labels = columns(summary), [measured(summary, line) for line in methods]
         for row in summary["table"]:
-            if row["method"] in methods and (row["truth"], row["measure"]) in heads:
+            if row["method"] in labels and (row["truth"], row["measure"]) in heads:
                 text = cell(row)
                 if "ods" in row["interval"]:
                     text += " [{:.3f}, {:.3f}]".format(*row["interval"]["ods"])
@@ -191,7 +199,7 @@ def paired_table(wanted: Sequence[tuple[str, str, str]]) -> Table:
     cells = []
     for name, line, other in wanted:
         summary = read_summary(RESULTS / f"{name}.json")
-        heads = columns(summary)
+        heads, line = columns(summary), measured(summary, line)
         for row in summary["differences"]:
             known = (row["method"], row["baseline"], row["choice"]) == (line, other, "ods")
             if known and row["measure"] in ("covering", "miou", "accuracy"):

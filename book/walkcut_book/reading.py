@@ -186,12 +186,6 @@ def criteria_table(summaries: Mapping[str, dict]) -> Table:
 JUDGED = {"photographs": "human", "scenes": "materials"}  # what is set aside for choosing, and by which truth
 
 
-def reported() -> list[dict]:
-    """The committed summaries of pictures on which nothing was chosen, of whatever was done with them."""
-    found = [read_summary(path) for path in sorted(RESULTS.glob("*.json")) if '"differences"' in path.read_text()]
-    return [summary for summary in found if not summary["dataset"].startswith("criteria")]
-
-
 def set_aside() -> dict[str, dict]:
     """What `walkcut bench criteria` found on pictures set aside for choosing, through both eyes."""
     names = {"photographs": "criteria-bsds500-train", "scenes": "criteria-scenes"}
@@ -371,14 +365,6 @@ def published_commands(name: str) -> list[str]:
     """The commands that run what stands beside the published rows of a data set, each once."""
     rows = [row for row in published()["rows"] if name in row["values"] and "run" in row]
     return list(dict.fromkeys(command(name, row["run"]) for row in rows))
-
-
-def half_widths(summary: dict, own: str, rival: str, truth: str) -> tuple[float, ...]:
-    """Half the width of two lines' intervals of covering, and of that of their paired difference."""
-    rows = coverings(summary, truth)
-    (paired,) = leads(summary, truth=truth, method=own, baseline=rival)
-    ends = (rows[own]["interval"]["ods"], rows[rival]["interval"]["ods"], (paired["low"], paired["high"]))
-    return tuple((high - low) / 2 for low, high in ends)
 
 
 def trees_table(results: Mapping[str, dict]) -> Table:

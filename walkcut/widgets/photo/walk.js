@@ -58,7 +58,7 @@ function aggregate(means) {
 const nearness = (side, longest, sigma) => Array.from({ length: side }, (_, i) =>
   Array.from({ length: side }, (_, j) => Math.exp(-0.5 * ((i - j) / (sigma * longest)) ** 2)));
 
-// The walk that is cut: no rests, so many walkers agree (equation `eq-model-agree`), near patches come first.
+// The walk that is cut: no rests, so many walkers agree (equation `eq-walk-agree`), near patches come first.
 function prepared(P, [h, w], inflation, sigma) {
   const n = h * w;
   const [nearY, nearX] = [h, w].map((side) => nearness(side, Math.max(h, w), sigma));

@@ -1,0 +1,55 @@
+"""What the next chapter needs comes first and is short; what goes further is marked."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+BOOK = Path(__file__).resolve().parent.parent / "book"
+CHAPTERS = sorted(BOOK.glob("[0-9]*.ipynb"))
+MOST = {"words": 1800, "equations": 8, "code lines": 50}  # one true hour
+FORMULA = re.compile(r"\$\$.*?\$\$( \(eq-[\w-]+\))?", re.DOTALL)
+
+
+def headings(path: Path) -> list[str]:
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    return re.findall(r"^## (.*)$", text, re.MULTILINE)
+
+
+def core(path: Path) -> dict[str, int]:
+    """Sizes of what stands before the first heading that goes further or asks for practice.
+
+    Words outside displayed formulas, numbered formulas, and lines of code that are not folded away.
+    """
+    words, lines = [], []
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        text = "".join(cell["source"])
+        if cell["cell_type"] == "code":
+            folded = "hide-input" in cell["metadata"].get("tags", [])
+            lines += [] if folded else [line.strip() for line in text.splitlines()]
+            continue
+        text, *rest = re.split(r"^## (?:Further: |Exercises|References)", text, flags=re.MULTILINE)
+        words.append(text)
+        if rest:
+            break
+    text = "\n".join(words)
+    equations = len(re.findall(r"\$\$ \(eq-[\w-]+\)", text))
+    code = len([line for line in lines if line and not line.startswith(("#", '"""'))])
+    return {"words": len(FORMULA.sub(" ", text).split()), "equations": equations, "code lines": code}
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.name)
+def test_the_core_of_a_chapter_takes_an_hour(path: Path) -> None:
+    found = core(path)
+    assert {name: size for name, size in found.items() if size > MOST[name]} == {}
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.name)
+def test_what_goes_further_stands_between_the_summary_and_the_exercises(path: Path) -> None:
+    found = headings(path)
+    further = [name for name in found if name.startswith("Further: ")]
+    first, last = found.index("Summary"), found.index("Exercises")
+    assert further
+    assert found[first + 1 : last] == further
