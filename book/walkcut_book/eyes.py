@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -42,20 +44,7 @@ COMPARED = (
 STEPS = 4  # of the walkers of `destinations`
 Both = Mapping[str, Segmentation]  # by the name of the eye
 # Regions of photographs: the shares of height at which they begin and end, and of width. Walkers start in the first.
-REGIONS = {
-    "astronaut": {
-        "face": (0.17, 0.32, 0.37, 0.51),
-        "hair": (0.03, 0.14, 0.38, 0.54),
-        "suit": (0.55, 0.90, 0.10, 0.55),
-        "wall": (0.05, 0.40, 0.58, 0.75),
-    },
-    "dogs": {
-        "upper dog": (0.26, 0.42, 0.34, 0.48),
-        "lower dog": (0.52, 0.64, 0.47, 0.62),
-        "window frame": (0.05, 0.45, 0.20, 0.30),
-        "white wall": (0.05, 0.40, 0.65, 1.00),
-    },
-}
+REGIONS = json.loads(Path(__file__).with_name("regions.json").read_text(encoding="utf-8"))
 
 
 def both(name: str, grid: int | None = None) -> dict[str, Segmentation]:
