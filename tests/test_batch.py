@@ -18,8 +18,6 @@ import torch
 from PIL import Image
 from sklearn.metrics import adjusted_rand_score
 
-from walkcut import segmentation
-from walkcut import walk as walk_module
 from walkcut.app import batch, stages
 from walkcut.app.batch import segment_files
 from walkcut.app.cli import main
@@ -164,13 +162,14 @@ class Elsewhere(torch.Tensor):
 
 @pytest.mark.parametrize("grid", [GRID, 48])  # 10 x 16 patches, cut here; 32 x 48, which a GPU begins to cut
 def test_a_walk_of_any_size_leaves_the_gpu(folder: Path, monkeypatch: pytest.MonkeyPatch, grid: int) -> None:
-    def elsewhere(*given: object, **named: object) -> Walk:
-        walk = walk_module.prepare(*given, **named)
+    def elsewhere(own: Walk, recipe: Recipe) -> Walk:
+        walk = under(own, recipe)
         return replace(walk, P=walk.P.as_subclass(Elsewhere))
 
     picture, backbone = read(Job(folder / "a.png", folder)), load_backbone("dead-leaves", "cpu")
     (expected,) = batch._look([picture], backbone, by(grid=grid))
-    monkeypatch.setattr(segmentation, "prepare", elsewhere)
+    under = Walk.under
+    monkeypatch.setattr(Walk, "under", elsewhere)
     monkeypatch.setattr(torch, "empty", partial(without_pins, torch.empty))
     (found,) = batch._look([picture], backbone, by(grid=grid))
     assert not found.failure
@@ -191,7 +190,7 @@ def without_pins(empty: Callable, *given: object, pin_memory: bool = False, **na
 
 @pytest.mark.gpu
 def test_a_gpu_finds_the_law_and_cuts_the_large_regions(folder: Path) -> None:
-    record = looked(folder, by(grid=48), "cuda")
+    record = batch.begun(looked(folder, by(grid=48), "cuda"))
     walk = record.walk
     assert walk.settled.law.is_cuda
     expected = Walk(walk.P.cpu(), walk.grid).stationary().law

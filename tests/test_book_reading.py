@@ -106,14 +106,6 @@ def test_kinds_of_matching_are_never_in_one_table() -> None:
     assert "not run yet" in {cell for row in each.rows for cell in row}
 
 
-def test_half_widths_are_those_of_both_lines_and_of_their_difference() -> None:
-    what = {"truth": "human", "measure": "covering"}
-    table = [what | {"method": name, "interval": {"ods": ends}} for name, ends in (("a", [0, 0.4]), ("b", [0.1, 0.3]))]
-    differences = [what | {"method": "a", "baseline": "b", "choice": "ods", "low": -0.05, "high": 0.05}]
-    summary = {"table": table, "differences": differences}
-    assert reading.half_widths(summary, "a", "b", "human") == pytest.approx((0.2, 0.1, 0.05))
-
-
 def test_trees_are_a_row_for_each_measure() -> None:
     table = reading.trees_table({"a": SUMMARY})
     assert table.head == ["tree", "walkcut"]

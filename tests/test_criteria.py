@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from trees import handmade, planted, priced, prunings, scattered, small_tree
 
 import walkcut.lab  # so that its criteria are known by their names
-from walkcut.criteria import SHARE, best_pruning, prune
+from walkcut.criteria import SHARE, prune
 from walkcut.errors import InputError
 from walkcut.graph import Graph
+from walkcut.lab.criteria import best_pruning
 from walkcut.null import SplitPrices
 from walkcut.recipe import check_threshold
 from walkcut.registry import AUTO, CRITERIA

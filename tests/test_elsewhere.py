@@ -79,6 +79,16 @@ def test_recorded_results_travel_with_the_module() -> None:
     assert {ROOT / "walkcut" / "bench" / path for path in committed} <= packed
 
 
+@pytest.mark.parametrize("package", ["walkcut", "walkcut_book"])
+def test_files_of_data_travel_with_the_module(package: str) -> None:
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["package-data"]
+    (folder,) = (place / package for place in (ROOT, ROOT / "book") if (place / package).is_dir())
+    packed = {path for pattern in data[package] for path in folder.glob(pattern)}
+    files = {path for suffix in ("json", "html", "js", "pyi") for path in folder.rglob(f"*.{suffix}")}
+    assert files
+    assert files <= packed
+
+
 def test_buttons_lead_to_binder_and_colab() -> None:
     buttons = CONFIG["launch_buttons"]
     assert buttons["binderhub_url"].startswith("https://")

@@ -9,9 +9,7 @@ from explorers import state
 from matplotlib import pyplot as plt
 from test_attention_explorer import read
 
-from walkcut.bench import RESULTS
 from walkcut.bench.datasets import held_out_scenes
-from walkcut.bench.summary import read_summary
 from walkcut.capture import AttentionMaps
 from walkcut.segmentation import Segmentation
 from walkcut.walk import prepare
@@ -151,50 +149,3 @@ def test_a_table_of_scores_has_a_line_for_each_eye() -> None:
     assert [row[:2] for row in table.rows] == [[eyes.LEAVES, "walkcut, parts"], [eyes.KNOWING, "walkcut, parts"]]
     assert table.rows[0][2].startswith("0.547 / 0.602 [")
     assert len(eyes.paired_table(eyes.COMPARED).rows) == len(eyes.COMPARED)
-
-
-def test_the_words_beside_the_tables_are_those_of_the_files() -> None:
-    cells = json.loads((BOOK / "09-knowledge.ipynb").read_text(encoding="utf-8"))["cells"]
-    text = " ".join(" ".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown").split())
-
-    def gap(number: int, measure: str) -> dict[str, str]:
-        name, line, other = eyes.COMPARED[number]
-        rows = read_summary(RESULTS / f"{name}.json")["differences"]
-        (row,) = [
-            row for row in rows if (row["method"], row["baseline"], row["choice"], row["measure"])
-            == (line, other, "ods", measure)
-        ]  # fmt: skip
-        ends = sorted(abs(row[end]) for end in ("low", "high"))
-        assert row["low"] * row["high"] > 0, "an interval that holds zero is no lead"
-        sign = "more" if row["difference"] > 0 else "less"
-        told = [f"{abs(row['difference']):.3f}"[1:], *(f"{end:.3f}"[1:] for end in ends)]
-        return dict(zip(("d", "low", "high"), told, strict=True)) | {"sign": sign}
-
-    assert "worth {d} [{low}, {high}] of covering".format(**gap(0, "covering")) in text
-    assert "and {d} [{low}, {high}] of mIoU on the streets".format(**gap(1, "miou")) in text
-    assert "covers {d} {sign} than DiffCut's graph of tokens".format(**gap(2, "covering")) in text
-    assert "has {d} {sign} mIoU on the streets".format(**gap(4, "miou")) in text
-    ahead = gap(5, "miou")
-    assert ahead["sign"] == gap(5, "accuracy")["sign"] == "less"
-    assert "ahead of it by {d} [{low}, {high}] of mIoU".format(**ahead) in text
-    assert "by {d} of accuracy".format(**gap(5, "accuracy")) in text
-    assert "it has {d} {sign} accuracy than those clusters".format(**gap(6, "accuracy")) in text
-    assert "and {d} {sign} mIoU".format(**gap(6, "miou")) in text
-
-
-def test_the_heads_that_are_read_are_better_than_any_layer_and_than_all() -> None:
-    name = "ablate-layers-bsds500-train-vit-s14-every10-thresholdse6610d-grid37"
-    summary = read_summary(RESULTS / f"{name}.json")
-    text = " ".join((BOOK / "09-knowledge.ipynb").read_text(encoding="utf-8").split())
-    (usual,) = [row for row in summary["table"] if (row["method"], row["measure"]) == ("as usual", "covering")]
-    assert f"On {summary['pictures']} photographs of BSDS500's training split" in text
-    assert f"cover {usual['ods']:.3f} at the best constant".replace("0.", ".") in text
-    gaps = [row for row in summary["differences"] if row["measure"] == "covering" and row["choice"] == "ods"]
-    gaps = [row for row in gaps if row["baseline"] == "as usual"]
-    told = {
-        row["method"]: f"{-row['difference']:.3f} [{-row['high']:.3f}, {-row['low']:.3f}] less".replace("0.", ".")
-        for row in gaps
-    }
-    best = max((row for row in gaps if row["method"] != "all layers"), key=lambda row: row["difference"])
-    assert len(gaps) == 13
-    assert f"alone covers {told[best['method']]}, and all heads alike {told['all layers']}" in text

@@ -1,10 +1,7 @@
-"""An eye with its weights: the embedded denoiser, any Stable Diffusion, or a vision transformer.
+"""An eye with its weights, as the embedded denoiser is one: a UNet that looks at 2x2 pixels a patch, under noise.
 
-What differs between them is read off their own configuration. The embedded denoiser looks at 2x2 pixels a patch,
-rearranged and nothing lost; Stable Diffusion at the latent of a VAE. Those before Stable Diffusion 3 are UNets that
-predict noise or velocity; from 3 on a transformer predicts the velocity of a straight flow (Esser et al. 2024). A
-vision transformer sees the picture itself, without noise, and predicts nothing that is used here. The files of
-`walkcut.eyes` read their weights.
+What differs from it in a Stable Diffusion (the latent of a VAE, what else it is told, a flow) or a vision transformer
+(no noise) stands in the file of `walkcut.eyes` that reads the weights of its family.
 """
 
 from __future__ import annotations
@@ -68,20 +65,12 @@ class Backbone:
         Share of the signal's variance that is left at each timestep; None for a flow, or without noise.
     context : Tensor (1, tokens, channels)
         What cross-attention sees: the prompt, by default the empty one.
-    vae : AutoencoderKL or None
-        None means that a latent is 2x2 pixels, rearranged, or the pixels themselves.
-    pooled : Tensor (1, channels) or None
-        The prompt as one vector, for models that are told it so as well.
     vocabulary : dict of str to Tensor (channels,)
         The embedded denoiser's words; empty for a model with a text encoder.
     spans : dict of str to tuple of int
         Words of the prompt, each with the places of its tokens in the context.
-    colours : (Tensor (3, 1, 1), Tensor (3, 1, 1)) or None
-        Mean and standard deviation of the pixels that a vision transformer was trained on, in 0 to 1.
     others : int
         Tokens before those of the patches: class and registers.
-    options : dict
-        What else a vision transformer is told.
     """
 
     eye: Eye
@@ -89,13 +78,9 @@ class Backbone:
     networks: Networks = field(repr=False)
     alphas: torch.Tensor | None = field(repr=False)
     context: torch.Tensor = field(repr=False)
-    vae: Module | None = field(default=None, repr=False)
-    pooled: torch.Tensor | None = field(default=None, repr=False)
     vocabulary: dict[str, torch.Tensor] = field(default_factory=dict, repr=False)
     spans: dict[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
-    colours: tuple[torch.Tensor, torch.Tensor] | None = field(default=None, repr=False)
     others: int = 0
-    options: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> str:
@@ -119,7 +104,7 @@ class Backbone:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the denoiser; the VAE computes in float32."""
+        """Of the denoiser."""
         return self.context.dtype
 
     @cached_property
@@ -136,11 +121,7 @@ class Backbone:
     @property
     def patch(self) -> int:
         """Side in pixels of a patch of the finest attention."""
-        vae: Any = self.vae
-        if self.kind == "vision":
-            return self.shrinks[0]
-        encoded = 2 if vae is None else 2 ** (len(vae.config.block_out_channels) - 1)
-        return encoded * self.shrinks[0]
+        return 2 * self.shrinks[0]
 
     def grid(self, image: np.ndarray, longest: int) -> tuple[int, int]:
         """Patches (h, w) of the finest attention for a picture: `longest` along its longer side, its aspect kept.
@@ -198,14 +179,11 @@ class Backbone:
         h, w = self.grid(image, grid)
         small = resize_image(image, (h * self.patch, w * self.patch))
         pixels = torch.from_numpy(small.copy()).permute(2, 0, 1)[None].to(self.device, torch.float32) / 127.5 - 1
-        vae: Any = self.vae
-        if self.colours:
-            mean, deviation = self.colours
-            return (((pixels + 1) / 2 - mean) / deviation).to(self.dtype)
-        if vae is None:
-            return functional.pixel_unshuffle(pixels, 2).to(self.dtype)
-        latent = vae.encode(pixels).latent_dist.mode().to(self.dtype)
-        return (latent - (vae.config.shift_factor or 0.0)) * vae.config.scaling_factor
+        return self.latent(pixels)
+
+    def latent(self, pixels: torch.Tensor) -> torch.Tensor:
+        """What the network sees of pixels from -1 to 1 (b, 3, H, W): two by two, rearranged and nothing lost."""
+        return functional.pixel_unshuffle(pixels, 2).to(self.dtype)
 
     @torch.inference_mode()
     def add_noise(self, latent: torch.Tensor, timestep: int, generator: torch.Generator) -> torch.Tensor:
@@ -228,18 +206,5 @@ class Backbone:
 
     def run(self, network: Module, latent: torch.Tensor, timestep: float) -> Any:
         """One pass of one of the eye's networks; `walkcut.capture` records what happens inside."""
-        count = len(latent)
-        if self.kind == "vision":
-            return network(latent, **self.options)
-        steps = torch.full((count,), timestep, device=latent.device, dtype=torch.float32)
-        context = self.context.expand(count, -1, -1)
-        pooled = None if self.pooled is None else self.pooled.expand(count, -1)
-        if self.kind == "flow":
-            return network(latent, context, pooled, steps)
-        if pooled is None:
-            return network(latent, steps, encoder_hidden_states=context)
-        # Stable Diffusion XL is told the size of the picture, and where it was cropped
-        h, w = (side * self.patch // self.shrinks[0] for side in latent.shape[-2:])
-        sizes = torch.tensor([[h, w, 0, 0, h, w]], device=latent.device, dtype=latent.dtype)
-        added = {"text_embeds": pooled, "time_ids": sizes.expand(count, -1)}
-        return network(latent, steps, encoder_hidden_states=context, added_cond_kwargs=added)
+        steps = torch.full((len(latent),), timestep, device=latent.device, dtype=torch.float32)
+        return network(latent, steps, encoder_hidden_states=self.context.expand(len(latent), -1, -1))

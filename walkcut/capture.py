@@ -1,4 +1,4 @@
-"""One way to run an eye and record what it attends to; the only file that knows how networks keep their attention.
+"""One way to run an eye and record what it attends to; where a network keeps its attention is a row of `ADAPTERS`.
 
 A head of a self-attention layer turns its n = h * w patches into queries Q and keys K, both (n, d), and looks with
 
@@ -23,7 +23,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from importlib import import_module
 from operator import attrgetter
 from typing import Any, Protocol
 
@@ -49,7 +48,7 @@ GPU_BLOCK = 2**24  # of all heads' A, on a GPU: at 64 x 64 patches as many as on
 
 @dataclass(frozen=True)
 class Adapter:
-    """Where a kind of network keeps its attention. A new kind is a new row of `ADAPTERS`.
+    """Where a kind of network keeps its attention. A new kind is a new row of `ADAPTERS`, see `walkcut.eyes`.
 
     Attributes
     ----------
@@ -80,30 +79,12 @@ def by_head(attn: Any, projected: torch.Tensor, norm: Module | None) -> torch.Te
     return heads if norm is None else norm(heads)
 
 
-def _project(attn: Any, hidden: torch.Tensor, options: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+def project(attn: Any, hidden: torch.Tensor, options: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
     """Of an `Attention` of diffusers, or of `walkcut.eyes.encoder`."""
     return by_head(attn, attn.to_q(hidden), attn.norm_q), by_head(attn, attn.to_k(hidden), attn.norm_k)
 
 
-def _project_tokens(attn: Any, hidden: torch.Tensor, options: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of a vision transformer of transformers; DINOv3 turns queries and keys by their places (Su et al. 2021)."""
-    query, key = (
-        part(hidden).unflatten(-1, (-1, attn.head_dim)).transpose(1, 2) for part in (attn.q_proj, attn.k_proj)
-    )
-    if turns := options.get("position_embeddings"):
-        query, key = import_module(type(attn).__module__).apply_rotary_pos_emb(query, key, *turns)
-    return query, key
-
-
-def _heads_of_tokens(attn: Any) -> int:
-    return attn.q_proj.out_features // attn.head_dim
-
-
-ADAPTERS = {
-    "unet": Adapter((".attn1",), (".attn2",), ("down_blocks", "mid_block", "up_blocks"), _project),
-    "flow": Adapter((".attn", ".attn2"), (".attn",), ("transformer_blocks",), _project),
-    "vision": Adapter((".attention", ".self_attn"), (), (), _project_tokens, "q_proj", _heads_of_tokens),
-}
+ADAPTERS = {"unet": Adapter((".attn1",), (".attn2",), ("down_blocks", "mid_block", "up_blocks"), project)}
 
 
 def attention_layers(backbone: Backbone, network: Module | None = None, words: bool = False) -> dict[str, Any]:

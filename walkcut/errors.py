@@ -24,8 +24,8 @@ def brief(record: Any) -> str:
             return f"{{{', '.join(f'{key!r}: {told(one)}' for key, one in value.items())}}}"
         return f"{value.dtype} {tuple(value.shape)}" if getattr(value, "shape", ()) else repr(value)
 
-    names = getattr(record, "_fields", None) or [one.name for one in fields(record) if one.repr]
-    return f"{type(record).__name__}({', '.join(f'{name}={told(getattr(record, name))}' for name in names)})"
+    told_of = [f"{one.name}={told(getattr(record, one.name))}" for one in fields(record) if one.repr]
+    return f"{type(record).__name__}({', '.join(told_of)})"
 
 
 def shown(value: Any) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -30,7 +29,8 @@ NOTHING = 1e-14  # what rounding leaves of a vector that should be none
 TINY = 1e-300  # in place of a zero that something is divided by
 
 
-class Eigenpair(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Eigenpair:
     """The second eigenvector of a graph, and how far to trust it.
 
     Attributes
@@ -53,14 +53,7 @@ class Eigenpair(NamedTuple):
     residual: float
     products: int
 
-    def __repr__(self) -> str:
-        return brief(self)
-
-    def __eq__(self, other: object) -> bool:
-        return self is other  # as of a thing: tensors have no truth value
-
-    def __hash__(self) -> int:
-        return id(self)
+    __repr__ = brief
 
     @property
     def degenerate(self) -> bool:

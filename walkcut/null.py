@@ -141,11 +141,15 @@ class SplitPrices:
         membership : Tensor (n, leaves), optional
             The walk's `walkcut.pixels.leaf_membership`, where it is known.
         """
-        owner = leaf_of(tree)
-        seen = leaf_membership(walk, tree) if membership is None else membership
-        law = walk.stationary().law.cpu().numpy()
-        flows = _summed((law[:, None] * seen.double().cpu().numpy()).T, owner).T
-        return cls(*(split_ncut(tree, node_sums(tree, flow)) for flow in (flows, SpatialNull.of(walk).flows(owner))))
+        seen = leaf_flows(tree, walk, leaf_membership(walk, tree) if membership is None else membership)
+        expected = SpatialNull.of(walk).flows(leaf_of(tree))
+        return cls(*(split_ncut(tree, node_sums(tree, flow)) for flow in (seen, expected)))
+
+
+def leaf_flows(tree: PartitionTree, walk: Walk, seen: torch.Tensor) -> np.ndarray:
+    """Chance of a step from one leaf of a tree to another, (leaves, leaves), by where patches `seen` (n, leaves) go."""
+    law = walk.stationary().law.cpu().numpy()
+    return _summed((law[:, None] * seen.double().cpu().numpy()).T, leaf_of(tree)).T
 
 
 def node_sums(tree: PartitionTree, flow: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import inspect
 import json
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from functools import cached_property
@@ -97,13 +98,20 @@ def or_none(check: Check) -> Check:
     return lambda name, value: None if value is None else check(name, value)
 
 
-def sides(name: str, value: Any) -> tuple[int, int]:
-    """Let through a height and a width, whole numbers above 0."""
-    try:
-        h, w = (whole(1)(name, side) for side in value)
-    except (InputError, TypeError, ValueError) as error:
-        raise InputError(f"A {name} is a height and a width, whole numbers above 0, not {shown(value)}.") from error
-    return h, w
+def listed(check: Check, told: str, lengths: range = range(LARGEST)) -> Check:
+    """A check that lets through a tuple, of so many things that pass another; `told` says what is wanted."""
+
+    def every(name: str, value: Any) -> tuple[Any, ...]:
+        with suppress(InputError, TypeError):
+            if len(found := tuple(check(name, one) for one in value)) in lengths:
+                return found
+        raise InputError(f"{told.format(name=name)}, not {shown(value)}.")
+
+    return every
+
+
+sides = listed(whole(1), "A {name} is a height and a width, whole numbers above 0", range(2, 3))
+TIMESTEPS = listed(whole(0, 999), "Timesteps are whole numbers from 0 to 999, in a list")
 
 
 def checked(**checks: Check) -> Callable[[Callable[P, T]], Callable[P, T]]:
@@ -129,13 +137,6 @@ def text(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise InputError(f"The setting {name} is a text, not {shown(value)}.")
     return str(value)
-
-
-def _timesteps(name: str, value: Any) -> tuple[int, ...]:
-    try:
-        return tuple(whole(0, 999)(name, timestep) for timestep in value)
-    except (InputError, TypeError) as error:
-        raise InputError(f"Timesteps are whole numbers from 0 to 999, in a list, not {shown(value)}.") from error
 
 
 def _heads(name: str, value: Any) -> dict[str, tuple[float, ...]]:
@@ -245,7 +246,7 @@ class Recipe:
     prompt: str = _setting("", text)
     grid: int = _setting(64, whole(2, FINEST), "patches along the longer side; 0.6 GB at 64, 5.0 GB at 128")
     noise: str = _setting("forward", _one_of(NOISES), "how a picture is shown to the denoiser", NOISES)
-    timesteps: tuple[int, ...] = _setting((100,), _timesteps)
+    timesteps: tuple[int, ...] = _setting((100,), TIMESTEPS)
     seed: int = _setting(0, whole(0), "of the noise")
     heads: Mapping[str, Sequence[float]] = _setting((), _heads)
     inverse_temperature: float = _setting(1.0, positive)

@@ -7,17 +7,16 @@ A walk over pixels steps to neighbours of like colour: *PAMR* takes a few steps 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 
 from walkcut.capture import Grid
-from walkcut.errors import InputError, shown
+from walkcut.errors import InputError
 from walkcut.images import resize_image
 from walkcut.pixels import pixel_labels
-from walkcut.recipe import checked, whole
+from walkcut.recipe import LARGEST, checked, listed, whole
 from walkcut.registry import PIXELS
 
 PIXELS_PER_PATCH = 4  # along a side, at which segments are refined; more pixels cost time and change nothing
@@ -93,17 +92,10 @@ def pamr_kernel(image: torch.Tensor, dilations: tuple[int, ...]) -> torch.Tensor
     return torch.stack([-((x - image).abs_().mul_(unit)).sum(0) for x in shifted(image, dilations)]).softmax(0)
 
 
-def _distances(name: str, value: Any) -> tuple[int, ...]:
-    try:
-        found = tuple(whole(1)(name, distance) for distance in value)
-    except (InputError, TypeError):
-        found = ()
-    if not found:
-        raise InputError(f"The {name} are whole numbers of at least 1, in a list, not {shown(value)}.")
-    return found
+DISTANCES = listed(whole(1), "The {name} are whole numbers of at least 1, in a list", range(1, LARGEST))
 
 
-@checked(iterations=whole(1), dilations=_distances)
+@checked(iterations=whole(1), dilations=DISTANCES)
 def pamr(
     image: np.ndarray, masks: torch.Tensor, iterations: int = ITERATIONS, dilations: tuple[int, ...] = DILATIONS
 ) -> torch.Tensor:

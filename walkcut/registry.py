@@ -7,8 +7,7 @@ The core offers the names that every chapter uses. Others, of single chapters an
 from __future__ import annotations
 
 from collections import UserDict
-from importlib import import_module
-from operator import attrgetter
+from pkgutil import resolve_name
 from typing import Any
 
 from walkcut.errors import InputError
@@ -32,11 +31,10 @@ class Registry(UserDict[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in self:
             raise InputError(f"There is no {self.what} {name!r}: choose from {', '.join(self)}.")
-        module, _, function = self.data[name].partition(":")
-        return attrgetter(function)(import_module(module))
+        return resolve_name(self.data[name])
 
 
-# How weights are read: from an `Eye`, a device, and whether to offload and to compile, to a `Backbone`.
+# How weights are read: from an `Eye`, a device, and whether to offload, to a `Backbone`.
 EYES = Registry("family of eyes", {})
 # How a picture is shown: from a backbone, a latent and timesteps to noisy views (`walkcut.noise` knows the first two).
 NOISES = Registry("noise", {"forward": "walkcut.noise:views", "none": "walkcut.noise:views"})
@@ -45,14 +43,7 @@ GRAPHS = Registry("graph", {"reversible": "walkcut.walk:Walk.reversible"})
 # What such a graph needs beside the walk: a recorder of `walkcut.capture`, by the graph's name.
 RECORDERS = Registry("recorder", {})
 # Where to stop: from a tree, the graph that was cut, and the prices of its splits, to a pruning.
-CRITERIA = Registry(
-    "criterion",
-    {
-        "spatial-null": "walkcut.criteria:spatial_null",
-        "stability": "walkcut.criteria:stability",
-        "gap": "walkcut.criteria:largest_gap",
-    },
-)
+CRITERIA = Registry("criterion", {"spatial-null": "walkcut.criteria:spatial_null"})
 # How segments of patches become segments of pixels: from a picture and masks to masks.
 PIXELS = Registry("way to pixels", {"bilinear": "walkcut.refine:as_they_are", "pamr": "walkcut.refine:pamr"})
 AUTO = "spatial-null"  # the criterion that "auto" stands for; what was tried is in book/results/criteria-*.json

@@ -14,7 +14,7 @@ import torch
 from walkcut.backbone import Backbone
 from walkcut.capture import AttentionMaps, MeanAttention, Recorder, capture
 from walkcut.criteria import Pruning, prune
-from walkcut.graph import NEAR, Affinity
+from walkcut.graph import Affinity
 from walkcut.images import is_blank
 from walkcut.null import SplitPrices
 from walkcut.pixels import connected_parts, leaf_membership, pruned_membership, without_gaps
@@ -23,7 +23,7 @@ from walkcut.refine import refined_labels
 from walkcut.registry import GRAPHS, RECORDERS
 from walkcut.threads import single_threaded, undisturbed
 from walkcut.tree import Growth, PartitionTree
-from walkcut.walk import Walk, aggregate, prepare
+from walkcut.walk import Walk, aggregate
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,8 +135,8 @@ class WalkRecord:
     @classmethod
     def prepared(cls, image: np.ndarray, attention: AttentionMaps, recipe: Recipe, features: Any = None) -> WalkRecord:
         """The walk that a recipe cuts, made from what was captured: several recipes can share one capture."""
-        walk = prepare(attention, recipe)
-        return cls(image, walk, recipe, walk if recipe.plain else aggregate(attention), features)
+        own = aggregate(attention)
+        return cls(image, own.under(recipe), recipe, own, features)
 
     def graph(self) -> Affinity:
         """What is to be cut."""
@@ -156,24 +156,13 @@ def extract_walks(images: Sequence[np.ndarray], backbone: Backbone, recipe: Reci
     recorders += [RECORDERS[recipe.graph]()] if recipe.graph in RECORDERS else []
     with timed(timings, "attention", backbone.device):
         seen = capture(backbone, images, recipe, *recorders)
-    records = []
-    for image, (attention, *features) in zip(images, seen, strict=True):
-        with timed(timings, "walk", backbone.device):
-            record = WalkRecord.prepared(image, attention, recipe, *features)
-        with timed(timings, "cut", backbone.device):
-            records.append(_begun(record))
+    with timed(timings, "walk", backbone.device):
+        records = [
+            WalkRecord.prepared(image, attention, recipe, *features)
+            for image, (attention, *features) in zip(images, seen, strict=True)
+        ]
     shared = {stage: seconds / len(images) for stage, seconds in timings.items()}
     return [replace(record, timings=shared) for record in records]
-
-
-def _begun(record: WalkRecord) -> WalkRecord:
-    """On a GPU, the tree with its large regions cut there: the rest may be left to a process without one."""
-    if not record.walk.P.is_cuda or record.recipe.graph != "reversible":
-        return record
-    growth = record.begin(record.graph())
-    with single_threaded():
-        growth.cut(above=NEAR)
-    return replace(record, growth=growth)
 
 
 @undisturbed()

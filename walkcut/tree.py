@@ -53,28 +53,6 @@ class PartitionTree:
 
     __repr__ = brief
 
-    def __post_init__(self) -> None:
-        n, nodes = self.grid[0] * self.grid[1], len(self.start)
-        if not np.array_equal(np.sort(self.order), np.arange(n)):
-            raise InputError(f"The order of a tree over {n} patches must name each patch once.")
-        lengths = {len(getattr(self, name)) for name in ARRAYS}
-        if lengths != {nodes} or not nodes:
-            raise InputError(f"A tree needs as many entries in each of its arrays, not {sorted(lengths | {nodes})}.")
-        split, leaf = np.flatnonzero(self.left >= 0), self.left < 0
-        left, right = self.left[split], self.right[split]
-        once = np.array_equal(np.sort(np.r_[left, right]), np.arange(1, nodes))
-        if not once or (np.minimum(left, right) <= split).any():
-            raise InputError("Every node but the first must be the child of one earlier node: this tree is damaged.")
-        bounds = np.array([self.start[split], self.start[left], self.stop[left], self.stop[right]])
-        same = np.array([self.start[left], self.start[left], self.start[right], self.stop[split]])
-        shared = np.array_equal(bounds, same) and (np.diff(bounds[1:], axis=0) > 0).all()
-        if not shared or (self.start[0], self.stop[0]) != (0, n):
-            raise InputError("The children of a node must share out its slice: this tree is damaged.")
-        if not np.isposinf(self.ncut[leaf]).all() or not ((self.ncut >= 0) & (self.ncut <= 2))[~leaf].all():
-            raise InputError("A split needs an NCut between 0 and 2, and a leaf has none: this tree is damaged.")
-        if not np.isfinite([self.volume, self.association]).all():
-            raise InputError("The shares of a tree's nodes must be finite: this tree is damaged.")
-
     def __len__(self) -> int:
         return len(self.start)
 

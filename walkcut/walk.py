@@ -169,6 +169,26 @@ class Walk:
         """
         return self._ready(sigma=sigma)
 
+    def under(self, recipe: Recipe) -> Walk:
+        """The walk that is cut: without its rests, agreed upon, near patches first, some steps at once.
+
+        The same as `jump_chain().inflated(inflation).spatial_prior(spatial_prior).power(steps)`, in one table of n^2
+        numbers; to the last bit, on a processor.
+
+        Parameters
+        ----------
+        recipe : Recipe
+            Its jump_chain, inflation, spatial_prior and steps count here.
+
+        Raises
+        ------
+        InputError
+            For a prior that leaves a patch with nowhere to go.
+        """
+        if recipe.plain:
+            return self
+        return self._ready(recipe.jump_chain, recipe.inflation, recipe.spatial_prior).power(recipe.steps)
+
     def _ready(self, jump_chain: bool = False, inflation: float = 1.0, sigma: float | None = None) -> Walk:
         P = self.P.clone(memory_format=torch.contiguous_format)
         return self._trusted(_made_ready(P, self.grid, jump_chain, inflation, sigma), self.grid)
@@ -194,27 +214,8 @@ class Walk:
 
 
 def prepare(attention: AttentionMaps, recipe: Recipe) -> Walk:
-    """The walk that is cut: aggregated, without its rests, agreed upon, near patches first, some steps at once.
-
-    The same as `aggregate(attention).jump_chain().inflated(inflation).spatial_prior(spatial_prior).power(steps)`, in
-    one table of n^2 numbers, looked over once; to the last bit, on a processor.
-
-    Parameters
-    ----------
-    attention : AttentionMaps
-        Stays as it is.
-    recipe : Recipe
-        Its jump_chain, inflation, spatial_prior and steps count here.
-
-    Raises
-    ------
-    InputError
-        For attention that is no walk, and a prior that leaves a patch with nowhere to go.
-    """
-    walk = aggregate(attention)
-    # in place: nobody else has this table yet
-    _made_ready(walk.P, walk.grid, recipe.jump_chain, recipe.inflation, recipe.spatial_prior)
-    return walk.power(recipe.steps)
+    """The walk that is cut, from attention: `aggregate`, then `Walk.under`; errors of both."""
+    return aggregate(attention).under(recipe)
 
 
 def _made_ready(P: torch.Tensor, grid: Grid, jump_chain: bool, inflation: float, sigma: float | None) -> torch.Tensor:

@@ -8,6 +8,7 @@ pictures, because it is cut from the page that was just written; so it needs no 
 
 from collections.abc import Iterator
 from pathlib import Path
+from string import Template
 
 from bs4 import BeautifulSoup, Tag
 from sphinx.application import Sphinx
@@ -19,17 +20,7 @@ DRAWN = "figure, div.text_html:has(.walkcut-widget):not(figure *)"  # what a cel
 LINES = 2  # of formulas on one slide; a formula of several lines fills it
 STILL = "figure[id$='-live']"  # of a control that moves only where Python runs
 SKIPPED = {"references"}  # sections, by their id
-STYLE = Path(__file__).with_name("slides.css")
-KEYS = """
-addEventListener('keydown', event => {
-  const step = {ArrowRight: 1, PageDown: 1, ' ': 1, ArrowLeft: -1, PageUp: -1}[event.key];
-  if (!step || event.target.closest('input, select, button, [tabindex]')) return;
-  const slides = [...document.querySelectorAll('.slide')];
-  const here = slides.findIndex(slide => slide.getBoundingClientRect().bottom > innerHeight / 3);
-  slides[Math.min(Math.max(here + step, 0), slides.length - 1)].scrollIntoView();
-  event.preventDefault();
-});
-"""
+FRAME, STYLE, KEYS = (Path(__file__).with_suffix(end).read_text("utf-8") for end in (".html", ".css", ".js"))
 
 
 def blocks(section: Tag) -> Iterator[Tag]:
@@ -79,17 +70,8 @@ def deck(page: str, back: str) -> str:
         heading.name = "h2"
         shown += [f'<div class="slide">{heading}{"".join(map(str, slide))}</div>' for slide in slides(section)]
     mathematics = [str(script) for script in soup.find_all("script") if "mathjax" in str(script).lower()]
-    return "\n".join(
-        [
-            '<!DOCTYPE html>\n<html lang="en" data-theme="light"><head><meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{title.get_text()}: slides</title>",
-            *mathematics,
-            f"<style>\n{STYLE.read_text(encoding='utf-8')}</style></head><body><main>",
-            *shown,
-            f'</main><a class="back" href="{back}">the chapter</a><script>{KEYS}</script></body></html>\n',
-        ]
-    )
+    told = {"title": title.get_text(), "mathematics": "\n".join(mathematics), "slides": "\n".join(shown)}
+    return Template(FRAME).substitute(told, back=back, style=STYLE, keys=KEYS)
 
 
 def write(app: Sphinx, error: Exception | None) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,10 +22,12 @@ from walkcut.eyes.loading import load_backbone
 from walkcut.pixels import nearest
 from walkcut.segmentation import Segmentation
 from walkcut_book import recordings
+from walkcut_book.reading import automatic
 
 LEAVES, KNOWING = "dead leaves", "knowing"
 GRID = 36  # of the leaves' eye: as near as it comes to the recordings' 37
-# Summaries of what was measured, by data set and eye; and whom to compare, see `paired_table`.
+# Summaries of what was measured, by data set and eye; and whom to compare, see `paired_table`. A line that ends with
+# "itself" is the one that stops by itself, by whatever rule it was measured with.
 MEASURED = {
     "bsds500-val": {LEAVES: "bsds500-val", KNOWING: "bsds500-val-vit-s14-eye-constant0.6-grid37"},
     "camvid-11": {LEAVES: "camvid-11-eye", KNOWING: "camvid-11-vit-s14-eye-constant0.6-grid37"},
@@ -35,25 +39,12 @@ COMPARED = (
     (MEASURED["bsds500-val"][KNOWING], "walkcut, parts, 0.6", "k-means, features, K=6"),
     (MEASURED["camvid-11"][KNOWING], "walkcut, 0.6", "DiffCut, tau=0.5"),
     (MEASURED["camvid-11"][KNOWING], "walkcut, 0.6", "k-means, features, K=6"),
-    (MEASURED["camvid-11"][KNOWING], "walkcut, stability", "k-means, features, K=6"),
+    (MEASURED["camvid-11"][KNOWING], "walkcut, itself", "k-means, features, K=6"),
 )
 STEPS = 4  # of the walkers of `destinations`
 Both = Mapping[str, Segmentation]  # by the name of the eye
 # Regions of photographs: the shares of height at which they begin and end, and of width. Walkers start in the first.
-REGIONS = {
-    "astronaut": {
-        "face": (0.17, 0.32, 0.37, 0.51),
-        "hair": (0.03, 0.14, 0.38, 0.54),
-        "suit": (0.55, 0.90, 0.10, 0.55),
-        "wall": (0.05, 0.40, 0.58, 0.75),
-    },
-    "dogs": {
-        "upper dog": (0.26, 0.42, 0.34, 0.48),
-        "lower dog": (0.52, 0.64, 0.47, 0.62),
-        "window frame": (0.05, 0.45, 0.20, 0.30),
-        "white wall": (0.05, 0.40, 0.65, 1.00),
-    },
-}
+REGIONS = json.loads(Path(__file__).with_name("regions.json").read_text(encoding="utf-8"))
 
 
 def both(name: str, grid: int | None = None) -> dict[str, Segmentation]:
@@ -174,6 +165,12 @@ def stuff_kept() -> dict[str, np.ndarray]:
     return {eye: np.array(each) for eye, each in rows.items()}
 
 
+def measured(summary: dict, line: str) -> str:
+    """The label of a line in a summary, with the name of its rule in the place of "itself"."""
+    method, _, end = line.rpartition(", ")
+    return automatic(summary, method) if end == "itself" else line
+
+
 def scores_table(dataset: str, names: Mapping[str, str], methods: Sequence[str]) -> Table:
     """Lines of a data set's summaries by eye, with their intervals.
 
@@ -182,14 +179,14 @@ def scores_table(dataset: str, names: Mapping[str, str], methods: Sequence[str])
     dataset : str
     names : mapping of an eye to the name of its summary
     methods : sequence of str
-        Labels of lines.
+        Labels of lines; "itself" may stand for a rule, see `measured`.
     """
     cells = []
     for eye, name in names.items():
         summary = read_summary(RESULTS / f"{name}.json")
-        heads = columns(summary)
+        heads, labels = columns(summary), [measured(summary, line) for line in methods]
         for row in summary["table"]:
-            if row["method"] in methods and (row["truth"], row["measure"]) in heads:
+            if row["method"] in labels and (row["truth"], row["measure"]) in heads:
                 text = cell(row)
                 if "ods" in row["interval"]:
                     text += " [{:.3f}, {:.3f}]".format(*row["interval"]["ods"])
@@ -202,7 +199,7 @@ def paired_table(wanted: Sequence[tuple[str, str, str]]) -> Table:
     cells = []
     for name, line, other in wanted:
         summary = read_summary(RESULTS / f"{name}.json")
-        heads = columns(summary)
+        heads, line = columns(summary), measured(summary, line)
         for row in summary["differences"]:
             known = (row["method"], row["baseline"], row["choice"]) == (line, other, "ods")
             if known and row["measure"] in ("covering", "miou", "accuracy"):

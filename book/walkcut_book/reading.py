@@ -45,8 +45,8 @@ def coverings(summary: dict, truth: str) -> dict[str, dict]:
 
 
 def leads(summary: dict, **wanted: object) -> list[dict]:
-    """Rows of a summary's differences in covering at the best setting for the data set, with all these values."""
-    return rows_where(summary["differences"], measure="covering", choice="ods", **wanted)
+    """Rows of a summary's differences at the best setting for the data set: in covering unless told, with all these."""
+    return rows_where(summary["differences"], **{"measure": "covering", "choice": "ods"} | wanted)
 
 
 def difference(row: dict) -> Interval:
@@ -175,8 +175,7 @@ def criteria_table(summaries: Mapping[str, dict]) -> Table:
         for truth in dict.fromkeys(row["truth"] for row in summary["table"]):
             own, measure = scored(truth)
             best = rows_where(summary["table"], method=own, truth=truth, measure=measure)[0]["ods"]
-            where: dict[str, object] = {"truth": truth, "measure": measure, "choice": "ods"}
-            gaps = {row["method"]: row for row in rows_where(summary["differences"], baseline=own, **where)}
+            gaps = {row["method"]: row for row in leads(summary, baseline=own, truth=truth, measure=measure)}
             cells = [f"{gaps[f'{own}, {name}']['difference']:+.3f}" for name in CRITERIA]
             rows.append([f"{title}: {truth}", f"{best:.3f}", *cells])
         medians = [f"{summary['segments'][f'{OURS}, {name}']['median']:g}" for name in CRITERIA]
@@ -215,7 +214,7 @@ def share_lines(summaries: Mapping[str, dict]) -> dict[str, Line]:
     lines: dict[str, Line] = {}
     for name, summary in summaries.items():
         own, measure = scored(truth := JUDGED[name.partition(",")[0]])
-        rows = rows_where(summary["differences"], baseline=own, truth=truth, measure=measure, choice="ods")
+        rows = leads(summary, baseline=own, truth=truth, measure=measure)
         gaps = {row["method"].removeprefix(f"{own}, "): row["difference"] for row in rows}
         found = {SHARE: gaps["spatial-null"]} | {share: gaps[f"null at {share}"] for share in SHARES}
         lines[name] = sorted(found), [found[share] for share in sorted(found)]
@@ -242,7 +241,7 @@ def transfer_table(summaries: Mapping[str, dict]) -> Table:
         truth = min({row["truth"] for row in summary["table"]} - {"instances"})
         own, measure = scored(truth)
         rule = rows_where(summary["table"], method=f"{own}, {AUTO}", truth=truth, measure=measure)[0]["ods"]
-        mine = rows_where(summary["differences"], method=f"{own}, {AUTO}", truth=truth, measure=measure, choice="ods")
+        mine = leads(summary, method=f"{own}, {AUTO}", truth=truth, measure=measure)
         against = {row["baseline"].removeprefix(f"{own}, "): gap(row) for row in mine}
         rows.append([name, measure, f"{rule:.3f}", *(against[constant] for constant in (*FITTED, own))])
     heads = [f"minus {constant} ({origin})" for constant, origin in FITTED.items()]
@@ -366,14 +365,6 @@ def published_commands(name: str) -> list[str]:
     """The commands that run what stands beside the published rows of a data set, each once."""
     rows = [row for row in published()["rows"] if name in row["values"] and "run" in row]
     return list(dict.fromkeys(command(name, row["run"]) for row in rows))
-
-
-def half_widths(summary: dict, own: str, rival: str, truth: str) -> tuple[float, ...]:
-    """Half the width of two lines' intervals of covering, and of that of their paired difference."""
-    rows = coverings(summary, truth)
-    (paired,) = leads(summary, truth=truth, method=own, baseline=rival)
-    ends = (rows[own]["interval"]["ods"], rows[rival]["interval"]["ods"], (paired["low"], paired["high"]))
-    return tuple((high - low) / 2 for low, high in ends)
 
 
 def trees_table(results: Mapping[str, dict]) -> Table:

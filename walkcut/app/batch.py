@@ -21,9 +21,11 @@ from walkcut.backbone import Backbone
 from walkcut.errors import InputError, ModelError
 from walkcut.eyes.loading import find_device, load_backbone
 from walkcut.eyes.models import model_folder
+from walkcut.graph import NEAR
 from walkcut.memory import enough_memory, short_of_memory
 from walkcut.recipe import Recipe
-from walkcut.segmentation import cut, extract_walks
+from walkcut.segmentation import WalkRecord, cut, extract_walks, timed
+from walkcut.threads import undisturbed
 
 READERS = 2  # processes that read ahead beside others that cut
 # What one picture may do wrong without stopping the others, beside asking for too much memory; anything else is a fault
@@ -132,7 +134,8 @@ def _look(pictures: Sequence[Picture], backbone: Backbone, recipe: Recipe) -> li
         patches = backbone.grid(images[0], recipe.grid)
         with enough_memory(patches, recipe.grid, backbone.device, len(images)):
             return [
-                replace(picture, record=carried(record))  # also for this process: it is cut alike wherever that is done
+                # carried also for this process: it is cut alike wherever that is done
+                replace(picture, record=carried(begun(record)))
                 for picture, record in zip(pictures, extract_walks(images, backbone, recipe), strict=True)
             ]
     except Exception as error:
@@ -141,6 +144,18 @@ def _look(pictures: Sequence[Picture], backbone: Backbone, recipe: Recipe) -> li
         return failed
     # out here: while an error is at hand, it holds all that the pass held, and there may have been too little memory
     return [one for picture in pictures for one in _look([picture], backbone, recipe)]
+
+
+@undisturbed()
+def begun(record: WalkRecord) -> WalkRecord:
+    """Beside a GPU, the record with a tree whose large regions were cut there: the rest is left to the processor."""
+    if not record.walk.P.is_cuda or record.recipe.graph != "reversible":
+        return record
+    timings = dict(record.timings)
+    with timed(timings, "cut", record.walk.P.device):
+        growth = record.begin(record.graph())
+        growth.cut(above=NEAR)
+    return replace(record, growth=growth, timings=timings)
 
 
 def _cutter() -> Function:

@@ -47,6 +47,31 @@ def tree_to_dict(tree: PartitionTree) -> dict:
     return {"grid": list(tree.grid), **record, "ncut": [None if np.isinf(one) else one for one in record["ncut"]]}
 
 
+def _checked(tree: PartitionTree) -> PartitionTree:
+    """The tree, if its arrays belong together; else an InputError says in which way they do not."""
+    n, nodes = tree.grid[0] * tree.grid[1], len(tree.start)
+    if not np.array_equal(np.sort(tree.order), np.arange(n)):
+        raise InputError(f"The order of a tree over {n} patches must name each patch once.")
+    lengths = {len(getattr(tree, name)) for name in ARRAYS}
+    if lengths != {nodes} or not nodes:
+        raise InputError(f"A tree needs as many entries in each of its arrays, not {sorted(lengths | {nodes})}.")
+    split, leaf = np.flatnonzero(tree.left >= 0), tree.left < 0
+    left, right = tree.left[split], tree.right[split]
+    once = np.array_equal(np.sort(np.r_[left, right]), np.arange(1, nodes))
+    if not once or (np.minimum(left, right) <= split).any():
+        raise InputError("Every node but the first must be the child of one earlier node: this tree is damaged.")
+    bounds = np.array([tree.start[split], tree.start[left], tree.stop[left], tree.stop[right]])
+    same = np.array([tree.start[left], tree.start[left], tree.start[right], tree.stop[split]])
+    shared = np.array_equal(bounds, same) and (np.diff(bounds[1:], axis=0) > 0).all()
+    if not shared or (tree.start[0], tree.stop[0]) != (0, n):
+        raise InputError("The children of a node must share out its slice: this tree is damaged.")
+    if not np.isposinf(tree.ncut[leaf]).all() or not ((tree.ncut >= 0) & (tree.ncut <= 2))[~leaf].all():
+        raise InputError("A split needs an NCut between 0 and 2, and a leaf has none: this tree is damaged.")
+    if not np.isfinite([tree.volume, tree.association]).all():
+        raise InputError("The shares of a tree's nodes must be finite: this tree is damaged.")
+    return tree
+
+
 def tree_from_dict(record: dict) -> PartitionTree:
     """The inverse of `tree_to_dict`.
 
@@ -63,7 +88,7 @@ def tree_from_dict(record: dict) -> PartitionTree:
         }
         ncut = np.array([np.inf if value is None else value for value in record["ncut"]], np.float64)
         shares = {name: np.array(record[name], np.float64) for name in ("volume", "association")}
-        return PartitionTree((h, w), ncut=ncut, **integers, **shares)
+        return _checked(PartitionTree((h, w), ncut=ncut, **integers, **shares))
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:

@@ -13,13 +13,10 @@ import numpy as np
 
 from walkcut import scenes
 from walkcut.bench.datasets import SCENE_SIDE, Dataset, Item, scene_item
-from walkcut.criteria import best_pruning
-from walkcut.lab.criteria import stability_at
 from walkcut.textures import TEXTURES, tiles
 
 if TYPE_CHECKING:
     from walkcut.bench.ours import Variant
-    from walkcut.segmentation import Segmentation
 
 SEED = 55_000_001  # no training run and no result starts with it
 FAMILIES = (
@@ -113,33 +110,5 @@ def most_of_null(share: float) -> Variant:
     return lambda found: found.tree.frontier(found.prices.walk < share * found.prices.null)
 
 
-def majority(found: Segmentation) -> np.ndarray:
-    """The largest sum over segments of Pr(a walker stays for a step) - 1/2: segments are kept more often than left.
-
-    Each is then a community in the weak sense of Radicchi et al. 2004, on average.
-    """
-    tree = found.tree
-    stays = tree.association / np.maximum(tree.volume, 1e-300)
-    return best_pruning(tree, stays - 0.5, np.zeros(len(tree)))[0]
-
-
-def later(found: Segmentation) -> np.ndarray:
-    """Stability after two steps."""
-    assert found.walk is not None, "the benchmark keeps it"
-    return stability_at(found.tree, found.walk, 2).leaves
-
-
-def otsu(found: Segmentation) -> np.ndarray:
-    """The threshold that parts the tree's values best in two groups (Otsu 1979)."""
-    values = np.sort(found.tree.ncut[np.isfinite(found.tree.ncut)])
-    if len(values) < 2:
-        return found.tree.leaves(values[0] if len(values) else 0.0)
-    n, low = len(values), np.cumsum(values)[:-1]
-    k = np.arange(1, n)
-    between = k * (n - k) * (low / k - (values.sum() - low) / (n - k)) ** 2
-    return found.tree.leaves(float(values[np.argmax(between)]))
-
-
 SHARES = (0.6, 0.65, 0.7, 0.8, 0.85)
 VARIANTS: dict[str, Variant] = {f"null at {share}": most_of_null(share) for share in SHARES}
-VARIANTS |= {"stability at 2": later, "majority": majority, "Otsu": otsu}

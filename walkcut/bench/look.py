@@ -98,7 +98,7 @@ class Look:
         return self._once(self._pass, *SHOWN)[2]
 
     def _walk(self) -> Walk:
-        return WalkRecord.prepared(self.image, self.attention, self.recipe).walk
+        return self.own.under(self.recipe)
 
     @property
     def walk(self) -> Walk:
@@ -111,7 +111,7 @@ class Look:
     @property
     def own(self) -> Walk:
         """Attention's own, by which splits are priced."""
-        return self.walk if self.recipe.plain else self._once(self._own, *SHOWN)
+        return self._once(self._own, *SHOWN)
 
     def segment(self, attention: AttentionMaps | None = None) -> Segmentation:
         """What the recipe finds, kept until another one is asked; or what it would find with another attention."""

@@ -13,13 +13,13 @@ from torch.nn import Module
 
 from walkcut.backbone import Backbone, Networks
 from walkcut.eyes import encoder, schedule
-from walkcut.eyes.networks import compile_layers, quiet, settled
+from walkcut.eyes.networks import quiet, settled
 from walkcut.recipe import Eye
 
 VOCABULARY = "vocabulary.safetensors"  # a vector for each word that the denoiser knows
 
 
-def read(eye: Eye, device: torch.device, offload: bool = False, compiled: bool = False) -> Backbone:
+def read(eye: Eye, device: torch.device, offload: bool = False) -> Backbone:
     """A denoiser of pixels, told the words of its prompt; damage raises whatever it raises."""
     folder, dtype = eye.folder, getattr(torch, eye.dtype)
     networks = Networks(partial(_read_unet, eye, device, dtype))
@@ -30,8 +30,6 @@ def read(eye: Eye, device: torch.device, offload: bool = False, compiled: bool =
     except (ValueError, RuntimeError, AttributeError, KeyError, TypeError):  # another make, which diffusers may know
         networks.first, alphas = None, networks.whole[1].alphas_cumprod
     config: Any = (networks.first or networks.whole[0]).config
-    if compiled:
-        compile_layers(networks.first or networks.whole[0])
     path = folder / VOCABULARY
     found = Backbone(
         eye=replace(eye, prompt=""),

@@ -17,6 +17,7 @@ from walkcut.backbone import Backbone
 from walkcut.capture import MeanAttention, capture
 from walkcut.errors import InputError, ModelError, shown
 from walkcut.eyes.models import AGAIN, READOUT, find_eye
+from walkcut.eyes.networks import compile_layers
 from walkcut.memory import short_of_memory
 from walkcut.recipe import Recipe, checked, resolve, text
 from walkcut.registry import EYES
@@ -84,8 +85,10 @@ def load_backbone(
     few = resolve("walkcut", eye, {} if eye.family == "vision" else {"noise": "forward", "timesteps": (999,)})
     blamed = partial(_blamed, model, where, eye.latent and not offload)
     with blamed():
-        found = EYES[eye.family](eye, where, offload, compiled)
-        if not compiled:  # which would be done for these few patches alone
+        found = EYES[eye.family](eye, where, offload)
+        if compiled:
+            compile_layers(found.networks.first or found.denoiser)
+        else:  # which would be compiled for these few patches alone
             _try(found, few)
     if not (eye.folder / READOUT).exists():
         _tell_untuned(eye.name)
@@ -119,7 +122,7 @@ def _try(backbone: Backbone, recipe: Recipe) -> None:
 
 
 def _weights(backbone: Backbone) -> Iterator[tuple[str, torch.Tensor]]:
-    for network in filter(None, (backbone.networks.first or backbone.denoiser, backbone.vae)):
+    for network in filter(None, (backbone.networks.first or backbone.denoiser, getattr(backbone, "vae", None))):
         yield from network.named_parameters()
 
 

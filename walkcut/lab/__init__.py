@@ -4,6 +4,9 @@ Here they register their names where the core offers one, so that settings and t
 name is imported when it is asked for.
 """
 
+import json
+from pathlib import Path
+
 from walkcut.recipe import PRESETS, Preset
 from walkcut.registry import CRITERIA, GRAPHS, PIXELS, RECORDERS
 
@@ -17,29 +20,16 @@ GRAPHS |= {
     "renormalised": "walkcut.lab.subwalk:renormalised",
 }
 RECORDERS["features"] = "walkcut.lab.recorders:LayerFeatures"
-for _name in ("half-life", "eigengap", "map-equation", "region-map"):
-    CRITERIA[_name] = f"walkcut.lab.criteria:{_name.replace('-', '_')}"
+CRITERIA |= {
+    "stability": "walkcut.lab.criteria:stability",
+    "gap": "walkcut.lab.criteria:largest_gap",
+    "half-life": "walkcut.lab.criteria:half_life",
+    "eigengap": "walkcut.lab.criteria:eigengap",
+    "map-equation": "walkcut.lab.criteria:map_equation",
+    "region-map": "walkcut.lab.criteria:region_map",
+}
 PIXELS["random-walker"] = "walkcut.lab.refine:random_walk_labels"
 
-_PAPER = {
-    "steps": 2,
-    "threshold": "gap",
-    "jump_chain": False,
-    "inflation": 1.0,
-    "spatial_prior": None,
-    "noise": "inversion",
-}
-PRESETS["paper-v1"] = Preset(
-    "paper-v1",
-    _PAPER | {"graph": "direct"},
-    "arXiv 2412.04678, first version: attention of 10 of 50 denoising steps after an inversion, NCut directly on P, k "
-    "steps, a dynamic threshold. Ours: which ten (every fifth), k = 2, the rule for the threshold (the widest gap "
-    "between the tree's NCut values), weights of resolutions by number of patches; for the embedded denoiser one noisy "
-    "pass instead of inversion.",
-)
-PRESETS["paper-v2"] = Preset(
-    "paper-v2",
-    _PAPER | {"graph": "rows-cosine"},
-    "arXiv 2412.04678, second version: NCut on the similarity of self-attention features, k steps, an automatic "
-    "threshold. Ours: features are rows of P^k and similarity is their cosine; the rest as in paper-v1.",
-)
+# Reconstructions of the paper's two versions
+_TOLD = json.loads(Path(__file__).with_name("presets.json").read_text(encoding="utf-8"))
+PRESETS |= {name: Preset(name, **told) for name, told in _TOLD.items()}

@@ -1,7 +1,12 @@
 """More criteria for where to stop: each prunes the same tree, see `walkcut.criteria`.
 
+Where a criterion's score is a sum over the nodes that are kept, the best of all prunings is found exactly
+(`best_pruning`); the others take splits one by one, or choose a threshold.
+
     half-life      keep a split that attention's own walk remembers, half of it, for a step
+    gap            stop at the widest gap between the NCut values of the tree
     eigengap       as many segments as the relative eigengap says (Couairon et al. 2024, section 4.3)
+    stability      walkers are found where they were more often than chance has it (Delvenne et al. 2010)
     map-equation   the shortest description of the walk with nested codebooks (Rosvall & Bergstrom 2011)
     region-map     a split shortens the description of the walk inside its region
 """
@@ -13,19 +18,48 @@ import torch
 from scipy.linalg import eigvals, eigvalsh
 from scipy.sparse.linalg import LinearOperator, eigs, eigsh
 
-from walkcut.criteria import TIE, Pruning, best_pruning
+from walkcut.criteria import Pruning
 from walkcut.errors import InputError
 from walkcut.graph import Affinity
 from walkcut.lab.directed import Directed
 from walkcut.ncut import DENSE
-from walkcut.null import SplitPrices, node_sums
+from walkcut.null import SplitPrices, leaf_flows, node_sums
 from walkcut.pixels import leaf_of
 from walkcut.recipe import checked, whole
-from walkcut.tree import PartitionTree
+from walkcut.tree import MEMORYLESS, PartitionTree
 from walkcut.walk import Walk
 
+TIE = 1e-12  # a split that gains no more is not taken
 HALF = 0.5
 EIGENVALUES = 30  # that the eigengap looks at
+
+
+def best_pruning(tree: PartitionTree, segment: np.ndarray, split: np.ndarray) -> tuple[np.ndarray, float]:
+    """The pruning with the largest sum of `segment` over its segments plus `split` over its splits, exactly.
+
+    Equation `eq-stop-best` of the book.
+
+    From the leaves to the root, the best of a node is the better of two: to leave it whole, or to split it and take the
+    best of its sides.
+
+    Parameters
+    ----------
+    tree : PartitionTree
+    segment, split : float64 (nodes,)
+
+    Returns
+    -------
+    leaves : int64 (m,)
+        Of several best prunings, one with the fewest segments.
+    score : float
+    """
+    best = np.array(segment, np.float64)
+    taken = np.zeros(len(tree), bool)
+    for node in np.flatnonzero(tree.ncut < MEMORYLESS)[::-1]:  # children before their parents
+        value = split[node] + best[tree.left[node]] + best[tree.right[node]]
+        if value > best[node] + TIE:
+            best[node], taken[node] = value, True
+    return tree.frontier(taken), float(best[0])
 
 
 def half_life(tree: PartitionTree, graph: Affinity | None = None, prices: SplitPrices | None = None) -> Pruning:
@@ -40,6 +74,22 @@ def half_life(tree: PartitionTree, graph: Affinity | None = None, prices: SplitP
     if prices is None:
         raise InputError("A half-life needs the prices of the splits: give walkcut.null.SplitPrices.of to prune.")
     return Pruning("half-life", tree.frontier(prices.walk <= HALF))
+
+
+def largest_gap(tree: PartitionTree, graph: Affinity | None = None, prices: SplitPrices | None = None) -> Pruning:
+    """Stop below the widest gap between neighbouring values of NCut below 1, and 1 itself; the lowest of equal gaps.
+
+    Equation `eq-stop-gap` of the book.
+
+    At least one split is taken where any costs less than 1, as with the eigengap; score: the width of the gap.
+    """
+    values = np.unique(tree.split_height())
+    values = values[values < MEMORYLESS]
+    if not len(values):
+        return Pruning("gap", np.array([0]), 0.0, 0.0)
+    gaps = np.diff(values, append=MEMORYLESS)
+    place = int(np.argmax(gaps > gaps.max() - TIE))
+    return Pruning("gap", tree.leaves(values[place]), float(values[place]), float(gaps[place]))
 
 
 def eigengap(tree: PartitionTree, graph: Affinity | None = None, prices: SplitPrices | None = None) -> Pruning:
@@ -91,8 +141,26 @@ def smallest_eigenvalues(graph: Affinity, count: int) -> np.ndarray:
     return np.maximum(1 - np.sort(values.real)[::-1][:count], 0)
 
 
+def stability(tree: PartitionTree, graph: Affinity | None = None, prices: SplitPrices | None = None) -> Pruning:
+    """Markov stability after one step, the best of all prunings.
+
+    Equation `eq-stop-stability` of the book.
+
+    A segmentation is good if a stationary walker is found in the same segment a step later more often than chance would
+    have it:
+
+        r = sum over segments of Pr(in S now and then) - Pr(in S)^2
+
+    (Delvenne, Yaliraki & Barahona 2010, equation 2; at time 1 Newman's modularity of the graph.) The time is the
+    resolution: later means coarser, see `stability_at`. Here it is one step of the walk that is
+    cut: with a share q of rests left in, a first split would pay while (1 - q) NCut < 1.
+    """
+    leaves, score = best_pruning(tree, tree.association - tree.volume**2, np.zeros(len(tree)))
+    return Pruning("stability", leaves, score=score)
+
+
 def stability_at(tree: PartitionTree, walk: Walk, time: int) -> Pruning:
-    """Markov stability after `time` steps of a walk: `walkcut.criteria.stability` with a slower clock.
+    """Markov stability after `time` steps of a walk: `stability` with a slower clock.
 
     Delvenne et al. take the least over all times up to that one; after one step both are the same.
     """
@@ -108,12 +176,8 @@ def persistence(tree: PartitionTree, walk: Walk, time: int) -> np.ndarray:
     P^t. A node's is the sum of a block of F. For t > 1 those of P, not of its reversible form: rev(P)^t is not
     rev(P^t).
     """
-    owner = leaf_of(tree)
-    H = torch.nn.functional.one_hot(torch.from_numpy(owner)).double()  # (n, leaves)
-    later = walk.expect(H, time).double()
-    law = walk.stationary().law.to(later)
-    flow = (H.to(later).T @ (law[:, None] * later)).cpu().numpy()  # (leaves, leaves)
-    return node_sums(tree, flow)
+    H = torch.nn.functional.one_hot(torch.from_numpy(leaf_of(tree))).double()
+    return node_sums(tree, leaf_flows(tree, walk, walk.expect(H, time)))
 
 
 def map_equation(tree: PartitionTree, graph: Affinity | None = None, prices: SplitPrices | None = None) -> Pruning:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+from pathlib import Path
+from string import Template
 
 import numpy as np
 
@@ -16,37 +18,7 @@ from walkcut.widgets.explorers import attention_explorer, cut_explorer, tree_exp
 MAX_GRID = 32  # patches along the longer side: attention between 32 x 32 of them fills 1.4 MB of the page
 HIGHEST = 0.9  # threshold of the slider
 
-# nothing is fetched, from anywhere: the policy forbids it, and there is nothing to fetch
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; img-src data:; script-src 'unsafe-inline'; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{name}: diffuse, walk, cut</title>
-<style>
-:root {{ color-scheme: light dark; }}
-body {{ max-width: 46rem; margin: 0 auto; padding: 0.5rem 1rem 2rem; font: 1rem/1.5 system-ui, sans-serif;
-  background: #ffffff; color: #1b2028; overflow-wrap: anywhere; }}
-html[data-theme="dark"] body {{ background: #14181e; color: #e5e7eb; }}
-h2 {{ margin: 2rem 0 0.25rem; }}
-</style>
-<script>
-const dark = matchMedia("(prefers-color-scheme: dark)");
-const dress = () => {{ document.documentElement.dataset.theme = dark.matches ? "dark" : "light"; }};
-dark.addEventListener("change", dress);
-dress();
-</script>
-</head>
-<body>
-<h1>{name}</h1>
-<p>Seen by the denoiser <em>{model}</em> on {h} by {w} patches; where to stop was chosen by the criterion
-<em>{criterion}</em>: {count} segments.</p>
-{parts}
-</body>
-</html>
-"""
+PAGE = Path(__file__).with_suffix(".html")  # a template
 
 
 def explore(image: np.ndarray, name: str, backbone: Backbone, grid: int = MAX_GRID, seed: int = 0) -> str:
@@ -84,7 +56,8 @@ def explore(image: np.ndarray, name: str, backbone: Backbone, grid: int = MAX_GR
     # a file's name may hold bytes that are no text
     safe = {key: html.escape(value.encode("utf-8", "replace").decode()) for key, value in shown.items()}
     parts = "\n".join(f"<h2>{title}</h2>\n{figure.data}" for title, figure in figures.items())
-    return PAGE.format(h=h, w=w, count=found.count, parts=parts, **safe)
+    page = Template(PAGE.read_text(encoding="utf-8"))
+    return page.substitute(h=h, w=w, count=found.count, parts=parts, **safe)
 
 
 def _threshold_for(heights: np.ndarray, count: int) -> float:

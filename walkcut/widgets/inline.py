@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING, Any
 
 from walkcut.errors import InputError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import anywidget
 
 EXPORT = "export default "
+FRAME = Path(__file__).with_name("figure.html")  # a template
 MOST = 2_000_000  # bytes of data in one figure
 
 
@@ -93,17 +95,8 @@ def inline_module(name: str, state: Mapping[str, Any], fallback: str) -> Figure:
     source = source_of("common", name)
     key = "walkcut-" + hashlib.sha256((source + data).encode()).hexdigest()[:12]
     safe = fallback.replace("&", "&amp;").replace("<", "&lt;")
-    # a page may show the same figure twice: each script takes the first place that is still empty
-    html = (
-        f'<div class="walkcut-widget" data-figure="{key}"><noscript>{safe}</noscript></div>\n'
-        f'<script type="module">\n{source.replace(EXPORT, "const figure = ")}\n'
-        f"const state = {data};\n"
-        f"const el = document.querySelector('[data-figure=\"{key}\"]:not([data-ready])');\n"
-        'if (el) { el.dataset.ready = ""; el.replaceChildren();\n'
-        "  const set = (name, value) => { state[name] = value; el.dataset[name] = JSON.stringify(value); };\n"
-        "  figure.render({ model: { get: (name) => state[name], set, save_changes() {} }, el }); }\n"
-        "</script>"
-    )
+    told = {"key": key, "fallback": safe, "source": source.replace(EXPORT, "const figure = "), "state": data}
+    html = Template(FRAME.read_text(encoding="utf-8")).substitute(told)
     return Figure(html, name, json.loads(data))
 
 

@@ -11,7 +11,7 @@ from walkcut.bench.look import Looker
 from walkcut.bench.method import Method, Result
 from walkcut.capture import AttentionMaps, Grid
 from walkcut.pixels import pixel_labels, without_gaps
-from walkcut.walk import parents, spread
+from walkcut.walk import aggregate
 
 THRESHOLDS = {f"tau={tau:g}": tau for tau in (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9, 1.1, 1.3)}
 PUBLISHED = ("tau=1.1", "tau=0.9")  # for COCO-Stuff-27, and for Cityscapes
@@ -26,13 +26,7 @@ def aggregated(attention: AttentionMaps) -> torch.Tensor:
     As `walkcut.walk.aggregate`, but weights are proportional to the resolution, the side of the grid ("Attention
     Aggregation" of the paper).
     """
-    fine = attention.finest
-    sides = {(h, w): (h * w) ** 0.5 for h, w in attention.maps}
-    total = torch.zeros(fine[0] * fine[1], fine[0] * fine[1])
-    for grid, maps in attention.maps.items():
-        lifted = spread(maps.float().cpu(), grid, fine)[parents(grid, fine)]
-        total += lifted * (sides[grid] / sum(sides.values()))
-    return total
+    return aggregate(attention, {(h, w): (h * w) ** 0.5 for h, w in attention.maps}).P.cpu()
 
 
 def anchors(grid: Grid, side: int = SIDE) -> torch.Tensor:
