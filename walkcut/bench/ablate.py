@@ -78,10 +78,11 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "timesteps": {"t=" + "+".join(map(str, when)): {"timesteps": when} for when in TIMESTEPS},
     # width of the prior on distance, in shares of the picture; none at all
     "prior": {f"sigma={s}" if s else "no prior": {"spatial_prior": s} for s in (None, 0.25, 1.0, 2.0)},
-    # how many walkers must agree on a step; and one who may also rest, as the model's attention has it
+    # how many walkers must agree on a step; and one and two who may also rest, as the model's attention has it
     "inflation": {
         **{f"{r:g} walker{'s' * (r != 1)}": {"inflation": r} for r in (1.0, 1.5, 2.0, 3.0, 4.0)},
         "1 walker, with rests": {"inflation": 1.0, "jump_chain": False},
+        "2 walkers, with rests": {"inflation": 2.0, "jump_chain": False},
     },
     # how segments of patches become segments of pixels
     "pixels": {way: {"pixels": way} for way in PIXELS},
