@@ -9,7 +9,7 @@ import pytest
 BOOK = Path(__file__).resolve().parent.parent / "book"
 CHAPTERS = sorted(BOOK.glob("[0-9]*.ipynb"))
 MOST = {"words": 1800, "equations": 8, "code lines": 50}  # one true hour
-FORMULA = re.compile(r"\$\$.*?\$\$( \(eq-[\w-]+\))?", re.DOTALL)
+NO_WORDS = re.compile(r"\$\$.*?\$\$( \(eq-[\w-]+\))?|^```\{(pipeline|checkpoint)\}.*?^```", re.DOTALL | re.MULTILINE)
 
 
 def headings(path: Path) -> list[str]:
@@ -21,7 +21,7 @@ def headings(path: Path) -> list[str]:
 def core(path: Path) -> dict[str, int]:
     """Sizes of what stands before the first heading that goes further or asks for practice.
 
-    Words outside displayed formulas, numbered formulas, and lines of code that are not folded away.
+    Words outside displayed formulas and drawings, numbered formulas, and lines of code that are not folded away.
     """
     words, lines = [], []
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
@@ -37,7 +37,7 @@ def core(path: Path) -> dict[str, int]:
     text = "\n".join(words)
     equations = len(re.findall(r"\$\$ \(eq-[\w-]+\)", text))
     code = len([line for line in lines if line and not line.startswith(("#", '"""'))])
-    return {"words": len(FORMULA.sub(" ", text).split()), "equations": equations, "code lines": code}
+    return {"words": len(NO_WORDS.sub(" ", text).split()), "equations": equations, "code lines": code}
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.name)
