@@ -11,7 +11,7 @@ HTML := _build/html
 # executed chapters, because the cache of executions looks only at a notebook's own code.
 INPUTS := $(shell find book walkcut _config.yml _toc.yml Makefile -type f \
 	-not -path 'book/exam/*' -not -path '*/__pycache__/*' -not -path '*/.ipynb_checkpoints/*' -not -name '*.tmp' 2>/dev/null)
-PROSE := $(wildcard book/*.md book/*.ipynb book/*.bib) _toc.yml
+PROSE := $(wildcard book/*.md book/*.ipynb book/*.bib book/*.yml) _toc.yml
 CODE := $(filter-out $(PROSE),$(INPUTS))
 
 export PYTHONHASHSEED ?= 0
