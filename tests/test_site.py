@@ -18,11 +18,13 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from bs4 import BeautifulSoup
 from explorers import TYPESET, axe_core, faults, forget, stored_tree
 
 ROOT = Path(__file__).resolve().parent.parent
 HTML = ROOT / "_build" / "html"
 PHONE = 390  # CSS pixels
+COLUMNS = 84  # of a cell, on a screen of 1,400 pixels
 pytestmark = pytest.mark.browser
 
 
@@ -195,6 +197,13 @@ def test_displayed_tables_are_tables(site: str, page: str) -> None:
     assert not re.search(r"\|\s*---", shown)
     if page == "book/results":
         assert text.count("<table") > 10
+
+
+@pytest.mark.parametrize("page", [page for page in toc_pages() if page.startswith("book/")])
+def test_printed_lines_fit_their_box(site: str, page: str) -> None:
+    soup = BeautifulSoup((HTML / f"{page}.html").read_text(encoding="utf-8"), "html.parser")
+    lines = [line for block in soup.select(".cell_output pre") for line in block.get_text().splitlines()]
+    assert [line for line in lines if len(line) > COLUMNS] == []
 
 
 FIGURES = """

@@ -270,7 +270,7 @@ def constants_like(summaries: Mapping[str, dict]) -> Table:
 
 def graph_lines(name: str, part: dict) -> list[str]:
     """A line for each graph of a set in `graphs.json`: covering at both best settings; a star where zero is out."""
-    lines = [f"{name}, {part['pictures']}: covering at the best threshold, and at the best number of segments"]
+    lines = [f"{name}, {part['pictures']}: covering at the best threshold, at the best number"]
     for row in part["graphs"]:
         best, count = row["threshold"], row["segments"]
         star = "*" if best["low"] > 0 or best["high"] < 0 else " "
