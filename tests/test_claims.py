@@ -624,11 +624,16 @@ def test_what_ablations_cost() -> None:
 # Chapter 9: what an eye is worth
 
 
-def told_gap(number: int, measure: str) -> dict[str, str]:
-    """Of `walkcut_book.eyes.COMPARED` a row: its difference and interval without signs, and which way it is."""
+def gap(number: int, measure: str) -> dict:
+    """Of `walkcut_book.eyes.COMPARED` a row: its difference, with its interval."""
     name, line, other = eyes.COMPARED[number]
     wanted = {"method": eyes.measured(result(name), line), "baseline": other, "measure": measure, "choice": "ods"}
-    one = row(result(name)["differences"], **wanted)
+    return row(result(name)["differences"], **wanted)
+
+
+def told_gap(number: int, measure: str) -> dict[str, str]:
+    """The same where one side leads: difference and interval without signs, and which way it is."""
+    one = gap(number, measure)
     assert one["low"] * one["high"] > 0, "an interval that holds zero is no lead"
     low, high = sorted((one["low"], one["high"]), key=abs)
     ends = {"d": told(one["difference"]), "low": told(low), "high": told(high)}
@@ -645,8 +650,12 @@ def test_what_the_eye_is_worth() -> None:
     assert ahead["sign"] == told_gap(5, "accuracy")["sign"] == "less"
     says(page, "ahead of it by {d} [{low}, {high}] of mIoU".format(**ahead))
     says(page, "by {d} of accuracy".format(**told_gap(5, "accuracy")))
-    says(page, "Where our tree stops by itself, it has {d} {sign} accuracy".format(**told_gap(6, "accuracy")))
-    says(page, "than those clusters, and {d} {sign} mIoU".format(**told_gap(6, "miou")))
+    for measure, words in {"miou": "{d} more mIoU [{low} less to {high} more]", "accuracy": "{d} less accuracy"}.items():
+        one = gap(6, measure)
+        assert one["low"] < 0 < one["high"]
+        assert (one["difference"] > 0) == (" more " in words)
+        says(page, words.format(d=told(one["difference"]), low=told(one["low"]), high=told(one["high"])))
+    says(page, "Where our tree stops by itself, it is level with those clusters")
     chosen = result("criteria-bsds500-train-vit-s14-grid37")
     best = row(chosen["table"], method="walkcut, parts", truth="human", measure="covering")["setting"]
     words = f"The constant {told(float(best), 1)} was the knowing eye's best on {chosen['pictures']} photographs"
