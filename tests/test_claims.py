@@ -350,6 +350,22 @@ def test_what_the_rule_does_on_named_classes() -> None:
     says("results.ipynb", f"{words}, and the best constant for mIoU {reached('walkcut', 'miou')}")
 
 
+def test_how_far_the_rule_is_from_the_best_constant() -> None:
+    for method, segments in (("walkcut", "segments"), ("walkcut, parts", "parts")):
+        own = automatic(result("bsds500-val"), method)
+        rows = result("bsds500-val")["differences"]
+        found = row(rows, method=own, baseline=method, measure="covering", choice="ods")
+        less, low, high = (told(found[end]) for end in ("difference", "high", "low"))
+        says("results.ipynb", f"{less} [{low}, {high}] for {segments}")
+    for name in ("scenes-seeds", "scenes-families"):
+        for method, truth, within in (("walkcut", "materials", 0.02), ("walkcut, parts", "instances", 0.01)):
+            summary = result(name)
+            rows = [one for one in summary["table"] if (one["truth"], one["measure"]) == (truth, "covering")]
+            best, reached = (row(rows, method=one)["ods"] for one in (method, automatic(summary, method)))
+            assert best - reached < within
+    says("results.ipynb", f"within {told(0.02, 2)} for segments on materials, within {told(0.01, 2)} for the parts")
+
+
 def test_what_is_blank_stays_whole_but_for_clouds() -> None:
     blanks = [path for path in RESULTS.glob("criteria-blank*.json")]
     assert len(blanks) == 2
@@ -528,8 +544,8 @@ def test_who_leads_in_chapter_8() -> None:
     says(page, "and lead here, too; only over mean shift, on the training's own families, the interval holds zero")
     assert beside(seeds, "instances") == ({"mean shift"}, set())
     assert beside(families, "instances") == (set(), set())
-    says(page, "The parts are level with the best of the picture-only methods")
-    assert beside("bsds500-val", "human") == ({"mean shift", "Felzenszwalb"}, set())
+    says(page, "level with the best of the picture-only methods, and with the paper's first version")
+    assert beside("bsds500-val", "human") == ({"mean shift", "Felzenszwalb", "SLIC + NCut", "paper-v1, parts"}, set())
 
 
 def test_a_name_for_each_row_of_pixels_lifts_both_scores() -> None:
@@ -587,10 +603,10 @@ def level(found: dict[str, tuple[float, float, float]]) -> set[str]:
 
 def test_what_ablations_cost() -> None:
     page, scenes, photographs = "08-benchmark.ipynb", ("scenes-seeds", "materials"), ("bsds500-val", "human")
-    for (name, truth), own, within in ((scenes, "walkcut", 0.02), (photographs, "walkcut, parts", 0.01)):
+    for (name, truth), own in ((scenes, "walkcut"), (photographs, "walkcut, parts")):
         curves = reading.with_automatic(result(name), own, truth)
-        assert abs(max(curves["constant"][1]) - curves["automatic"][1][0]) < within
-    says(page, "the automatic choice comes near its height")
+        assert abs(max(curves["constant"][1]) - curves["automatic"][1][0]) < 0.03
+    says(page, "the automatic choice comes within .03 of its height")
     peaks = {}
     tried = {"graph": ("direct", "rows-dot", "rows-cosine", "features"), "steps": ("k=2", "k=4", "k=8")}
     for what, others in tried.items():
@@ -650,7 +666,8 @@ def test_what_the_eye_is_worth() -> None:
     assert ahead["sign"] == told_gap(5, "accuracy")["sign"] == "less"
     says(page, "ahead of it by {d} [{low}, {high}] of mIoU".format(**ahead))
     says(page, "by {d} of accuracy".format(**told_gap(5, "accuracy")))
-    for measure, words in {"miou": "{d} more mIoU [{low} less to {high} more]", "accuracy": "{d} less accuracy"}.items():
+    words_by = {"miou": "{d} more mIoU [{low} less to {high} more]", "accuracy": "{d} less accuracy"}
+    for measure, words in words_by.items():
         one = gap(6, measure)
         assert one["low"] < 0 < one["high"]
         assert (one["difference"] > 0) == (" more " in words)
@@ -739,7 +756,7 @@ ELSEWHERE = {
     "09-knowledge.ipynb": {"0.1"},  # of a package's version
     "10-scale.ipynb": {"0.05", "0.25", "1.5"},  # of an exercise
     "model.ipynb": {"4.3", "4.7", "7.6", ".54", ".93", ".020", ".57", ".63", ".78", ".86", ".91", ".82", ".48", ".58"},
-    "results.ipynb": {"0.01", "0.02", "1.1", "0.1", ".6"},  # a package's version; test_results has the constant
+    "results.ipynb": {"1.1", "0.1", ".6"},  # a package's version; test_results has the constant
     "intro.ipynb": {"0.1"},  # of a package's version
     "teaching.md": {"0.3", "0.5"},
 }

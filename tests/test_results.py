@@ -97,7 +97,7 @@ def result(name: str, baseline: str = "Felzenszwalb") -> tuple[dict, dict]:
 
 
 def test_the_page_says_what_the_photographs_say() -> None:
-    table, gaps = result("bsds500-val")
+    _, gaps = result("bsds500-val")
     ods, ois = (gaps["walkcut, parts", "human", "covering", choice] for choice in ("ods", "ois"))
     assert ods["low"] < 0 < ods["difference"]
     assert ois["low"] > 0
@@ -110,10 +110,6 @@ def test_the_page_says_what_the_photographs_say() -> None:
     shift = result("bsds500-val", "mean shift")[1]["walkcut, parts", "human", "covering", "ods"]
     assert shift["low"] < 0 < shift["high"]
     assert result("bsds500-val", "paper-v1, parts")[1]["walkcut, parts", "human", "covering", "ods"]["low"] > 0
-    for method in ("walkcut", "walkcut, parts"):
-        both = method, automatic(by_name("bsds500-val"), method)
-        best, auto = (table[name, "human", "covering"]["ods"] for name in both)
-        assert 0 < best - auto < 0.01
 
 
 def test_what_repeats_a_published_row_lands_near_it() -> None:
