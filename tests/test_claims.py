@@ -350,6 +350,29 @@ def test_what_the_rule_does_on_named_classes() -> None:
     says("results.ipynb", f"{words}, and the best constant for mIoU {reached('walkcut', 'miou')}")
 
 
+def test_where_the_rule_fails_and_how_often_it_leads() -> None:
+    (summary,) = [one for name, one in transfers().items() if name == "CamVid-11, dead-leaves"]
+    scores = {one["method"]: one for one in rows_where(summary["table"], truth="classes", measure="miou")}
+    best, counts = scores["walkcut"]["setting"], summary["segments"]
+    ours, theirs = (f"{counts[f'walkcut, {rule}']['median']:.0f}" for rule in ("spatial-null", best))
+    reached = [told(scores[method]["ods"]) for method in ("walkcut, spatial-null", "walkcut")]
+    words = f"it leaves {ours} segments in the median and reaches {reached[0]}"
+    says("results.ipynb", f"{words}, where the best constant leaves {theirs} and reaches {reached[1]}")
+    assert scores["walkcut, region-map"]["ods"] > scores["walkcut, spatial-null"]["ods"] + 0.1
+    ends = []
+    for name, one in transfers().items():
+        own, (measure, truth) = "walkcut", ("miou", "classes") if "CamVid" in name else ("covering", "materials")
+        if "BSDS" in name:
+            own, truth = "walkcut, parts", "human"
+        where = {"method": f"{own}, spatial-null", "truth": truth, "measure": measure, "choice": "ods"}
+        for constant in reading.FITTED:
+            found = row(one["differences"], baseline=f"{own}, {constant}", **where)
+            ends.append((found["low"], found["high"]))
+    ahead, behind = sum(low > 0 for low, _ in ends), sum(high < 0 for _, high in ends)
+    words = f"Of the table's {len(ends)} comparisons with a constant from elsewhere"
+    says("results.ipynb", f"{words}, the rule is ahead in {ahead} and behind in {behind}")
+
+
 def test_how_far_the_rule_is_from_the_best_constant() -> None:
     for method, segments in (("walkcut", "segments"), ("walkcut, parts", "parts")):
         own = automatic(result("bsds500-val"), method)
