@@ -451,6 +451,14 @@ def test_one_walker_loses_and_more_than_two_are_level() -> None:
             assert row(rows, method=walkers, **where)["low"] < 0 < row(rows, method=walkers, **where)["high"]
         alike = [row(rows, method=f"1 walker{rests}", **where)["difference"] for rests in ("", ", with rests")]
         assert abs(alike[0] - alike[1]) < 0.01
+        rest = row(rows, method="2 walkers, with rests", **where)
+        assert rest["low"] < 0 < rest["high"]
+    rows = result("ablate-inflation-bsds500-val")["differences"]
+    late = row(rows, method="2 walkers, with rests, spatial-null", measure="covering", choice="ods")
+    less = [told(late[end]) for end in ("difference", "high", "low")]
+    assert late["high"] < 0
+    words = "Rests hardly matter at the best constant; stopping by itself, two who may rest cover {} [{}, {}] less"
+    says("02-walk.ipynb", words.format(*less) + " of photographs")
     says("02-walk.ipynb", "One walker instead of two loses on every set; three or four are level")
     late = row(
         result("ablate-prior-bsds500-train-every5")["differences"],
