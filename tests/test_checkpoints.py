@@ -1,6 +1,5 @@
 """Questions that check themselves: one right answer each, a reason for every answer, some in every chapter."""
 
-import importlib.util
 import json
 import re
 from pathlib import Path
@@ -8,11 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 from bs4 import BeautifulSoup
+from pages import extension
 
 ROOT = Path(__file__).resolve().parent.parent
-spec = importlib.util.spec_from_file_location("checkpoints", ROOT / "book" / "_ext" / "checkpoints.py")
-checkpoints = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(checkpoints)
+checkpoints = extension("checkpoints")
 
 ASKED = yaml.safe_load(checkpoints.FILE.read_text(encoding="utf-8"))
 CHAPTERS = sorted((ROOT / "book").glob("[0-9]*.ipynb"))

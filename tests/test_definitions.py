@@ -1,16 +1,14 @@
 """What a term or a symbol means is cut from the glossary and the notation, and shown where it is read."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
+from pages import extension
 
 ROOT = Path(__file__).resolve().parent.parent
-spec = importlib.util.spec_from_file_location("definitions", ROOT / "book" / "_ext" / "definitions.py")
-definitions = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(definitions)
+definitions = extension("definitions")
 
 GLOSSARY = """<article><dl class="glossary"><dt id="term-walk">walk<a class="headerlink" href="#term-walk">#</a></dt>
 <dd><p>Steps by <span class="math">\\(P\\)</span>, see <a href="#term-law"><span>law</span></a>.</p></dd>

@@ -3,16 +3,16 @@
 import ast
 import functools
 import importlib
-import importlib.util
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from pages import extension
 
 ROOT = Path(__file__).resolve().parent.parent
+SETTING = extension("docstrings")  # how docstrings are set
 CHAPTERS = [*sorted((ROOT / "book").glob("[0-9]*.ipynb")), ROOT / "book" / "model.ipynb"]
 MODULES = sorted([*(ROOT / "walkcut").rglob("*.py"), *(ROOT / "book" / "walkcut_book").glob("*.py")])
 LABEL = re.compile(r"`(eq-[\w-]+)`")
@@ -106,18 +106,10 @@ def test_rows_follow_the_book() -> None:
     ],
 )
 def test_docstrings_are_set_as_they_are_written(line: str, set_as: str) -> None:
-    assert extension().plain(line) == set_as
+    assert SETTING.plain(line) == set_as
 
 
 def test_formulas_that_stand_apart_are_kept_as_they_are() -> None:
     lines = ["One:", "", "    a * b", "", "      |c|", "", "d * e", "Parameters", "----------", "f : int", "    2 * g"]
     kept = ["One:", "", ".. code-block:: text", "", "    a * b", "", "      |c|", ""]
-    assert extension().set_lines(lines) == [*kept, r"d \* e", "Parameters", "----------", "f : int", r"    2 \* g"]
-
-
-def extension() -> ModuleType:
-    """book/_ext/docstrings.py, which is no part of the package."""
-    spec = importlib.util.spec_from_file_location("docstrings", ROOT / "book" / "_ext" / "docstrings.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    assert SETTING.set_lines(lines) == [*kept, r"d \* e", "Parameters", "----------", "f : int", r"    2 \* g"]

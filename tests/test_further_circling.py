@@ -1,17 +1,14 @@
 """The page "Walks that circle": its propositions on random chains, and every number in its words."""
 
-import ast
 import functools
-import json
 import re
 from itertools import product
-from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pages import page_of
 from scipy.linalg import expm
 
 from walkcut.exercises import toy
@@ -20,12 +17,8 @@ from walkcut.lab.markov import mixing_time, relaxation_time
 from walkcut.ncut import best_cut, ncut
 from walkcut.walk import Walk
 
-BOOK = Path(__file__).resolve().parent.parent / "book"
-PAGE = BOOK / "further-circling.ipynb"
-CELLS = json.loads(PAGE.read_text(encoding="utf-8"))["cells"]
-TEXT = "\n".join("".join(cell["source"]) for cell in CELLS if cell["cell_type"] == "markdown")
-PROSE = " ".join(TEXT.split())
-CODE = ["".join(cell["source"]) for cell in CELLS if cell["cell_type"] == "code"]
+PAGE = page_of("further-circling")
+TEXT, PROSE, CODE = PAGE.text, PAGE.prose, PAGE.code
 several = settings(max_examples=25, deadline=None)
 seeds, sizes = st.integers(0, 2**32 - 1), st.integers(3, 10)
 
@@ -33,20 +26,14 @@ seeds, sizes = st.integers(0, 2**32 - 1), st.integers(3, 10)
 @functools.cache
 def page() -> dict:
     """What the page defines: its first cell without the drawing, and then functions only."""
-    mpl.use("Agg")
-    names: dict = {}
-    exec(CODE[0].partition("\n_, axes")[0], names)
-    for source in CODE[1:]:
-        functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
-        exec(compile(ast.Module(functions, []), PAGE.name, "exec"), names)
-    return names
+    return PAGE.defined(CODE[0].partition("\n_, axes")[0])
 
 
 @functools.cache
 def photograph() -> dict:
     """What the cells named `scratch` and `photo` leave behind."""
     names = dict(page())
-    for cell in CELLS:
+    for cell in PAGE.cells:
         if cell["id"] in ("scratch", "photo", "photo-figure"):
             exec("".join(cell["source"]), names)
     return names
@@ -229,7 +216,7 @@ def test_words_on_the_photograph() -> None:
     prices = ncut(form, S), names["wcut"](near.P.double().numpy(), even, S)
     assert f"costs {prices[0]:.4f} by the law and {prices[1]:.3f} for".replace("0.", ".") in PROSE
     assert prices[1] / prices[0] == pytest.approx(12, abs=0.5)
-    chapter = json.loads((BOOK / "03-ncut.ipynb").read_text(encoding="utf-8"))["cells"]
+    chapter = page_of("03-ncut").cells
     assert any("the photograph's cut costs twelve times as much" in "".join(cell["source"]) for cell in chapter)
     T, cut = own.P.double().numpy(), best_cut(own.reversible())
     assert names["wcut"](T, even, cut.side.numpy()) / cut.ncut == pytest.approx(2, abs=0.1)

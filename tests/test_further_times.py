@@ -2,25 +2,20 @@
 
 import ast
 import functools
-import json
 import re
-from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pages import page_of
 
 from walkcut.exercises import toy
 from walkcut.lab.markov import mixing_time
 from walkcut.walk import Walk
 
-PAGE = Path(__file__).resolve().parent.parent / "book" / "further-times.ipynb"
-CELLS = json.loads(PAGE.read_text(encoding="utf-8"))["cells"]
-TEXT = "\n".join("".join(cell["source"]) for cell in CELLS if cell["cell_type"] == "markdown")
-PROSE = " ".join(TEXT.split())
-CODE = ["".join(cell["source"]) for cell in CELLS if cell["cell_type"] == "code"]
+PAGE = page_of("further-times")
+TEXT, PROSE, CODE = PAGE.text, PAGE.prose, PAGE.code
 several = settings(max_examples=25, deadline=None)
 seeds, sizes = st.integers(0, 2**32 - 1), st.integers(3, 14)
 
@@ -28,13 +23,7 @@ seeds, sizes = st.integers(0, 2**32 - 1), st.integers(3, 14)
 @functools.cache
 def page() -> dict:
     """What the page defines: its first cell, and then functions only."""
-    mpl.use("Agg")
-    names: dict = {}
-    exec(CODE[0], names)
-    for source in CODE[1:]:
-        functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
-        exec(compile(ast.Module(functions, []), PAGE.name, "exec"), names)
-    return names
+    return PAGE.defined(CODE[0])
 
 
 @functools.cache

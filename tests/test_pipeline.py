@@ -1,17 +1,15 @@
 """The method in one drawing: each stage leads to its chapter, and each chapter lights its own."""
 
-import importlib.util
 import json
 import re
 from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
+from pages import extension
 
 ROOT = Path(__file__).resolve().parent.parent
-spec = importlib.util.spec_from_file_location("pipeline", ROOT / "book" / "_ext" / "pipeline.py")
-pipeline = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(pipeline)
+pipeline = extension("pipeline")
 
 LIT = {  # what a chapter is about; one that judges or scales the whole lights nothing
     "01-attention": "diffuse",

@@ -1,17 +1,15 @@
 """A deck of slides is cut from a chapter's page: what it keeps, what it leaves out, and how it is shared out."""
 
-import importlib.util
 import re
 from pathlib import Path
 
 import pytest
 import yaml
 from bs4 import BeautifulSoup
+from pages import extension
 
 ROOT = Path(__file__).resolve().parent.parent
-spec = importlib.util.spec_from_file_location("slides", ROOT / "book" / "_ext" / "slides.py")
-slides = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(slides)
+slides = extension("slides")
 
 FORMULA = '<div class="math" id="equation-{0}">\\[{0}{1}\\]</div>'
 FIGURE = """<div class="cell"><div class="cell_input">code</div>

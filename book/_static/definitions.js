@@ -83,8 +83,8 @@
   };
   const found = node => {
     const element = node.closest?.('main a[href*="#term-"], main mjx-container');
-    return element && !element.closest('#definition, .headerlink') && (!element.matches('a') || terms[anchor(element)])
-      && !element.matches('.headerlink') ? element : null;
+    const outside = element && !element.closest('#definition, .headerlink');
+    return outside && (!element.matches('a') || terms[anchor(element)]) ? element : null;
   };
 
   document.addEventListener('pointerover', ({target, pointerType}) => {
@@ -110,6 +110,5 @@
   });
   addEventListener('keydown', ({key}) => key === 'Escape' && hide());
   addEventListener('resize', hide);
-  document.addEventListener('DOMContentLoaded', () => document.body.append(box));
-  if (document.body) document.body.append(box);
+  document.body.append(box); // the script is deferred: the body is there
 })();
