@@ -8,6 +8,7 @@ shown once.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from textwrap import fill
 from typing import Any, cast
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.colors import CenteredNorm, ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from walkcut.capture import Grid
 from walkcut.pixels import nearest
@@ -22,6 +24,9 @@ from walkcut.tree import PartitionTree
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STROKES, MARKERS = ("-", "--", ":", "-."), "osD^vP*X"
+# A phone shows a figure some 345 pixels wide: at so many inches letters of 9 points are 9 pixels high there.
+WIDE, SMALL = 4.8, 9
+plt.rcParams["figure.dpi"] = 150  # sharp on a desk, too
 Style = dict[str, Any]  # keywords of matplotlib's
 CENTRED: Style = {"ha": "center", "va": "center"}  # of a text, on its place
 
@@ -30,17 +35,23 @@ CENTRED: Style = {"ha": "center", "va": "center"}  # of a text, on its place
 # Pictures and maps
 
 
-def _pictures(
-    titles: Collection[str], shape: tuple[int, ...], columns: int, width: float = 7.0, fontsize: float = 10
-) -> tuple[Figure, Iterator[plt.Axes]]:
-    """A figure of some inches' width, and its panels, without axes: one for each title, for pictures of one shape."""
-    rows = -(-len(titles) // columns)
-    size = (width, (width / columns * shape[0] / shape[1] + 0.35) * rows)
+def _folded(text: str, inches: float) -> str:
+    """A text of `SMALL` letters in lines of some inches, broken at spaces."""
+    rule: Style = {"width": int(14 * inches), "break_long_words": False, "break_on_hyphens": False}
+    return "\n".join(fill(line, **rule) for line in text.split("\n"))
+
+
+def _pictures(titles: Collection[str], shape: tuple[int, ...], columns: int) -> tuple[Figure, Iterator[plt.Axes]]:
+    """A figure and its panels, without axes: one for each title, for pictures of one shape."""
+    rows, width = -(-len(titles) // columns), WIDE / columns
+    folded = [_folded(title, width) for title in titles]
+    lines = max(title.count("\n") + 1 for title in folded)
+    size = (WIDE, (width * shape[0] / shape[1] + 0.15 + 0.17 * lines) * rows)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     for axis in axes.flat:
         axis.set_axis_off()
-    for title, axis in zip(titles, axes.flat, strict=False):
-        axis.set_title(title, fontsize=fontsize)
+    for title, axis in zip(folded, axes.flat, strict=False):
+        axis.set_title(title, fontsize=SMALL)
     return figure, iter(axes.flat)
 
 
@@ -84,7 +95,7 @@ def gaze(
             _ring(where, *place)
         if named:
             box: Style = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": "black", "lw": 0.6}
-            first.annotate(name, place, (9, 9), textcoords="offset points", fontsize=9, bbox=box)
+            first.annotate(name, place, (9, 9), textcoords="offset points", fontsize=SMALL, bbox=box)
     return figure
 
 
@@ -97,7 +108,7 @@ def patch_maps(
     """
     h, w = next(iter(panels.values())).shape
     shown = panels if photo is None else {"the photograph": photo, **panels}
-    figure, axes = _pictures(shown, (h, w), columns, width=3.0 * columns)
+    figure, axes = _pictures(shown, (h, w), columns)
     for values, axis in zip(shown.values(), axes, strict=False):
         axis.imshow(values, cmap="viridis", vmin=0, extent=(-0.5, w - 0.5, h - 0.5, -0.5))
         _ring(axis, patch[1], patch[0])
@@ -110,19 +121,15 @@ def _ring(axis: plt.Axes, x: float, y: float) -> None:
     axis.plot(x, y, "o", ms=11, mfc="none", mec="white", mew=1.5)
 
 
-def segmentations(
-    panels: Mapping[str, tuple[np.ndarray, np.ndarray | None]], columns: int = 3, fontsize: float = 9
-) -> Figure:
+def segmentations(panels: Mapping[str, tuple[np.ndarray, np.ndarray | None]], columns: int = 3) -> Figure:
     """Pictures side by side, each tinted by its labels as in `segments`, or bare where there are none.
 
     Parameters
     ----------
     panels : mapping of title to (uint8 (H, W, 3), int (H, W) or (h, w) or None)
     columns : int
-    fontsize : float
-        Of the titles, in points.
     """
-    figure, axes = _pictures(panels, next(iter(panels.values()))[0].shape, columns, fontsize=fontsize)
+    figure, axes = _pictures(panels, next(iter(panels.values()))[0].shape, columns)
     for (picture, labels), axis in zip(panels.values(), axes, strict=False):
         if labels is None:
             axis.imshow(picture)
@@ -134,13 +141,13 @@ def segmentations(
 def prunings(photo: np.ndarray, panels: Mapping[str, np.ndarray], columns: int = 3) -> Figure:
     """Labels of patches (h, w), or of pixels, side by side over the photograph (H, W, 3) in grey."""
     pixels = {title: (photo, nearest(labels, photo.shape[:2])) for title, labels in panels.items()}
-    return segmentations(pixels, columns, fontsize=10)
+    return segmentations(pixels, columns)
 
 
 def two_sides(photo: np.ndarray, panels: Mapping[str, np.ndarray], columns: int = 3) -> Figure:
     """A photograph (H, W, 3), in grey, with both sides of a cut tinted: one panel for each mask (h, w) of patches."""
     sides = {title: (photo, np.where(mask, 0, 1)) for title, mask in panels.items()}
-    return segmentations(sides, columns, fontsize=10)
+    return segmentations(sides, columns)
 
 
 def segments(photo: np.ndarray, labels: np.ndarray, axis: plt.Axes, borders: bool = True) -> None:
@@ -165,7 +172,7 @@ def gallery(photo: np.ndarray, cuts: Mapping[str, tuple[np.ndarray, np.ndarray, 
     cuts : mapping of a graph's name to (y (h, w), mask (h, w), labels (h, w))
     """
     bands = -(-len(cuts) // 4)
-    size = (7, bands * (3 * (7 / 4 * photo.shape[0] / photo.shape[1] + 0.12) + 0.3))
+    size = (WIDE, bands * (3 * (WIDE / 4 * photo.shape[0] / photo.shape[1] + 0.1) + 0.3))
     figure, axes = plt.subplots(3 * bands, 4, figsize=size, squeeze=False, layout="constrained")
     first, *_ = next(iter(cuts.values()))
     for number, (title, (y, mask, labels)) in enumerate(cuts.items()):
@@ -174,7 +181,7 @@ def gallery(photo: np.ndarray, cuts: Mapping[str, tuple[np.ndarray, np.ndarray, 
         if (y * first).sum() < 0:
             y, mask = -y, ~mask
         top.imshow(y, cmap="RdBu_r", norm=CenteredNorm(), interpolation="nearest")
-        top.set_title(title, fontsize=10)
+        top.set_title(_folded(title, WIDE / 4), fontsize=SMALL)
         segments(photo, np.where(mask, 0, 1), middle)
         segments(photo, labels, bottom, borders=False)
     for axis in axes.flat:
@@ -195,13 +202,15 @@ def sweep(
         Escape probabilities of the 1, 2, ... patches of smallest y, and of the others.
     marks : mapping of a split's name to the number of patches on its first side
     """
-    figure, ((top, right), (sorted_y, curve)) = plt.subplots(2, 2, figsize=(7, 5.4), layout="constrained")
+    rows = [["map", "sides"], ["sorted", "sorted"], ["curve", "curve"]]
+    figure, axes = plt.subplot_mosaic(rows, figsize=(WIDE, 7), height_ratios=[2, 2.4, 3], layout="constrained")
+    top, right, sorted_y, curve = axes.values()
     order, ranks, first = np.argsort(y.ravel(), kind="stable"), np.arange(1, y.size), next(iter(marks))
     top.imshow(y, cmap="RdBu_r", norm=CenteredNorm(), interpolation="nearest")
-    top.set_title("the eigenvector y", fontsize=10)
+    top.set_title("the eigenvector y", fontsize=SMALL)
     top.set_axis_off()
     segments(photo, (np.argsort(order) >= marks[first]).reshape(y.shape).astype(int), right)
-    right.set_title(f"the two sides: {first}", fontsize=10)
+    right.set_title(f"the two sides: {first}", fontsize=SMALL)
     sorted_y.plot(np.arange(1, y.size + 1), y.ravel()[order], color="black", lw=1.5)
     sorted_y.axhline(0, color="0.7", lw=0.8, zorder=0)
     sorted_y.set(xlabel="patches, sorted by y", ylabel="y")
@@ -214,8 +223,8 @@ def sweep(
         style |= {"ls": "none", "mec": "white", "zorder": 9 - number}  # the first on top
         sorted_y.plot(size, y.ravel()[order[size - 1]], label=name, **style)
         curve.plot(size, leaving[size - 1] + entering[size - 1], label=name, **style)
-    sorted_y.legend(fontsize=8)
-    curve.legend(handles=curve.lines[:3], fontsize=8, loc="upper center")
+    sorted_y.legend(fontsize=SMALL)
+    curve.legend(handles=curve.lines[:3], fontsize=SMALL, loc="upper center")
     return figure
 
 
@@ -238,10 +247,10 @@ def _graph(
         axis.plot(*places[[i, j]].T, color="0.55", lw=0.6 + stroke * float(W[i, j]), zorder=1)
         box: Style = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none"}
         where = (1 - along) * places[i] + along * places[j]
-        axis.text(where[0], where[1], f"{W[i, j]:.2g}", fontsize=9, zorder=2, bbox=box, **CENTRED)
+        axis.text(where[0], where[1], f"{W[i, j]:.2g}", fontsize=SMALL, zorder=2, bbox=box, **CENTRED)
     axis.scatter(places[:, 0], places[:, 1], s=node, c="white", edgecolors=colours, linewidths=2.5, zorder=3)
     for place, name in zip(places, names, strict=True):
-        axis.text(place[0], place[1], str(name), fontsize=9, zorder=4, **CENTRED)
+        axis.text(place[0], place[1], str(name), fontsize=SMALL, zorder=4, **CENTRED)
     (left, low), (right, high) = places.min(0) - 0.6, places.max(0) + 0.6
     axis.set(xlim=(left, right), ylim=(low, high), aspect="equal")
     axis.set_axis_off()
@@ -257,7 +266,7 @@ def toy_graph(W: np.ndarray, values: np.ndarray, ax: plt.Axes | None = None) -> 
         Written under each node's number.
     """
     if ax is None:
-        _, ax = plt.subplots(figsize=(4.4, 2.3), layout="constrained")
+        _, ax = plt.subplots(figsize=(WIDE, 2.5), layout="constrained")
     places = np.array([[0, 1], [0, -1], [1.2, 0], [2.8, 0], [4, 1], [4, -1]])
     names = [f"{i}\n{value:.2g}" for i, value in enumerate(values)]
     _graph(ax, W, places, np.repeat(OKABE_ITO[:2], 3), names)
@@ -273,7 +282,7 @@ def toy_square(panels: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
         What a node weighs to itself is written into it.
     """
     places = np.array([[0, 1], [0, -1], [2, 1], [2, -1]])
-    figure, axes = _pictures(panels, (3, 4), len(panels), width=3.4 * len(panels))
+    figure, axes = _pictures(panels, (3, 4), len(panels))
     for (W, side), axis in zip(panels.values(), axes, strict=True):
         names = [f"{i}\n{own:.2g}" if own else f"{i}" for i, own in enumerate(W.diagonal())]
         # a weight stands off the middle of its edge, where edges cross
@@ -282,15 +291,15 @@ def toy_square(panels: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
 
 
 def ring_and_tree(W: np.ndarray, tree: PartitionTree, threshold: float, highest: float) -> Figure:
-    """Three triangles in a ring (9, 9), coloured by the segments at `threshold`, and beside it their tree."""
+    """Three triangles in a ring (9, 9), coloured by the segments at `threshold`, and below it their tree."""
     middles = np.pi / 2 - 2 * np.pi / 3 * np.arange(3)
     angle = middles[:, None] + np.array([0.42, 0, -0.42])
     radius = np.array([1.35, 2.1, 1.35])  # the middle node lies outside
     places = np.stack([radius * np.cos(angle), radius * np.sin(angle)], -1).reshape(9, 2)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(7.4, 3.5), layout="constrained")
-    _graph(left, W, places, np.take(OKABE_ITO, tree.labels(threshold).ravel() % 7), range(9), node=420)
-    tree_blocks(tree, threshold, right, highest)
-    right.set(xlabel="nodes", xticks=np.arange(9) + 0.5, xticklabels=tree.order)
+    figure, (ring, blocks) = plt.subplots(2, figsize=(WIDE, 5.8), height_ratios=[3, 2], layout="constrained")
+    _graph(ring, W, places, np.take(OKABE_ITO, tree.labels(threshold).ravel() % 7), range(9), node=420)
+    tree_blocks(tree, threshold, blocks, highest)
+    blocks.set(xlabel="nodes", xticks=np.arange(9) + 0.5, xticklabels=tree.order)
     return figure
 
 
@@ -318,12 +327,13 @@ def tree_blocks(tree: PartitionTree, threshold: float, ax: plt.Axes, highest: fl
 def levels(photo: np.ndarray, tree: PartitionTree, thresholds: Sequence[float], highest: float) -> Figure:
     """One tree with level lines, two in a row: above, the blocks that each line meets; below, its segments."""
     rows, tall = len(thresholds) // 2, photo.shape[0] / photo.shape[1]
-    ratios, size = [0.6, tall] * rows, (7, 3.5 * rows * (tall + 0.6))
+    ratios, size = [0.6, tall] * rows, (WIDE, WIDE / 2 * rows * (tall + 0.7))
     figure, axes = plt.subplots(2 * rows, 2, figsize=size, height_ratios=ratios, layout="constrained")
     for threshold, above, below in zip(thresholds, axes[::2].flat, axes[1::2].flat, strict=True):
         tree_blocks(tree, threshold, above, highest)
         labels = tree.labels(threshold)
-        above.set(xlabel="", title=f"up to {threshold:g}: {labels.max() + 1} segments")
+        above.set(xlabel="")
+        above.set_title(f"up to {threshold:g}: {labels.max() + 1} segments", fontsize=SMALL)
         segments(photo, nearest(labels, photo.shape[:2]), below)
     return figure
 
@@ -332,11 +342,12 @@ def dendrogram(linkage: np.ndarray, parts: int) -> Figure:
     """SciPy's drawing of a linkage, its last `parts` clusters as leaves, with the number of patches in each."""
     from scipy.cluster.hierarchy import dendrogram as draw_dendrogram  # here, as it takes long
 
-    figure, axis = plt.subplots(figsize=(7, 3), layout="constrained")
+    figure, axis = plt.subplots(figsize=(WIDE, 3), layout="constrained")
     leaves = len(linkage) + 1
-    sizes = {"leaf_label_func": lambda node: str(1 if node < leaves else int(linkage[node - leaves, 3]))}
+    sizes: Style = {"leaf_label_func": lambda node: str(1 if node < leaves else int(linkage[node - leaves, 3]))}
+    sizes["leaf_font_size"] = SMALL
     # one colour throughout: the numbers below tell the branches apart
-    draw_dendrogram(linkage, parts, "lastp", ax=axis, link_color_func=lambda _: OKABE_ITO[0], leaf_font_size=9, **sizes)
+    draw_dendrogram(linkage, parts, "lastp", ax=axis, link_color_func=lambda _: OKABE_ITO[0], **sizes)
     lowest = linkage[1 - parts, 2] - 0.1
     axis.set(xlabel="patches in the part", ylabel="height: 2 - largest NCut above", ylim=(lowest, 2))
     return figure
@@ -360,15 +371,17 @@ def numbers(matrix: np.ndarray, names: Sequence[str]) -> Figure:
 
 def spectra(panels: Mapping[str, np.ndarray]) -> Figure:
     """Eigenvalues of stochastic matrices in the complex plane, one panel each, with the unit circle."""
-    figure, axes = plt.subplots(1, len(panels), figsize=(3.1 * len(panels), 3.3), squeeze=False, layout="constrained")
+    size, shape = (WIDE, WIDE / len(panels) + 0.6), (1, len(panels))
+    figure, axes = plt.subplots(*shape, figsize=size, sharey=True, squeeze=False, layout="constrained")
     angle = np.linspace(0, 2 * np.pi, 200)
     for axis, (title, values) in zip(axes.flat, panels.items(), strict=True):
         axis.plot(np.cos(angle), np.sin(angle), color="0.6", lw=1)
         axis.axhline(0, color="0.85", lw=0.8, zorder=0)
         axis.axvline(0, color="0.85", lw=0.8, zorder=0)
         axis.scatter(np.real(values), np.imag(values), s=26, color=OKABE_ITO[0], alpha=0.7, linewidths=0)
-        axis.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal", xlabel="real part", ylabel="imaginary part")
-        axis.set_title(title, fontsize=10)
+        axis.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal", xlabel="real part", xticks=(-1, 0, 1))
+        axis.set_title(_folded(title, WIDE / len(panels)), fontsize=SMALL)
+    axes[0, 0].set_ylabel("imaginary part")
     return figure
 
 
@@ -381,7 +394,7 @@ def curves(
 ) -> Figure:
     """Lines that differ in colour, stroke and marker, with a legend below."""
     if ax is None:
-        _, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+        _, ax = plt.subplots(figsize=(WIDE, 3.4), layout="constrained")
     for number, (name, (x, y)) in enumerate(lines.items()):
         style: Style = {"color": OKABE_ITO[number % 7], "ls": STROKES[number % 4], "marker": MARKERS[number % 8]}
         ax.plot(x, y, label=name, ms=4.5, lw=1.6, **style)
@@ -391,30 +404,30 @@ def curves(
     if logy:
         ax.set_yscale("log")
     ax.grid(alpha=0.3)
-    ax.legend(fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+    ncols = 2 if max(map(len, lines), default=0) < 24 else 1
+    ax.legend(fontsize=SMALL, ncols=ncols, loc="upper center", bbox_to_anchor=(0.5, -0.22))
     return cast(Figure, ax.figure)
 
 
 def toy_and_curves(
     W: np.ndarray, values: np.ndarray, lines: Lines, guides: Sequence[Line], xlabel: str, ylabel: str
 ) -> Figure:
-    """The toy graph with a value in each node, and beside it `curves` on a logarithmic axis, with dotted guides."""
-    _, (left, right) = plt.subplots(1, 2, figsize=(7.6, 3.5), layout="constrained")
-    toy_graph(W, values, left)
+    """The toy graph with a value in each node, and below it `curves` on a logarithmic axis, with dotted guides."""
+    _, (above, below) = plt.subplots(2, figsize=(WIDE, 5.4), height_ratios=[2, 3], layout="constrained")
+    toy_graph(W, values, above)
     for x, y in guides:
-        right.plot(x, y, "k:", zorder=3)
-    return curves(lines, xlabel, ylabel, right, logy=True)
+        below.plot(x, y, "k:", zorder=3)
+    return curves(lines, xlabel, ylabel, below, logy=True)
 
 
-def curve_row(panels: Mapping[str, Lines], ylabel: str, logx: bool = True, columns: int | None = None) -> Figure:
-    """`curves` side by side, or in rows of `columns`, one panel for each label of an x axis."""
-    columns = columns or len(panels)
+def curve_row(panels: Mapping[str, Lines], ylabel: str, logx: bool = True, columns: int = 2) -> Figure:
+    """`curves` in rows of `columns`, one panel for each label of an x axis."""
     rows = -(-len(panels) // columns)
-    size = (3.2 * columns, 3.5 * rows)
+    size = (WIDE, 2.9 * rows)
     figure, axes = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False, layout="constrained")
     for axis, (xlabel, lines) in zip(axes.flat, panels.items(), strict=False):
         curves(lines, xlabel, ylabel if axis in axes[:, 0] else "", axis, logx)
-        axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+        axis.legend(fontsize=SMALL, loc="upper center", bbox_to_anchor=(0.5, -0.22))
     for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()
     return figure
@@ -422,19 +435,19 @@ def curve_row(panels: Mapping[str, Lines], ylabel: str, logx: bool = True, colum
 
 def tradeoff(lines: Mapping[str, Sequence[tuple[float, float, str]]], xlabel: str, ylabel: str) -> Figure:
     """`curves` on logarithmic axes, with a word beside each point (x, y, word)."""
-    figure, axis = plt.subplots(figsize=(6.4, 4), layout="constrained")
+    figure, axis = plt.subplots(figsize=(WIDE, 3.8), layout="constrained")
     plain = {name: ([x for x, *_ in line], [y for _, y, _ in line]) for name, line in lines.items()}
     curves(plain, xlabel, ylabel, axis, logx=True, logy=True)
     for line in lines.values():
         for x, y, word in line:
-            axis.annotate(word, (x, y), (6, -3), textcoords="offset points", fontsize=8)
+            axis.annotate(word, (x, y), (6, -3), textcoords="offset points", fontsize=SMALL)
     axis.margins(x=0.18)
     return figure
 
 
 def cheeger(families: Mapping[str, np.ndarray]) -> Figure:
     """Conductance against the second eigenvalue between Cheeger's bounds: a marker for each family of pairs (m, 2)."""
-    figure, axis = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
+    figure, axis = plt.subplots(figsize=(WIDE, 4.2), layout="constrained")
     low = min(pairs[:, 0].min() for pairs in families.values())
     line = np.geomspace(low / 1.3, 1.5, 100)
     axis.fill_between(line, line / 2, np.sqrt(2 * line), color="0.93", zorder=0)
@@ -445,30 +458,30 @@ def cheeger(families: Mapping[str, np.ndarray]) -> Figure:
         style["s"] = 14 if len(pairs) > 9 else 70
         axis.scatter(pairs[:, 0], pairs[:, 1], label=name, edgecolors="white", linewidths=0.4, zorder=3, **style)
     axis.set(xscale="log", yscale="log", xlabel=r"$\lambda_2$", ylabel=r"conductance $\phi_*$")
-    axis.legend(fontsize=8, ncols=2, loc="lower right")
+    figure.legend(fontsize=SMALL, ncols=3, loc="outside lower center")
     return figure
 
 
 def histograms(values: Mapping[str, np.ndarray], xlabel: str, limit: float) -> Figure:
     """Densities on a logarithmic axis; what lies beyond +-limit is heaped up at the ends."""
-    figure, axis = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
+    figure, axis = plt.subplots(figsize=(WIDE, 3.2), layout="constrained")
     for number, (name, data) in enumerate(values.items()):
         style: Style = {"color": OKABE_ITO[number], "histtype": "step" if number else "stepfilled", "lw": 1.5}
         axis.hist(np.clip(data, -limit, limit), bins=121, range=(-limit, limit), density=True, label=name, **style)
     axis.set(xlabel=xlabel, ylabel="density", yscale="log")
-    axis.legend(fontsize=8)
+    figure.legend(fontsize=SMALL, loc="outside lower center")
     return figure
 
 
 def chances(values: Sequence[float], marks: Mapping[str, float], xlabel: str) -> Figure:
     """A histogram of what chance gave, and single values as vertical lines, each with its name and value."""
-    figure, axis = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
+    figure, axis = plt.subplots(figsize=(WIDE, 3.2), layout="constrained")
     axis.hist(values, bins=15, color="0.7", label=f"{len(values)} at random")
     for number, (name, value) in enumerate(marks.items()):
         style: Style = {"color": OKABE_ITO[number % 7], "ls": STROKES[number % 4]}
         axis.axvline(value, label=f"{name}, {value:.3f}", lw=2, **style)
     axis.set(xlabel=xlabel, ylabel="count")
-    figure.legend(fontsize=8, ncols=2, loc="outside lower center")
+    figure.legend(fontsize=SMALL, ncols=2, loc="outside lower center")
     return figure
 
 
@@ -501,12 +514,14 @@ def interval_panels(panels: Mapping[str, Intervals], xlabel: str, beside: bool =
     rows = [list(dict.fromkeys(name for row in panel.values() for name in row)) for panel in panels.values()]
     if beside:
         rows = [list(dict.fromkeys(name for names in rows for name in names))] * len(rows)
-    heights = [0.09 * (len(groups) + 1) * (len(names) + 1) + 0.2 for names in rows]
+    named = [[_folded(name, 1.6) for name in names] for names in rows]
+    pitch = max(0.09 * (len(groups) + 1), 0.17, *(0.15 * (name.count("\n") + 1) for names in named for name in names))
+    heights = [pitch * (len(names) + 1) + 0.2 for names in rows]
     shape = {"ncols": len(rows), "sharey": True} if beside else {"nrows": len(heights), "height_ratios": heights}
-    size = (7, (heights[0] if beside else sum(heights)) + 1)
+    size = (WIDE, (heights[0] if beside else sum(heights)) + 1)
     figure, axes = plt.subplots(sharex=True, squeeze=False, layout="constrained", figsize=size, **shape)
     drawn = {}
-    for axis, (title, panel), names in zip(axes.flat, panels.items(), rows, strict=True):
+    for axis, (title, panel), names, shown in zip(axes.flat, panels.items(), rows, named, strict=True):
         for group, row in panel.items():
             number = groups.index(group)
             style: Style = {"color": OKABE_ITO[number % 7], "fmt": MARKERS[number % 8], "ms": 4, "lw": 1.3}
@@ -516,13 +531,14 @@ def interval_panels(panels: Mapping[str, Intervals], xlabel: str, beside: bool =
         if not beside:
             axis.axvline(0, color="black", lw=1)
         axis.set(yticks=range(len(names)), ylim=(max(len(names), 1) - 0.5, -0.5))
-        axis.set_yticklabels(names, fontsize=8)
-        axis.set_title(title, fontsize=9, loc="left")
+        axis.set_yticklabels(shown, fontsize=SMALL)
+        axis.set_title(_folded(title, 1.1 if beside else WIDE), fontsize=SMALL, loc="left")
+        axis.xaxis.set_major_locator(MaxNLocator(3 if beside else 5))
         axis.grid(alpha=0.3, axis="both" if beside else "x")
     for axis in axes[-1]:
         axis.set_xlabel(xlabel)
     if groups:
-        figure.legend(drawn.values(), drawn.keys(), fontsize=8, ncols=2, loc="outside lower center")
+        figure.legend(drawn.values(), drawn.keys(), fontsize=SMALL, loc="outside lower center")
     return figure
 
 
@@ -537,16 +553,16 @@ def gantt(panels: Mapping[str, Sequence[tuple[str, int, float, float]]], xlabel:
     """
     rows = [list(dict.fromkeys(worker for worker, *_ in bars)) for bars in panels.values()]
     heights = [len(workers) + 1 for workers in rows]
-    shape: Style = {"height_ratios": heights, "figsize": (7, 0.32 * sum(heights) + 0.5)}
+    shape: Style = {"height_ratios": heights, "figsize": (WIDE, 0.32 * sum(heights) + 0.5)}
     figure, axes = plt.subplots(len(panels), sharex=True, squeeze=False, layout="constrained", **shape)
     box = {"boxstyle": "round,pad=0.1", "fc": "black", "ec": "none", "alpha": 0.55}
     for axis, (title, bars), workers in zip(axes.flat, panels.items(), rows, strict=True):
         for worker, item, start, end in bars:
             y = workers.index(worker)
             axis.barh(y, end - start, left=start, height=0.8, color=OKABE_ITO[item % 6], edgecolor="white")
-            axis.text((start + end) / 2, y, str(item), fontsize=9, color="white", bbox=box, **CENTRED)
+            axis.text((start + end) / 2, y, str(item), fontsize=SMALL, color="white", bbox=box, **CENTRED)
         axis.set(yticks=range(len(workers)), yticklabels=workers, ylim=(len(workers) - 0.5, -0.5))
-        axis.set_title(title, fontsize=10, loc="left")
+        axis.set_title(title, fontsize=SMALL, loc="left")
         axis.grid(alpha=0.3, axis="x")
         axis.set_axisbelow(True)
     axes[-1, 0].set_xlabel(xlabel)

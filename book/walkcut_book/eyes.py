@@ -68,14 +68,16 @@ def gallery(seen: Mapping[str, Both], across: int = 6) -> Figure:
     bands = [list(seen.items())[first : first + across] for first in range(0, len(seen), across)]
     ratios = ([1, 1, 1, 0.12] * len(bands))[:-1]  # between bands a gap
     figure, axes = plt.subplots(
-        len(ratios), across, figsize=(10, 10 / across * sum(ratios)), height_ratios=ratios, squeeze=False,
-        gridspec_kw={"wspace": 0.03, "hspace": 0.03, "left": 0.03, "right": 1, "top": 1, "bottom": 0},
+        len(ratios), across, figsize=(plots.WIDE, plots.WIDE / across * sum(ratios)), dpi=200,
+        height_ratios=ratios, squeeze=False,
+        gridspec_kw={"wspace": 0.03, "hspace": 0.03, "left": 0.04, "right": 1, "top": 1, "bottom": 0},
     )  # fmt: skip
     for axis in axes.flat:
         axis.set_axis_off()
     for band, start in zip(bands, range(0, len(ratios), 4), strict=True):
         for row, title in enumerate(("photograph", LEAVES, KNOWING), start):
-            axes[row, 0].text(-0.04, 0.5, title, rotation=90, ha="right", va="center", transform=axes[row, 0].transAxes)
+            style = {"rotation": 90, "ha": "right", "va": "center", "fontsize": 8.5}
+            axes[row, 0].text(-0.04, 0.5, title, transform=axes[row, 0].transAxes, **style)
         for (_, eyes), (top, *below) in zip(band, axes[start : start + 3].T, strict=False):
             image = next(iter(eyes.values())).image
             cut = tuple(slice((side - min(image.shape[:2])) // 2, None) for side in image.shape[:2])
