@@ -16,7 +16,6 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.colors import CenteredNorm, ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from walkcut.capture import Grid
 from walkcut.pixels import nearest
@@ -26,9 +25,10 @@ OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "
 STROKES, MARKERS = ("-", "--", ":", "-."), "osD^vP*X"
 # A phone shows a figure some 345 pixels wide: at so many inches letters of 9 points are 9 pixels high there.
 WIDE, SMALL = 4.8, 9
-plt.rcParams["figure.dpi"] = 150  # sharp on a desk, too
+plt.rcParams.update({"axes.titlesize": SMALL, "legend.fontsize": SMALL, "figure.dpi": 150})  # sharp on a desk
 Style = dict[str, Any]  # keywords of matplotlib's
 CENTRED: Style = {"ha": "center", "va": "center"}  # of a text, on its place
+BELOW: Style = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "borderaxespad": 4}  # a legend, under an axis' label
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -37,21 +37,20 @@ CENTRED: Style = {"ha": "center", "va": "center"}  # of a text, on its place
 
 def _folded(text: str, inches: float) -> str:
     """A text of `SMALL` letters in lines of some inches, broken at spaces."""
-    rule: Style = {"width": int(14 * inches), "break_long_words": False, "break_on_hyphens": False}
-    return "\n".join(fill(line, **rule) for line in text.split("\n"))
+    whole: Style = {"break_long_words": False, "break_on_hyphens": False}
+    return "\n".join(fill(line, int(14 * inches), **whole) for line in text.split("\n"))
 
 
 def _pictures(titles: Collection[str], shape: tuple[int, ...], columns: int) -> tuple[Figure, Iterator[plt.Axes]]:
     """A figure and its panels, without axes: one for each title, for pictures of one shape."""
     rows, width = -(-len(titles) // columns), WIDE / columns
     folded = [_folded(title, width) for title in titles]
-    lines = max(title.count("\n") + 1 for title in folded)
-    size = (WIDE, (width * shape[0] / shape[1] + 0.15 + 0.17 * lines) * rows)
+    size = (WIDE, rows * (width * shape[0] / shape[1] + 0.32 + 0.17 * max(title.count("\n") for title in folded)))
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     for axis in axes.flat:
         axis.set_axis_off()
     for title, axis in zip(folded, axes.flat, strict=False):
-        axis.set_title(title, fontsize=SMALL)
+        axis.set_title(title)
     return figure, iter(axes.flat)
 
 
@@ -140,14 +139,12 @@ def segmentations(panels: Mapping[str, tuple[np.ndarray, np.ndarray | None]], co
 
 def prunings(photo: np.ndarray, panels: Mapping[str, np.ndarray], columns: int = 3) -> Figure:
     """Labels of patches (h, w), or of pixels, side by side over the photograph (H, W, 3) in grey."""
-    pixels = {title: (photo, nearest(labels, photo.shape[:2])) for title, labels in panels.items()}
-    return segmentations(pixels, columns)
+    return segmentations({title: (photo, nearest(at, photo.shape[:2])) for title, at in panels.items()}, columns)
 
 
 def two_sides(photo: np.ndarray, panels: Mapping[str, np.ndarray], columns: int = 3) -> Figure:
     """A photograph (H, W, 3), in grey, with both sides of a cut tinted: one panel for each mask (h, w) of patches."""
-    sides = {title: (photo, np.where(mask, 0, 1)) for title, mask in panels.items()}
-    return segmentations(sides, columns)
+    return segmentations({title: (photo, np.where(mask, 0, 1)) for title, mask in panels.items()}, columns)
 
 
 def segments(photo: np.ndarray, labels: np.ndarray, axis: plt.Axes, borders: bool = True) -> None:
@@ -176,12 +173,11 @@ def gallery(photo: np.ndarray, cuts: Mapping[str, tuple[np.ndarray, np.ndarray, 
     figure, axes = plt.subplots(3 * bands, 4, figsize=size, squeeze=False, layout="constrained")
     first, *_ = next(iter(cuts.values()))
     for number, (title, (y, mask, labels)) in enumerate(cuts.items()):
-        band, column = divmod(number, 4)
-        top, middle, bottom = axes[3 * band : 3 * band + 3, column]
+        top, middle, bottom = axes[number // 4 * 3 :][:3, number % 4]
         if (y * first).sum() < 0:
             y, mask = -y, ~mask
         top.imshow(y, cmap="RdBu_r", norm=CenteredNorm(), interpolation="nearest")
-        top.set_title(_folded(title, WIDE / 4), fontsize=SMALL)
+        top.set_title(_folded(title, WIDE / 4))
         segments(photo, np.where(mask, 0, 1), middle)
         segments(photo, labels, bottom, borders=False)
     for axis in axes.flat:
@@ -202,15 +198,14 @@ def sweep(
         Escape probabilities of the 1, 2, ... patches of smallest y, and of the others.
     marks : mapping of a split's name to the number of patches on its first side
     """
-    rows = [["map", "sides"], ["sorted", "sorted"], ["curve", "curve"]]
-    figure, axes = plt.subplot_mosaic(rows, figsize=(WIDE, 7), height_ratios=[2, 2.4, 3], layout="constrained")
+    figure, axes = plt.subplot_mosaic("AB;CC;DD", figsize=(WIDE, 7), height_ratios=[2, 2.4, 3], layout="constrained")
     top, right, sorted_y, curve = axes.values()
     order, ranks, first = np.argsort(y.ravel(), kind="stable"), np.arange(1, y.size), next(iter(marks))
     top.imshow(y, cmap="RdBu_r", norm=CenteredNorm(), interpolation="nearest")
-    top.set_title("the eigenvector y", fontsize=SMALL)
+    top.set_title("the eigenvector y")
     top.set_axis_off()
     segments(photo, (np.argsort(order) >= marks[first]).reshape(y.shape).astype(int), right)
-    right.set_title(f"the two sides: {first}", fontsize=SMALL)
+    right.set_title(f"the two sides: {first}")
     sorted_y.plot(np.arange(1, y.size + 1), y.ravel()[order], color="black", lw=1.5)
     sorted_y.axhline(0, color="0.7", lw=0.8, zorder=0)
     sorted_y.set(xlabel="patches, sorted by y", ylabel="y")
@@ -223,8 +218,8 @@ def sweep(
         style |= {"ls": "none", "mec": "white", "zorder": 9 - number}  # the first on top
         sorted_y.plot(size, y.ravel()[order[size - 1]], label=name, **style)
         curve.plot(size, leaving[size - 1] + entering[size - 1], label=name, **style)
-    sorted_y.legend(fontsize=SMALL)
-    curve.legend(handles=curve.lines[:3], fontsize=SMALL, loc="upper center")
+    sorted_y.legend()
+    curve.legend(handles=curve.lines[:3], loc="upper center")
     return figure
 
 
@@ -246,8 +241,8 @@ def _graph(
     for i, j in zip(*np.nonzero(np.triu(W, 1)), strict=True):
         axis.plot(*places[[i, j]].T, color="0.55", lw=0.6 + stroke * float(W[i, j]), zorder=1)
         box: Style = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none"}
-        where = (1 - along) * places[i] + along * places[j]
-        axis.text(where[0], where[1], f"{W[i, j]:.2g}", fontsize=SMALL, zorder=2, bbox=box, **CENTRED)
+        x, y = (1 - along) * places[i] + along * places[j]
+        axis.text(x, y, f"{W[i, j]:.2g}", fontsize=SMALL, zorder=2, bbox=box, **CENTRED)
     axis.scatter(places[:, 0], places[:, 1], s=node, c="white", edgecolors=colours, linewidths=2.5, zorder=3)
     for place, name in zip(places, names, strict=True):
         axis.text(place[0], place[1], str(name), fontsize=SMALL, zorder=4, **CENTRED)
@@ -268,8 +263,7 @@ def toy_graph(W: np.ndarray, values: np.ndarray, ax: plt.Axes | None = None) -> 
     if ax is None:
         _, ax = plt.subplots(figsize=(WIDE, 2.5), layout="constrained")
     places = np.array([[0, 1], [0, -1], [1.2, 0], [2.8, 0], [4, 1], [4, -1]])
-    names = [f"{i}\n{value:.2g}" for i, value in enumerate(values)]
-    _graph(ax, W, places, np.repeat(OKABE_ITO[:2], 3), names)
+    _graph(ax, W, places, np.repeat(OKABE_ITO[:2], 3), [f"{i}\n{value:.2g}" for i, value in enumerate(values)])
     return cast(Figure, ax.figure)
 
 
@@ -332,8 +326,7 @@ def levels(photo: np.ndarray, tree: PartitionTree, thresholds: Sequence[float], 
     for threshold, above, below in zip(thresholds, axes[::2].flat, axes[1::2].flat, strict=True):
         tree_blocks(tree, threshold, above, highest)
         labels = tree.labels(threshold)
-        above.set(xlabel="")
-        above.set_title(f"up to {threshold:g}: {labels.max() + 1} segments", fontsize=SMALL)
+        above.set(xlabel="", title=f"up to {threshold:g}: {labels.max() + 1} segments")
         segments(photo, nearest(labels, photo.shape[:2]), below)
     return figure
 
@@ -344,23 +337,20 @@ def dendrogram(linkage: np.ndarray, parts: int) -> Figure:
 
     figure, axis = plt.subplots(figsize=(WIDE, 3), layout="constrained")
     leaves = len(linkage) + 1
-    sizes: Style = {"leaf_label_func": lambda node: str(1 if node < leaves else int(linkage[node - leaves, 3]))}
-    sizes["leaf_font_size"] = SMALL
+    sizes = {"leaf_label_func": lambda node: str(1 if node < leaves else int(linkage[node - leaves, 3]))}
     # one colour throughout: the numbers below tell the branches apart
-    draw_dendrogram(linkage, parts, "lastp", ax=axis, link_color_func=lambda _: OKABE_ITO[0], **sizes)
-    lowest = linkage[1 - parts, 2] - 0.1
-    axis.set(xlabel="patches in the part", ylabel="height: 2 - largest NCut above", ylim=(lowest, 2))
+    draw_dendrogram(linkage, parts, "lastp", ax=axis, link_color_func=lambda _: OKABE_ITO[0], leaf_font_size=9, **sizes)
+    axis.set(xlabel="patches in the part", ylabel="2 - largest NCut above", ylim=(linkage[1 - parts, 2] - 0.1, 2))
     return figure
 
 
 def numbers(matrix: np.ndarray, names: Sequence[str]) -> Figure:
     """A small matrix with its entries written out: a row is where one looks from, a column where to."""
-    n = len(matrix)
+    n, dark = len(matrix), 0.6 * matrix.max()
     figure, axis = plt.subplots(figsize=(0.75 * n + 1.2, 0.6 * n + 0.9), layout="constrained")
     axis.imshow(matrix, cmap="viridis", vmin=0, aspect="auto")
     for i, j in np.ndindex(matrix.shape):
-        colour = "white" if matrix[i, j] < 0.6 * matrix.max() else "black"
-        axis.text(j, i, f"{matrix[i, j]:.2f}", color=colour, **CENTRED)
+        axis.text(j, i, f"{matrix[i, j]:.2f}", color="white" if matrix[i, j] < dark else "black", **CENTRED)
     axis.set(xticks=range(n), yticks=range(n), xticklabels=names, yticklabels=names, xlabel="to", ylabel="from")
     return figure
 
@@ -371,8 +361,7 @@ def numbers(matrix: np.ndarray, names: Sequence[str]) -> Figure:
 
 def spectra(panels: Mapping[str, np.ndarray]) -> Figure:
     """Eigenvalues of stochastic matrices in the complex plane, one panel each, with the unit circle."""
-    size, shape = (WIDE, WIDE / len(panels) + 0.6), (1, len(panels))
-    figure, axes = plt.subplots(*shape, figsize=size, sharey=True, squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(1, len(panels), figsize=(WIDE, 2.2), sharey=True, squeeze=False, layout="constrained")
     angle = np.linspace(0, 2 * np.pi, 200)
     for axis, (title, values) in zip(axes.flat, panels.items(), strict=True):
         axis.plot(np.cos(angle), np.sin(angle), color="0.6", lw=1)
@@ -380,7 +369,7 @@ def spectra(panels: Mapping[str, np.ndarray]) -> Figure:
         axis.axvline(0, color="0.85", lw=0.8, zorder=0)
         axis.scatter(np.real(values), np.imag(values), s=26, color=OKABE_ITO[0], alpha=0.7, linewidths=0)
         axis.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal", xlabel="real part", xticks=(-1, 0, 1))
-        axis.set_title(_folded(title, WIDE / len(panels)), fontsize=SMALL)
+        axis.set_title(_folded(title, WIDE / len(panels)))
     axes[0, 0].set_ylabel("imaginary part")
     return figure
 
@@ -404,8 +393,7 @@ def curves(
     if logy:
         ax.set_yscale("log")
     ax.grid(alpha=0.3)
-    ncols = 2 if max(map(len, lines), default=0) < 24 else 1
-    ax.legend(fontsize=SMALL, ncols=ncols, loc="upper center", bbox_to_anchor=(0.5, -0.22))
+    ax.legend(ncols=2 if max(map(len, lines), default=0) < 24 else 1, **BELOW)
     return cast(Figure, ax.figure)
 
 
@@ -423,11 +411,11 @@ def toy_and_curves(
 def curve_row(panels: Mapping[str, Lines], ylabel: str, logx: bool = True, columns: int = 2) -> Figure:
     """`curves` in rows of `columns`, one panel for each label of an x axis."""
     rows = -(-len(panels) // columns)
-    size = (WIDE, 2.9 * rows)
+    size = (WIDE, 3.2 * rows)
     figure, axes = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False, layout="constrained")
     for axis, (xlabel, lines) in zip(axes.flat, panels.items(), strict=False):
         curves(lines, xlabel, ylabel if axis in axes[:, 0] else "", axis, logx)
-        axis.legend(fontsize=SMALL, loc="upper center", bbox_to_anchor=(0.5, -0.22))
+        axis.legend(**BELOW)
     for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()
     return figure
@@ -454,11 +442,10 @@ def cheeger(families: Mapping[str, np.ndarray]) -> Figure:
     for bound, name, stroke in ((np.sqrt(2 * line), r"$\sqrt{2\lambda_2}$", "--"), (line / 2, r"$\lambda_2/2$", ":")):
         axis.plot(line, bound, color="black", ls=stroke, lw=1.2, label=name)
     for number, (name, pairs) in enumerate(families.items()):
-        style: Style = {"marker": MARKERS[number % 8], "color": OKABE_ITO[number % 7]}
-        style["s"] = 14 if len(pairs) > 9 else 70
-        axis.scatter(pairs[:, 0], pairs[:, 1], label=name, edgecolors="white", linewidths=0.4, zorder=3, **style)
+        style: Style = {"marker": MARKERS[number % 8], "color": OKABE_ITO[number % 7], "ec": "white", "lw": 0.4}
+        axis.scatter(*pairs.T, 14 if len(pairs) > 9 else 70, label=name, zorder=3, **style)
     axis.set(xscale="log", yscale="log", xlabel=r"$\lambda_2$", ylabel=r"conductance $\phi_*$")
-    figure.legend(fontsize=SMALL, ncols=3, loc="outside lower center")
+    figure.legend(ncols=3, loc="outside lower center")
     return figure
 
 
@@ -469,7 +456,7 @@ def histograms(values: Mapping[str, np.ndarray], xlabel: str, limit: float) -> F
         style: Style = {"color": OKABE_ITO[number], "histtype": "step" if number else "stepfilled", "lw": 1.5}
         axis.hist(np.clip(data, -limit, limit), bins=121, range=(-limit, limit), density=True, label=name, **style)
     axis.set(xlabel=xlabel, ylabel="density", yscale="log")
-    figure.legend(fontsize=SMALL, loc="outside lower center")
+    figure.legend(loc="outside lower center")
     return figure
 
 
@@ -478,10 +465,9 @@ def chances(values: Sequence[float], marks: Mapping[str, float], xlabel: str) ->
     figure, axis = plt.subplots(figsize=(WIDE, 3.2), layout="constrained")
     axis.hist(values, bins=15, color="0.7", label=f"{len(values)} at random")
     for number, (name, value) in enumerate(marks.items()):
-        style: Style = {"color": OKABE_ITO[number % 7], "ls": STROKES[number % 4]}
-        axis.axvline(value, label=f"{name}, {value:.3f}", lw=2, **style)
+        axis.axvline(value, color=OKABE_ITO[number % 7], ls=STROKES[number % 4], lw=2, label=f"{name}, {value:.3f}")
     axis.set(xlabel=xlabel, ylabel="count")
-    figure.legend(fontsize=SMALL, ncols=2, loc="outside lower center")
+    figure.legend(ncols=2, loc="outside lower center")
     return figure
 
 
@@ -514,14 +500,12 @@ def interval_panels(panels: Mapping[str, Intervals], xlabel: str, beside: bool =
     rows = [list(dict.fromkeys(name for row in panel.values() for name in row)) for panel in panels.values()]
     if beside:
         rows = [list(dict.fromkeys(name for names in rows for name in names))] * len(rows)
-    named = [[_folded(name, 1.6) for name in names] for names in rows]
-    pitch = max(0.09 * (len(groups) + 1), 0.17, *(0.15 * (name.count("\n") + 1) for names in named for name in names))
-    heights = [pitch * (len(names) + 1) + 0.2 for names in rows]
+    heights = [max(0.09 * (len(groups) + 1), 0.22) * (len(names) + 1) + 0.2 for names in rows]
     shape = {"ncols": len(rows), "sharey": True} if beside else {"nrows": len(heights), "height_ratios": heights}
     size = (WIDE, (heights[0] if beside else sum(heights)) + 1)
     figure, axes = plt.subplots(sharex=True, squeeze=False, layout="constrained", figsize=size, **shape)
     drawn = {}
-    for axis, (title, panel), names, shown in zip(axes.flat, panels.items(), rows, named, strict=True):
+    for axis, (title, panel), names in zip(axes.flat, panels.items(), rows, strict=True):
         for group, row in panel.items():
             number = groups.index(group)
             style: Style = {"color": OKABE_ITO[number % 7], "fmt": MARKERS[number % 8], "ms": 4, "lw": 1.3}
@@ -531,14 +515,13 @@ def interval_panels(panels: Mapping[str, Intervals], xlabel: str, beside: bool =
         if not beside:
             axis.axvline(0, color="black", lw=1)
         axis.set(yticks=range(len(names)), ylim=(max(len(names), 1) - 0.5, -0.5))
-        axis.set_yticklabels(shown, fontsize=SMALL)
+        axis.set_yticklabels([_folded(name, 1.6) for name in names], fontsize=SMALL)
         axis.set_title(_folded(title, 1.1 if beside else WIDE), fontsize=SMALL, loc="left")
-        axis.xaxis.set_major_locator(MaxNLocator(3 if beside else 5))
+        axis.locator_params("x", nbins=3 if beside else 5)
         axis.grid(alpha=0.3, axis="both" if beside else "x")
-    for axis in axes[-1]:
-        axis.set_xlabel(xlabel)
+    plt.setp(axes[-1], xlabel=xlabel)
     if groups:
-        figure.legend(drawn.values(), drawn.keys(), fontsize=SMALL, loc="outside lower center")
+        figure.legend(drawn.values(), drawn.keys(), loc="outside lower center")
     return figure
 
 

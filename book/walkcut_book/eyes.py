@@ -68,16 +68,14 @@ def gallery(seen: Mapping[str, Both], across: int = 6) -> Figure:
     bands = [list(seen.items())[first : first + across] for first in range(0, len(seen), across)]
     ratios = ([1, 1, 1, 0.12] * len(bands))[:-1]  # between bands a gap
     figure, axes = plt.subplots(
-        len(ratios), across, figsize=(plots.WIDE, plots.WIDE / across * sum(ratios)), dpi=200,
-        height_ratios=ratios, squeeze=False,
-        gridspec_kw={"wspace": 0.03, "hspace": 0.03, "left": 0.04, "right": 1, "top": 1, "bottom": 0},
+        len(ratios), across, figsize=(plots.WIDE, plots.WIDE / across * sum(ratios)), height_ratios=ratios,
+        squeeze=False, gridspec_kw={"wspace": 0.03, "hspace": 0.03, "left": 0.04, "right": 1, "top": 1, "bottom": 0},
     )  # fmt: skip
     for axis in axes.flat:
         axis.set_axis_off()
     for band, start in zip(bands, range(0, len(ratios), 4), strict=True):
         for row, title in enumerate(("photograph", LEAVES, KNOWING), start):
-            style = {"rotation": 90, "ha": "right", "va": "center", "fontsize": 8.5}
-            axes[row, 0].text(-0.04, 0.5, title, transform=axes[row, 0].transAxes, **style)
+            axes[row, 0].set_title(title, x=-0.13, y=0.5, rotation=90, size=8.5, **plots.CENTRED)
         for (_, eyes), (top, *below) in zip(band, axes[start : start + 3].T, strict=False):
             image = next(iter(eyes.values())).image
             cut = tuple(slice((side - min(image.shape[:2])) // 2, None) for side in image.shape[:2])
