@@ -37,8 +37,7 @@ BELOW: Style = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "borderaxespa
 
 def _folded(text: str, inches: float) -> str:
     """A text of `SMALL` letters in lines of some inches, broken at spaces."""
-    whole: Style = {"break_long_words": False, "break_on_hyphens": False}
-    return "\n".join(fill(line, int(14 * inches), **whole) for line in text.split("\n"))
+    return "\n".join(fill(line, int(14 * inches), break_on_hyphens=False) for line in text.split("\n"))
 
 
 def _pictures(titles: Collection[str], shape: tuple[int, ...], columns: int) -> tuple[Figure, Iterator[plt.Axes]]:

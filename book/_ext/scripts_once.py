@@ -1,12 +1,10 @@
-"""Write each inline script of a page once, and no role that a screen reader cannot keep.
+"""Write each inline script of a page once, and no role that its own children break.
 
 Sphinx 7 keeps an inline script under the name None when an extension adds it after the builder has started, and again
 under the name "" when the pages are written: a page then declares the same constant twice and the browser complains.
-The state of a notebook's widgets is left out: nothing on the site could show it. Docutils calls the sources a list, of
-entries whose role is no longer one of ARIA's.
+The state of a notebook's widgets is left out: nothing on the site could show it. Docutils calls the sources a
+list, whose children are no items.
 """
-
-import re
 
 from sphinx.application import Sphinx
 
@@ -21,7 +19,7 @@ def drop_repeats(app: Sphinx, pagename: str, templatename: str, context: dict, d
         if key in seen or script.attributes.get("type") == WIDGETS:
             scripts.remove(script)
         seen.add(key)
-    context["body"] = re.sub(r' role="(list|doc-biblioentry)"', "", context.get("body", ""))
+    context["body"] = context.get("body", "").replace(' role="list"', "")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
