@@ -281,3 +281,23 @@ def test_tradeoff_writes_a_word_beside_each_point() -> None:
     assert [line.get_xydata().tolist() for line in axis.lines] == [[[1, 2], [4, 8]], [[1, 9]]]
     assert {text.get_text(): text.xy for text in axis.texts} == {"small": (1, 2), "large": (4, 8), "other": (1, 9)}
     assert (axis.get_xscale(), axis.get_yscale()) == ("log", "log")
+
+
+@pytest.mark.parametrize("name", ["mosaic", "segmentations", "curves", "curve_row", "interval_panels", "spectra"])
+def test_letters_are_read_on_a_phone(name: str) -> None:
+    """A phone shows a figure 342 pixels wide: no letter of its titles, labels and legends is below nine, or nearly."""
+    lines, long = {"a": ([1, 2], [3, 4])}, "a name of many words, longer than its panel is wide"
+    figure = {
+        "mosaic": lambda: plots.mosaic(dict.fromkeys([long, "b", "c", "d"], PHOTO)),
+        "segmentations": lambda: plots.segmentations({long: (PHOTO, None)}),
+        "curves": lambda: plots.curves(lines, "x", "y"),
+        "curve_row": lambda: plots.curve_row({"k": lines, "s": lines, "t": lines}, "NCut"),
+        "interval_panels": lambda: plots.interval_panels({"p": {"g": {long: (0, -1, 1)}}}, "gain"),
+        "spectra": lambda: plots.spectra({long: np.ones(2), "b": np.ones(2), "c": np.ones(2)}),
+    }[name]()
+    figure.canvas.draw()
+    box, inch = figure.get_tightbbox(), 342 / figure.get_size_inches()[0]
+    texts = [text for text in figure.findobj(matplotlib.text.Text) if text.get_visible() and text.get_text()]
+    assert len(texts) > 0
+    assert min(text.get_fontsize() for text in texts) / 72 * inch > 8.8
+    assert box.width < figure.get_size_inches()[0] + 0.2  # nothing sticks out, or all would be shown smaller

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.browser
 
 
 def toc_pages() -> list[str]:
-    """Names of the pages in _toc.yml, and the search page."""
+    """Names of the pages in _toc.yml, and those that the build adds: search and indices."""
 
     def files(entry: dict) -> Iterator[str]:
         if "file" in entry:
@@ -36,7 +36,7 @@ def toc_pages() -> list[str]:
             yield from files(child)
 
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    return [toc["root"], *files(toc), "search"]
+    return [toc["root"], *files(toc), "search", "genindex", "prf-prf"]
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
@@ -110,7 +110,12 @@ const boxed = node => {
 const wide = [...document.body.querySelectorAll('*')].filter(
   node => node.getBoundingClientRect().right > innerWidth + 1 && !boxed(node));
 const first = wide.slice(0, 3).map(node => `${node.tagName} ${node.className}: ${node.textContent.slice(0, 60)}`);
-return {page: document.documentElement.scrollWidth, screen: innerWidth, first};
+// a formula in a line that shows only its beginning, and cannot be scrolled
+const clipped = node => [node, node.parentElement].some(
+  box => getComputedStyle(box).overflowX === 'hidden' && box.scrollWidth > box.clientWidth + 1);
+const cut = [...document.querySelectorAll('main span.math > mjx-container')].filter(
+  node => node.offsetParent && clipped(node)).map(node => node.parentElement.parentElement.textContent.slice(0, 60));
+return {page: document.documentElement.scrollWidth, screen: innerWidth, first, cut};
 """
 
 
@@ -178,6 +183,7 @@ def test_figures_have_a_caption_and_a_name(visit: Visit) -> None:
 def test_a_phone_needs_no_sideways_scrolling(visit: Visit) -> None:
     assert visit.facts["phone"]["screen"] == PHONE
     assert visit.facts["phone"]["page"] <= PHONE, visit.facts["phone"]["first"]
+    assert visit.facts["phone"]["cut"] == []
 
 
 def test_some_page_holds_mathematics(chromium: object, site: str) -> None:
@@ -324,7 +330,7 @@ def axe() -> str:
 
 OPEN = [
     (page, theme)
-    for page in ("intro", "03-ncut", "09-knowledge", "yours", "teaching", "api")
+    for page in ("intro", "03-ncut", "09-knowledge", "yours", "teaching", "api", "references", "../prf-prf")
     for theme in ("light", "dark")
 ]
 
