@@ -442,7 +442,7 @@ def cheeger(families: Mapping[str, np.ndarray]) -> Figure:
         axis.plot(line, bound, color="black", ls=stroke, lw=1.2, label=name)
     for number, (name, pairs) in enumerate(families.items()):
         style: Style = {"marker": MARKERS[number % 8], "color": OKABE_ITO[number % 7], "ec": "white", "lw": 0.4}
-        axis.scatter(*pairs.T, s=14 if len(pairs) > 9 else 70, label=name, zorder=3, **style)
+        axis.scatter(pairs[:, 0], pairs[:, 1], s=14 if len(pairs) > 9 else 70, label=name, zorder=3, **style)
     axis.set(xscale="log", yscale="log", xlabel=r"$\lambda_2$", ylabel=r"conductance $\phi_*$")
     figure.legend(ncols=3, loc="outside lower center")
     return figure
