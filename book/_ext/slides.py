@@ -18,7 +18,6 @@ KEPT = f"div.math, div.proof.admonition, div.exercise, figure, ul, ol, dl, {TABL
 ALONE = f"div.proposition, div.exercise, figure, div.text_html, {TABLE}"  # each on a slide of its own
 DRAWN = "figure, div.text_html:has(.walkcut-widget):not(figure *)"  # what a cell shows; its tables are too long
 LINES = 2  # of formulas on one slide; a formula of several lines fills it
-STILL = "figure[id$='-live']"  # of a control that moves only where Python runs
 SKIPPED = {"references"}  # sections, by their id
 FRAME, STYLE, KEYS = (Path(__file__).with_suffix(end).read_text("utf-8") for end in (".html", ".css", ".js"))
 
@@ -31,7 +30,7 @@ def blocks(section: Tag) -> Iterator[Tag]:
         if child.name == "section":
             continue
         for block in [child] if child.css.match(KEPT) else child.css.select(DRAWN):
-            if block.css.match(f"div.proof:not(.proposition), {STILL}"):  # a proof is for reading
+            if block.css.match("div.proof:not(.proposition)"):  # a proof is for reading
                 continue
             if before is not None and block.css.match("div.math"):
                 yield before
