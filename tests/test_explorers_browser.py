@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from explorers import can_be_reached, fits_every_screen, forget, four_pairs, four_stops, page
+from matplotlib import pyplot as plt
 
 from walkcut.bench.metrics import contingency, covering
 from walkcut.capture import AttentionMaps
@@ -29,6 +31,7 @@ from walkcut.widgets.explorers import (
     tree_explorer,
 )
 from walkcut.widgets.inline import Figure, by_eye, inline_module, source_of
+from walkcut.widgets.live import live
 
 pytestmark = pytest.mark.browser
 GRID = (6, 8)
@@ -460,6 +463,63 @@ def test_toy(show: Callable, chromium: object) -> None:
     assert "1 steps from node 4: 0 of 60 walkers are now in 0, 1, 2" in hand.find(".facts").text
 
 
+def recorded(k: int = 4, colour: str = "red") -> plt.Figure:
+    drawing, axes = plt.subplots(figsize=(3, 2))
+    axes.set_facecolor(colour)
+    axes.set_title(f"{k} in {colour}")
+    return drawing
+
+
+def controls() -> Figure:
+    """A slider and a choice, as a built page has them."""
+    made = live(recorded, "A square.", k=(1, 64), colour=["red", "blue", "green"])
+    return Figure(made._repr_mimebundle_()["text/html"], "frames", made.frames())
+
+
+def test_frames(show: Callable, chromium: object) -> None:
+    figure = controls()
+    ks, colours = (1, 2, 4, 8, 16, 32, 64), ("red", "blue", "green")
+    frames = dict(zip(product(ks, colours), figure.state["frames"], strict=True))
+    hand = show(figure)
+
+    def agrees(k: int, colour: str) -> None:
+        """What is seen is what Python drew there, and every control tells it."""
+        assert hand.selected() == {"k": str(k), "colour": colour}
+        told = re.search('alt="([^"]+)"', frames[k, colour])[1]
+        source = re.search('src="([^"]+)"', frames[k, colour])[1]
+        pictures = chromium.find_elements("css selector", "section img")
+        assert [(one.get_attribute("src"), one.get_attribute("alt")) for one in pictures] == [(source, told)]
+        assert pictures[0].get_property("naturalWidth") == 600
+        assert hand.find("label > span").text == slider.get_attribute("aria-valuetext") == f"k = {k}"
+        pressed = [button.text for button in hand.browser.find_elements("css selector", "[aria-pressed=true]")]
+        assert pressed == [colour]
+
+    slider = hand.find("input[type=range]")
+    assert hand.find(".ticks").text.split() == [str(k) for k in ks]
+    agrees(4, "red")
+    for act in ("mouse", "touch"):
+        for colour in colours:
+            getattr(hand, act)(hand.button(colour), (0.5, 0.5))
+            agrees(4, colour)
+    hand.keys(slider, "HOME")
+    for k in ks:
+        agrees(k, "green")
+        hand.keys(slider, "ARROW_RIGHT")
+    hand.mouse(slider, (0.99, 0.5), (0.5, 0.5))
+    agrees(8, "green")
+    hand.touch(slider, (0.01, 0.5))
+    agrees(1, "green")
+    hand.keys(hand.button("red"), "ENTER")
+    agrees(1, "red")
+
+
+def test_a_sentence_of_python_is_shown_as_it_is(show: Callable) -> None:
+    made = live(lambda k: f"<{k}> & more", "", k=[1, 2])
+    hand = show(Figure(made._repr_mimebundle_()["text/html"], "frames", {}))
+    hand.button("2").click()
+    assert hand.find("section p").text == "<2> & more"
+
+
 def figures(tree: PartitionTree) -> dict[str, Figure]:
     return {
         "attention": attention_explorer(IMAGE, AttentionMaps(MAPS)),
@@ -469,10 +529,11 @@ def figures(tree: PartitionTree) -> dict[str, Figure]:
         "criteria": criteria_explorer(IMAGE[:40], four_pairs(), {"gap": prune(four_pairs(), "gap")}, 0.6),
         "graphs": graph_explorer(IMAGE, WALK, {"W": GRAPH}),
         "toy": toy_walk(),
+        "frames": controls(),
     }
 
 
-@pytest.mark.parametrize("name", ["attention", "cut", "tree", "method", "criteria", "graphs", "toy"])
+@pytest.mark.parametrize("name", ["attention", "cut", "tree", "method", "criteria", "graphs", "toy", "frames"])
 def test_everybody_can_use_it(name: str, show: Callable, chromium: object, tree: PartitionTree) -> None:
     figure = figures(tree)[name]
     forget(chromium)

@@ -112,6 +112,7 @@ def _as_html(function: Callable[..., Figure | str], values: dict[str, Any], alt:
     result.savefig(file, format="webp", dpi=125)
     plt.close(result)  # else the notebook shows it a second time
     source = "data:image/webp;base64," + b64encode(file.getvalue()).decode()
-    told = html.escape(" ".join([alt, *filter(None, (f"{axes.get_title()}." for axes in result.axes))]))
+    titles = ", ".join(filter(None, (axes.get_title() for axes in result.axes)))
+    told = html.escape(f"{alt} Titles: {titles}." if titles else alt)
     size = f'width="600" height="{600 * height / width:.0f}"'  # the page does not move while a frame is read
     return f'<img src="{source}" alt="{told}" {size} decoding="sync" style="max-width: 100%; height: auto">'
