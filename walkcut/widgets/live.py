@@ -1,4 +1,4 @@
-"""Controls that call Python where a notebook runs; a built page shows frames that were recorded when it was executed."""
+"""Controls that call Python in a notebook that runs; a built page has frames, recorded when it was executed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ except ImportError as error:
 WIDTH = 4.8  # inches: a title of ten points is read on a phone, too
 FEW = 10  # places of a slider that are all recorded
 MOST = 40  # frames of one figure
-STILL = "Without JavaScript the figure stays as it is at first."
+STILL = "Without JavaScript this figure stays as it is."
 
 
 class Live(ipywidgets.VBox):
@@ -52,8 +52,8 @@ class Live(ipywidgets.VBox):
     def frames(self) -> dict[str, Any]:
         """State of `frames.js`: `controls`, each as name, values, present value, whether it slides; and `frames`.
 
-        Frames are HTML, in the order of `itertools.product`. Where they were more than 40, the last controls stay where
-        they are.
+        Frames are HTML, in the order of `itertools.product`. Where they would be more than 40, the last controls stay
+        as they are.
         """
         recorded = {control: _recorded(control) for control in self.controls}
         for control in reversed(self.controls):
