@@ -213,13 +213,14 @@ return [...document.querySelectorAll('.walkcut-widget')].map(figure => ({
 """
 EXPLORERS = {
     "intro": ["eyes", "toy"],
-    "01-attention": ["attention"],
-    "02-walk": ["toy", "attention"],
-    "03-ncut": ["cut"],
-    "04-recursion": ["tree"],
-    "05-threshold": ["criteria", "tree"],
+    "01-attention": ["attention", "frames"],
+    "02-walk": ["frames", "toy", "attention"],
+    "03-ncut": ["cut", "frames"],
+    "04-recursion": ["tree", "frames"],
+    "05-threshold": ["criteria", "frames", "tree"],
     "06-graphs": ["graphs"],
     "09-knowledge": ["attention", "eyes"],
+    "further-times": ["frames"],
 }
 
 

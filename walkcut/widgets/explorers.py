@@ -68,11 +68,7 @@ def attention_explorer(image: np.ndarray, attention: AttentionMaps | Mapping[str
         for eye, seen in eyes.items()
         for grid in sorted(seen.maps, key=lambda grid: -grid[0] * grid[1])
     ]
-    state = {
-        **photo(image, 400),
-        "colours": viridis(),
-        "grids": walks,
-    }
+    state = {**photo(image, 400), "colours": viridis(), "grids": walks}
     return inline_module("attention", state, "This figure needs JavaScript: see where walkers go from two patches.")
 
 
@@ -344,11 +340,7 @@ def graph_explorer(image: np.ndarray, walk: Walk, others: Mapping[str, Affinity]
     h, w = walk.grid
     chosen = np.add.outer(np.arange(0, h, every) * w, np.arange(0, w, every)).ravel()
     graphs = [
-        {
-            "name": name,
-            "powered": name != REVERSIBLE,
-            "rows": {str(k): _rows(table[chosen]) for k, table in tables.items()},
-        }
+        {"name": name, "powered": name != REVERSIBLE, "rows": {k: _rows(table[chosen]) for k, table in tables.items()}}
         for name, tables in neighbours(walk, others).items()
     ]
     state = {"grid": walk.grid, "every": every, **photo(image, 360), "colours": viridis(), "graphs": graphs}

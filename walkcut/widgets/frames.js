@@ -1,13 +1,13 @@
 // What a function of Python shows at each place of its controls, recorded: move a control, see the frame.
 
 const STYLE = `
-& .controls { display: flex; flex-wrap: wrap; align-items: center; gap: 0 1.5rem; max-width: 600px; margin-bottom: 0.25rem; }
+& .controls { display: flex; flex-wrap: wrap; align-items: center; gap: 0 1.5rem; max-width: 600px; padding: 0 5px; margin-bottom: 0.25rem; }
 & label { flex: 1 1 15rem; font-variant-numeric: tabular-nums; }
-& input { display: block; width: 100%; min-height: 44px; margin: 0; accent-color: var(--a); cursor: pointer; }
-& .ticks { display: flex; justify-content: space-between; margin-top: -0.7rem; font-size: 0.8em; }
+& input { display: block; width: 100%; min-height: 32px; margin: 0; accent-color: var(--a); cursor: pointer; }
+& .ticks { display: flex; justify-content: space-between; margin-top: 3px; font-size: 0.8em; }
 & .ticks span { width: 16px; display: flex; justify-content: center; } /* as wide as the slider's thumb */
 & .group { display: flex; flex-wrap: wrap; align-items: center; gap: 0 0.6rem; }
-& img { display: block; background: white; }
+& img { display: block; padding: 0 !important; background: white; } /* the theme frames it on a dark page */
 `;
 
 function render({ model, el }) {
