@@ -29,7 +29,11 @@ function render({ model, el }) {
   });
   const label = make("label", {}, root, "Or a constant");
   const slider = make("input", { type: "range", min: 0, max: highest, step: 0.005 }, label);
-  slider.addEventListener("input", () => { chosen = null; threshold = Number(slider.value); draw(); });
+  const constant = (value) => { [chosen, threshold] = [null, value]; draw(); };
+  slider.addEventListener("input", () => constant(Number(slider.value)));
+  const finest = Math.round(highest / 0.005);
+  player(root, make("div", { class: "buttons" }, root), "pruning", { last: finest, at: () => Math.round(finest * (1 - threshold / highest)),
+    stride: Math.round(finest / 20) || 1, go: (moment) => constant(highest * (1 - moment / finest)), wait: () => 9000 / finest });
   const drawings = make("div", { class: "drawings" }, root);
   const canvas = make("canvas", { width, height, role: "img" }, drawings);
   const bottom = BOX.bottom + 42 + 18 * curves.length;
@@ -81,9 +85,7 @@ function render({ model, el }) {
 
   follow(chart, (event) => {
     const [across] = within(event, chart);
-    chosen = null;
-    threshold = highest * clamp((across * 360 - BOX.left) / (BOX.right - BOX.left), 1);
-    draw();
+    constant(highest * clamp((across * 360 - BOX.left) / (BOX.right - BOX.left), 1));
   });
   draw();
 }
