@@ -4,7 +4,7 @@ const STYLE = `
 & .buttons { gap: 0.25rem 0.9rem; }
 & .buttons b { margin-right: 0.2rem; }
 & label { display: inline-flex; align-items: center; gap: 0.4rem; min-height: 44px; cursor: pointer; }
-& .steps { display: flex; flex-wrap: wrap; }
+& .steps { display: flex; flex-wrap: wrap; flex: 1 1 19rem; }
 & .steps span { min-width: 6.5em; font-variant-numeric: tabular-nums; font-weight: 600; }
 & .steps input { flex: 1 1 12rem; height: 44px; accent-color: var(--a); cursor: pointer; }
 & input[type="radio"] { width: 1.1rem; height: 1.1rem; accent-color: var(--a); }
@@ -119,7 +119,8 @@ function render({ model, el }) {
     });
   }
   radios("Show", ["the picture, dimmed", "colours"], (index) => { heat = index === 1; });
-  const label = make("label", { class: "steps" }, root);
+  const row = make("div", { class: "buttons" }, root);
+  const label = make("label", { class: "steps" }, row);
   const shown = make("span", {}, label);
   const slider = make("input", { type: "range", min: 1, max: LONGEST + 1, step: 1, value: 1, "aria-label": "Steps of the walk" }, label);
   slider.addEventListener("input", () => {
@@ -127,7 +128,7 @@ function render({ model, el }) {
     draw();
   });
   const odds = random(1);
-  player(root, root, "walk", { last: LONGEST, at: () => steps - 1, wait: () => 600, go: (moment) => {
+  player(root, row, "walk", { last: LONGEST, at: () => steps - 1, wait: () => 600, go: (moment) => {
     if (!trails || moment === 0) trails = [0, 1].map(wander);
     steps = moment + 1;
     slider.value = steps;
@@ -187,16 +188,20 @@ function render({ model, el }) {
     const context = photo.canvas.getContext("2d");
     const unit = width / (photo.canvas.clientWidth || width);
     trails.forEach((trail, which) => {
-      const ways = trail.slice(0, took + 1).map((index) => place(index).map((at, axis) => ((at + 0.5) * [height, width][axis]) / grid.shape[axis]));
-      const [y, x] = ways.at(-1);
-      for (const [colour, thick] of [["black", 4], [RINGS[which], 2]]) {
-        [context.strokeStyle, context.fillStyle, context.lineWidth, context.lineJoin] = [colour, colour, thick * unit, "round"];
-        context.beginPath();
-        ways.forEach(([down, across]) => context.lineTo(across, down));
-        context.stroke();
-        context.beginPath();
-        context.arc(x, y, (thick + 2.5) * unit, 0, 2 * Math.PI);
-        context.fill();
+      const spot = (step) => place(trail[step]).map((at, axis) => ((at + 0.5) * [height, width][axis]) / grid.shape[axis]);
+      for (let step = 1; step <= took; step += 1) {
+        const [[y, x], [down, across]] = [spot(step - 1), spot(step)];
+        context.globalAlpha = Math.max(0.15, 0.6 ** (took - step)); // the last step is what counts
+        for (const [colour, thick] of [["black", 5], [RINGS[which], 2.5]]) {
+          [context.strokeStyle, context.fillStyle, context.lineWidth] = [colour, colour, thick * unit];
+          context.beginPath();
+          context.moveTo(x, y);
+          context.lineTo(across, down);
+          context.stroke();
+          context.beginPath();
+          context.arc(across, down, (step === took ? thick + 2 : thick / 2) * unit, 0, 2 * Math.PI);
+          context.fill();
+        }
       }
     });
   }
@@ -284,7 +289,7 @@ function render({ model, el }) {
     photo.canvas.getContext("2d").drawImage(picture, 0, 0, width, height);
     if (trails) showWalkers();
     for (const which of [0, 1]) mark(photo.canvas, which, patch(which));
-    photo.said.textContent = trails ? "A walker from either: bright is where its row sends it, the dot where it went." : "The photograph: drag A or B.";
+    photo.said.textContent = trails ? "One walker from either: bright is where its row may send it, the dot where it went." : "The photograph: drag A or B.";
     walkOn();
     if (law(0) && law(1)) compare();
     waiting = ![0, 1].every((which) => law(which) && !moved(which));

@@ -10,7 +10,7 @@ html[data-theme="dark"] &, body[data-jp-theme-light="false"] & { --low: #59616d;
 & label.truth { flex: 0 0 auto; cursor: pointer; }
 & input[type="range"] { flex: 1; min-width: 6rem; height: 44px; accent-color: var(--a); cursor: pointer; }
 & input[type="checkbox"] { width: 1.25rem; height: 1.25rem; accent-color: var(--a); }
-& output { font-variant-numeric: tabular-nums; font-weight: 600; min-width: 6.5em; }
+& output { font-variant-numeric: tabular-nums; font-weight: 600; min-width: 10.5em; }
 & .facts { min-height: 3em; }
 & .steps { display: grid; grid-template-columns: repeat(auto-fit, minmax(max(9rem, 22%), 1fr)); gap: 0.5rem; margin-bottom: 0.4rem; }
 & .panel p { margin: 0.1rem 0 0; font-size: 0.9em; line-height: 1.3; }
@@ -166,10 +166,10 @@ function render({ model, el }) {
   const pace = growth.map((node) => Math.sqrt(stop[node] - start[node]));
   const slow = 9000 / pace.reduce((sum, share) => sum + share, 0);
   player(root, plays, "growth", { last: growth.length, at: () => grown ?? growth.length, go: grow, wait: (moment) => (moment ? slow * pace[moment - 1] : 700) });
-  const cuts = make("input", { type: "range", min: 0, max: growth.length, step: 1 }, make("label", {}, plays, "Cuts made"));
   const finest = Math.round(highest / 0.005);
   player(root, plays, "pruning", { last: finest, at: () => Math.round(finest * (1 - threshold / highest)), stride: Math.round(finest / 20) || 1,
     go: (moment) => prune(highest * (1 - moment / finest)), wait: () => 9000 / finest });
+  const cuts = make("input", { type: "range", min: 0, max: growth.length, step: 1 }, make("label", {}, plays, "Cuts made"));
   const drawings = whole ? root : make("div", { class: "drawings" }, root);
   const holder = whole ? make("div", { class: "panel" }, top) : drawings;
   const canvas = make("canvas", { width, height, role: "img" }, holder);
