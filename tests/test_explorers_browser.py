@@ -525,7 +525,8 @@ class Watch:
         return self.hand.button(f"{verb} the {self.name}")
 
     def plays(self) -> bool:
-        return any(node.text == f"Pause the {self.name}" for node in self.hand.browser.find_elements("css selector", "button"))
+        buttons = self.hand.browser.find_elements("css selector", "button")
+        return any(node.text == f"Pause the {self.name}" for node in buttons)
 
     def passes(self, milliseconds: int) -> dict:
         self.hand.browser.execute_script("pass(arguments[0])", milliseconds)
@@ -533,7 +534,8 @@ class Watch:
 
     def told(self) -> set[str]:
         """How whatever speaks by itself would speak now."""
-        return {node.get_attribute("aria-live") for node in self.hand.browser.find_elements("css selector", "[aria-live], output")}
+        nodes = self.hand.browser.find_elements("css selector", "[aria-live], output")
+        return {node.get_attribute("aria-live") for node in nodes}
 
 
 @pytest.fixture
@@ -580,6 +582,14 @@ def test_a_sweep_plays_pauses_and_ends_at_the_best(show: Callable) -> None:
     assert hand.selected()["split"] == 1, "after the end it begins anew"
 
 
+def test_by_the_browsers_own_clock_it_moves_too(show: Callable) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    hand = show(cut_explorer(IMAGE, GRID, GRAPH))
+    hand.button("Play the sweep").click()
+    WebDriverWait(hand.browser, 30).until(lambda _: hand.selected()["split"] > 3)
+
+
 @pytest.mark.parametrize("act", ["mouse", "touch", "keys", "button"])
 def test_whoever_takes_the_control_pauses(act: str, show: Callable) -> None:
     hand = show(cut_explorer(IMAGE, GRID, GRAPH))
@@ -598,6 +608,9 @@ def test_whoever_takes_the_control_pauses(act: str, show: Callable) -> None:
     found = hand.selected()
     assert watch.passes(3000) == found
     assert "so far" not in hand.find(".facts").text
+
+
+TALL = "rect[height]:not([height='0'])"
 
 
 def test_a_tree_grows_as_the_recursion_cut_it(show: Callable) -> None:
@@ -633,7 +646,7 @@ def test_a_tree_grows_as_the_recursion_cut_it(show: Callable) -> None:
         assert f"Cut {count} of {len(cuts)}:" in said
         assert f"NCut of {tree.ncut[node]:.3f}" in said
         assert (f"waits for {height[node]:.3f}" in said) == (tree.ncut[node] < height[node])
-        blocks = hand.browser.execute_script("return document.querySelectorAll('rect[height]:not([height=\"0\"])').length")
+        blocks = hand.browser.execute_script("return document.querySelectorAll(arguments[0]).length", TALL)
         waited = sum(tree.ncut[one] < height[one] for one in cuts[:count])
         assert blocks == count - waited + len(parts), "those that wait for a dearer cut have no height"
 
