@@ -522,11 +522,11 @@ class Watch:
         hand.browser.execute_script(CLOCK)
 
     def button(self, verb: str = "Play") -> object:
-        return self.hand.button(f"{verb} the {self.name}")
+        return self.hand.button(f"{verb} {self.name}")
 
     def plays(self) -> bool:
         buttons = self.hand.browser.find_elements("css selector", "button")
-        return any(node.text == f"Pause the {self.name}" for node in buttons)
+        return any(node.text == f"Pause {self.name}" for node in buttons)
 
     def passes(self, milliseconds: int) -> dict:
         self.hand.browser.execute_script("pass(arguments[0])", milliseconds)
@@ -586,7 +586,7 @@ def test_by_the_browsers_own_clock_it_moves_too(show: Callable) -> None:
     from selenium.webdriver.support.ui import WebDriverWait
 
     hand = show(cut_explorer(IMAGE, GRID, GRAPH))
-    hand.button("Play the sweep").click()
+    hand.button("Play sweep").click()
     WebDriverWait(hand.browser, 30).until(lambda _: hand.selected()["split"] > 3)
 
 
@@ -672,7 +672,7 @@ def test_a_threshold_falls_and_segments_merge(show: Callable, tree: PartitionTre
         assert found["threshold"] == pytest.approx(0.9 * (1 - (moment + 1) * 600 // 50 / 180))
         assert found["segments"] == tree.labels(found["threshold"]).max() + 1
     assert [one["segments"] for one in seen] == sorted((one["segments"] for one in seen), reverse=True)
-    hand.button("Play the growth").click()
+    hand.button("Play growth").click()
     assert not watch.plays(), "one plays at a time"
     assert watch.passes(1000)["grown"] > 0
     watch.button().click()
@@ -729,15 +729,15 @@ def test_less_motion_is_a_step_a_press(show: Callable, tree: PartitionTree) -> N
         hand = show(figure)
         watch = Watch(hand, name)
         for moment in moments:
-            watch.button("Next step of").click()
+            watch.button("Next step:").click()
             found = watch.passes(2000)
             assert read(found) == pytest.approx(moment)
         assert watch.told() == {"polite"}
     for _ in range(14):
-        watch.button("Next step of").click()
+        watch.button("Next step:").click()
         watch.passes(100)
     assert hand.selected()["steps"] is None
-    watch.button("Next step of").click()
+    watch.button("Next step:").click()
     assert hand.selected()["steps"] == 1
 
 

@@ -26,7 +26,7 @@ html[data-theme="dark"] &, body[data-jp-theme-light="false"] & { --a: #56b4e9; -
 & .buttons { display: flex; flex-wrap: wrap; align-items: center; gap: 0.4rem; margin: 0.5rem 0; }
 & text { fill: currentColor; font-size: 12px; }
 & .facts { margin: 0.5rem 0 0; font-variant-numeric: tabular-nums; }
-& .play { min-width: 10.5rem; } /* whatever it says now */
+& .play { min-width: 8.8rem; } /* whatever it says now */
 `;
 
 const bytes = (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
@@ -198,7 +198,7 @@ function player(root, parent, name, { last, at, go, wait, stride = 1 }) {
   let due = 0; // when the next moment is
 
   function tell() {
-    button.textContent = still.matches ? `Next step of the ${name}` : `${frame ? "Pause" : "Play"} the ${name}`;
+    button.textContent = still.matches ? `Next step: ${name}` : `${frame ? "Pause" : "Play"} ${name}`;
     for (const node of root.querySelectorAll("[aria-live], output")) { // where it stops is said aloud, moments are not
       node.setAttribute("aria-live", frame ? "off" : "polite");
       if (!frame) node.replaceChildren(...node.childNodes);
