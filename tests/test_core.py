@@ -5,11 +5,14 @@ import re
 from pathlib import Path
 
 import pytest
+from pages import extension
+
+times = extension("reading_times")
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
 CHAPTERS = sorted(BOOK.glob("[0-9]*.ipynb"))
-MOST = {"words": 1800, "equations": 8, "code lines": 50}  # one true hour
-NO_WORDS = re.compile(r"\$\$.*?\$\$( \(eq-[\w-]+\))?|^```\{(pipeline|checkpoint)\}.*?^```", re.DOTALL | re.MULTILINE)
+MOST = {"words": 1800, "equations": 8, "code lines": 50}
+NO_WORDS = times.NO_WORDS
 
 
 def headings(path: Path) -> list[str]:
@@ -44,6 +47,7 @@ def core(path: Path) -> dict[str, int]:
 def test_the_core_of_a_chapter_takes_an_hour(path: Path) -> None:
     found = core(path)
     assert {name: size for name, size in found.items() if size > MOST[name]} == {}
+    assert times.minutes(f"{path.stem} core") <= 60
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.name)
