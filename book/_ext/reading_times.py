@@ -1,8 +1,8 @@
 """How long a page takes to read: counted at each build, so that it grows with the page.
 
-`{reading-time} NAME` is the sentence at the head of a page, `{minutes} NAME PART; NAME PART` a number. A part is `core`,
-`further` or `exercises`, `to HEADING` or `from HEADING` (to the end of the core), or the heading of one section. It is
-an estimate by counting: no reader was timed. The page for teachers argues for the rates.
+`{reading-time} NAME` is the sentence at the head of a page, `{minutes} NAME PART; NAME PART` a number. A part is
+`core`, `further` or `exercises`, `to HEADING` or `from HEADING` (to the end of the core), or the heading of a section.
+It is an estimate by counting: no reader was timed. The page for teachers argues for the rates.
 """
 
 import json
