@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from scipy.special import logit
 from scipy.stats import norm
 
-from walkcut import Graph, Walk, load_backbone, sample
+from walkcut import Graph, Walk, load_backbone, sample, segment
 from walkcut.bench import RESULTS
 from walkcut.bench.criteria import SHARES
 from walkcut.capture import attend
@@ -732,7 +732,7 @@ def test_the_heads_that_are_read_are_better_than_any_layer_and_than_all() -> Non
 
 
 def test_where_either_eye_finds_the_fig() -> None:
-    """The answer beside the last explorer of chapter 9."""
+    """The answers beside the last explorer of chapter 9 and the first of the book."""
     places = ((0.55, 0.55), (0.3, 0.6), (0.15, 0.45), (0.8, 0.15))  # fig, bowl, shadow, ground
     leaves, knowing = eyes.both("fig").values()
 
@@ -749,6 +749,12 @@ def test_where_either_eye_finds_the_fig() -> None:
     says("09-knowledge.ipynb", f"From {told(0.28, 2)} to {told(0.45, 2)} the knowing tree has just four segments")
     words = f"The other parts fig from bowl first at {told(first, 2)}, among {at(leaves, float(first))[1]} segments"
     says("09-knowledge.ipynb", words)
+
+    coarser = segment(sample("fig"), load_backbone(device="cpu"), grid=32)
+    first = next(t for t in np.arange(0.1, 0.8, 0.01) if at(coarser, float(t))[0] == 4)
+    says("intro.ipynb", f"With the knowing eye from {told(0.28, 2)} on, where the picture has four segments")
+    words = f"tells the fig from the bowl first at {told(first, 2)}, among {at(coarser, float(first))[1]}"
+    says("intro.ipynb", words)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
