@@ -12,7 +12,6 @@ times = extension("reading_times")
 BOOK = Path(__file__).resolve().parent.parent / "book"
 CHAPTERS = sorted(BOOK.glob("[0-9]*.ipynb"))
 MOST = {"words": 1800, "equations": 8, "code lines": 50}
-NO_WORDS = times.NO_WORDS
 
 
 def headings(path: Path) -> list[str]:
@@ -24,7 +23,8 @@ def headings(path: Path) -> list[str]:
 def core(path: Path) -> dict[str, int]:
     """Sizes of what stands before the first heading that goes further or asks for practice.
 
-    Words outside displayed formulas and drawings, numbered formulas, and lines of code that are not folded away.
+    Words outside displayed formulas and drawings, where a formula in a line is one word; numbered formulas; and lines
+    of code that are not folded away.
     """
     words, lines = [], []
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
@@ -40,7 +40,7 @@ def core(path: Path) -> dict[str, int]:
     text = "\n".join(words)
     equations = len(re.findall(r"\$\$ \(eq-[\w-]+\)", text))
     code = len([line for line in lines if line and not line.startswith(("#", '"""'))])
-    return {"words": len(NO_WORDS.sub(" ", text).split()), "equations": equations, "code lines": code}
+    return {"words": times.counted(text)["words"], "equations": equations, "code lines": code}
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.name)

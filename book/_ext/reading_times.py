@@ -17,16 +17,20 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxRole
 
 BOOK = Path(__file__).resolve().parent.parent
-MINUTES = {"words": 1 / 175, "formulas": 2, "code lines": 1 / 6, "figures": 1, "checkpoints": 3, "exercises": 15}
+MINUTES = {"words": 1 / 175, "inline": 1 / 20, "formulas": 2, "code lines": 1 / 6, "figures": 1}
+MINUTES |= {"checkpoints": 3, "exercises": 15}
 FORMULA = re.compile(r"\$\$.*?\$\$( \(eq-[\w-]+\))?", re.DOTALL)
+INLINE = re.compile(r"\$[^$`]+\$")  # in a line of text; it counts as a word, however it is spaced
 NO_WORDS = re.compile(rf"{FORMULA.pattern}|^```\{{(pipeline|checkpoint)\}}.*?^```", re.DOTALL | re.MULTILINE)
 BEYOND = ("Further: ", "Exercises", "References")  # where the core has ended
 
 
 def counted(text: str) -> Counter:
     """What a piece of prose holds."""
-    holds = {"words": len(NO_WORDS.sub(" ", text).split()), "formulas": len(FORMULA.findall(text))}
-    return Counter(holds, checkpoints=text.count("```{checkpoint}"), exercises=text.count("```{exercise}"))
+    line = NO_WORDS.sub(" ", text)
+    holds = {"words": len(INLINE.sub("x", line).split()), "inline": len(INLINE.findall(line))}
+    holds |= {"formulas": len(FORMULA.findall(text)), "checkpoints": text.count("```{checkpoint}")}
+    return Counter(holds, exercises=text.count("```{exercise}"))
 
 
 def sections(name: str) -> dict[str, Counter]:
