@@ -84,7 +84,7 @@ class ReadingTime(SphinxRole):
 
     def run(self) -> tuple[list[nodes.Node], list]:
         core, further, tries = (minutes(f"{self.text} {which}") for which in ("core", "further", "exercises"))
-        text = f"Reading takes about {core} minutes, trying the exercises {tries}: "
+        text = f"This page takes about {core} minutes to read, trying the exercises {tries}: "
         if further:
             text = f"The core, up to the summary, takes about {core} minutes to read. What is marked further can wait, "
             text += f"and takes {further}; trying the exercises takes {tries}: "
