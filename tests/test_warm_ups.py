@@ -1,103 +1,146 @@
-"""Before each proof of chapters 6 to 10 and of the pages that go further: a minute's task, whose answer is right."""
+"""Before a proof, a task of a minute or two that shows its decisive step; exercises go from easy to open."""
 
+import json
 import re
+from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
-from pages import page_of
+from exercise_table import rows
 
 from walkcut.exercises import toy
 
-PAGES = (
-    *("06-graphs", "07-pixels", "08-benchmark", "09-knowledge", "10-scale"),
-    *("further-kway", "further-times", "further-circling"),
-)
-WARM = re.compile(r"\*\*Warm-up\.\*\* .+\n\n```\{dropdown\} Answer\n.+\n```\n\n$")
-PLAIN = toy()
-P = PLAIN / PLAIN.sum(1, keepdims=True)
-LEFT = np.arange(6) < 3
+BOOK = Path(__file__).resolve().parent.parent / "book"
+PROOF = re.compile(r"^`{3,4}\{prf:proof\}", re.MULTILINE)
+WARM_UP = re.compile(r"^\*\*Warm-up\.\*\* (.*?)\n\n```\{dropdown\} Answer\n(.*?)\n```\n", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_a_proof_has_a_warm_up_with_a_folded_answer(name: str) -> None:
-    before = [text for text in re.split(r"^`{3,4}\{prf:proof\}", page_of(name).text, flags=re.MULTILINE)[:-1]]
-    assert before
-    assert [text[-200:] for text in before if not WARM.search(text)] == []
+def prose(chapter: str) -> str:
+    (path,) = BOOK.glob(f"{chapter}-*.ipynb")
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_exercises_go_from_easy_to_open(name: str) -> None:
-    last = page_of(name).text.partition("\n## Exercises\n")[2]
-    assert re.findall(r"^\*\*(\w+)\*\* \((\w+)\)\. ", last, re.MULTILINE) == [
-        ("Compute", "easy"),
-        ("Prove", "harder"),
-        ("Experiment", "open"),
-    ]
-    assert re.match(r"\nBefore you start: write `.+; `walkcut\.exercises\.check_\w+\(\w+\)`.* wrong\.\n", last)
+def warm_up(chapter: str, words: str) -> str:
+    """The answer to the task that holds these words."""
+    (answer,) = [answer for task, answer in WARM_UP.findall(prose(chapter)) if words in task]
+    return answer
 
 
-def test_graphs() -> None:
-    across = np.array([[0, 0, 2, 1], [0, 0, 1, 2], [2, 1, 0, 0], [1, 2, 0, 0]]) / 3
-    y = np.array([1, -1, 1, -1])
-    np.testing.assert_allclose([across @ y, across @ across @ y], [y / 3, y / 9])
-    assert pytest.approx(1 - (1 - 2 / 3) ** 2) == 8 / 9
-    F = np.array([[1, 0], [1, 1], [0, 1]])
-    assert (F @ F.T)[:2, 2].tolist() == [0, 1]
-    assert F[:2].sum(0) @ F[2] == 1
+def shown(number: float) -> str:
+    part = Fraction(number).limit_denominator(99)
+    return rf"\tfrac{{{part.numerator}}}{{{part.denominator}}}"
 
 
-def test_pixels() -> None:
-    q = 3 / 13
-    assert q + (1 - q) * 0.2 == pytest.approx((1 - q) * 0.5)
+def written(answer: str) -> str:
+    """Fractions in full: TeX needs no braces round a single digit."""
+    digits = re.compile(r"\\tfrac(\d|\{\d+\})(\d|\{\d+\})")
+    return digits.sub(lambda found: r"\tfrac" + "".join(f"{{{part.strip('{}')}}}" for part in found.groups()), answer)
 
 
-def test_knowledge() -> None:
-    stuff, person = (lambda share: 2 * share), (lambda share: 1.5 * (1 - share))
-    assert (stuff(0.5), person(0.5)) == (1, 0.75)
-    assert stuff(0.2) < person(0.2)
-    assert stuff(0.6) > person(0.6)
-    assert (stuff(1), person(1), stuff(0), person(0)) == (2, 0, 0, 1.5)
+@pytest.mark.parametrize("chapter", ["02", "03", "04", "05"])
+def test_a_proof_is_prepared(chapter: str) -> None:
+    parts = PROOF.split(prose(chapter))
+    assert len(parts) > 1
+    for before in parts[:-1]:
+        assert len(WARM_UP.findall(before)) == 1
 
 
-def test_scale() -> None:
-    start = 3 * np.arange(4)[:, None] + np.array([0, 1, 3])  # of each picture in each stage, none of which waits
-    assert (np.diff(start, axis=0) >= [1, 2, 3]).all()
-    assert start[-1, -1] + 3 == 15
+def test_what_is_proved_behind_a_heading_is_prepared() -> None:
+    """The third part of a proposition of chapter 3, whose proof has no frame."""
+    behind = prose("03").partition("## Further: when is nothing lost?")[2].partition("Here is the proof")[0]
+    assert WARM_UP.search(behind)
 
 
-def test_many_sides() -> None:
-    rho = np.sort(np.linalg.eigvals(P).real)[::-1]
-    np.testing.assert_allclose(rho, [1, 0.795, -1 / 6, -1 / 2, -1 / 2, -0.629], atol=6e-4)
-    spread = toy(bridge=1 / 3)
-    spread[[0, 1, 4, 5], [4, 5, 0, 1]] = 1 / 3
-    even = spread / spread.sum(1, keepdims=True) @ LEFT
-    np.testing.assert_allclose(even, np.where(LEFT, 6 / 7, 1 / 7))
-    np.testing.assert_allclose(P @ LEFT, [1, 1, 2 / 3, 1 / 3, 0, 0])
-    root = (3 + 57**0.5) / 12
-    v = 2 / 3 / root
-    assert v == pytest.approx(0.758, abs=5e-4)
-    assert (4 + 2 * v) / (4 + 3 * v) == pytest.approx(root)
-    assert (P @ LEFT)[:3] @ [2, 2, 3] / 7 == pytest.approx(6 / 7)
+@pytest.mark.parametrize("chapter", ["01", "02", "03", "04", "05"])
+def test_exercises_go_from_easy_to_open(chapter: str) -> None:
+    found = re.findall(r"^```\{exercise\}\n:label: .*\n\n\*\*(\w+)\*\* \((\w+)\)\.", prose(chapter), re.MULTILINE)
+    assert found == [("Compute", "easy"), ("Prove", "harder"), ("Experiment", "open")]
 
 
-def test_times() -> None:
-    steps = np.linalg.solve(np.eye(5) - P[:5, :5], np.ones(5))  # until node 5 is met
-    np.testing.assert_allclose(steps[[4, 3]], [14 / 3, 22 / 3])
-    assert 1 + P[5, :5] @ steps == pytest.approx(7)
-    m, p, k = 0.5, 0.3, 3
-    assert 1 / (1 - m) == 1 + m + m**2 / (1 - m) == 2
-    rows = np.linalg.matrix_power([[1 - p, p], [p, 1 - p]], k)
-    assert (2 * (rows[0] - rows[1]) ** 2).sum() == pytest.approx(4 * (1 - 2 * p) ** (2 * k))
-    F = np.array([[2, 0], [1, 2]])
-    assert (F @ F.T).tolist() == [[4, 2], [2, 5]]
+@pytest.mark.parametrize("chapter", ["01", "02", "03", "04", "05"])
+def test_a_chapter_names_its_checks(chapter: str) -> None:
+    practice = prose(chapter).partition("## Exercises\n")[2]
+    assert practice.startswith("\nBefore you start: write ")
+    assert "walkcut.exercises" in practice
 
 
-def test_circling() -> None:
-    ring, v = np.roll(np.eye(3), 1, axis=1), np.array([1, -1, 0])
-    assert (v @ ring @ v, v @ ring.T @ v, (ring @ v) @ (ring @ v)) == (-1, -1, 2)
-    z, at = np.array([2, 1, 0]), np.arange(0, 4, 0.25)
-    severed = [sum((z[i] ** 2 > s) != (z[i + 1] ** 2 > s) for i in (0, 1)) for s in at]
-    assert sum(severed) / 4 == 4 == abs(np.diff(z**2)).sum()
-    gathered = (P.T @ np.full(6, 1 / 6))[2]
-    assert gathered == pytest.approx(2 / 9)
-    assert (1 / 6 - gathered) / 2 == pytest.approx(-1 / 36)
+def ring() -> np.ndarray:
+    """Three nodes; on with 3/4, back with 1/4."""
+    turn = np.roll(np.eye(3), 1, axis=1)
+    return 3 / 4 * turn + 1 / 4 * turn.T
+
+
+def test_flow_of_a_ring() -> None:
+    answer, flow = written(warm_up("02", "Three nodes in a ring")), ring() / 3
+    told = [(f"{i} to {j}", Fraction(flow[i, j]).limit_denominator(99)) for i, j in ((1, 2), (0, 2), (2, 0), (2, 1))]
+    found = re.findall(r"\\tfrac\{(\d+)\}\{(\d+)\}\$ from (\d to \d)", answer)
+    assert [(where, Fraction(int(a), int(b))) for a, b, where in found] == told
+    assert flow[:2, 2].sum() == pytest.approx(flow[2, :2].sum())
+
+
+def test_a_crumb_as_a_rayleigh_quotient() -> None:
+    answer, W = written(warm_up("03", "put 1 on node 0")), toy()
+    d, y = W.sum(1), np.where(np.arange(6) == 0, 1, -1 / 6)
+    assert d @ y == pytest.approx(0)
+    assert y @ (np.diag(d) - W) @ y == pytest.approx(2 * (7 / 6) ** 2)
+    assert d @ y**2 == pytest.approx(2 + 12 / 36)
+    quotient = y @ (np.diag(d) - W) @ y / (d @ y**2)
+    assert quotient == pytest.approx(2 / 2 + 2 / 12)
+    assert f"is ${shown(quotient)}$, the NCut" in answer
+
+
+def test_even_leaks() -> None:
+    answer, y = written(warm_up("03", "Then join 0 with 5")), np.repeat([1, -1], 3)
+    one, three = toy(), toy()
+    three[0, 5] = three[5, 0] = three[1, 4] = three[4, 1] = 1
+    changed = [(np.diag(W.sum(1)) - W) @ y / W.sum(1) for W in (one, three)]
+    assert changed[0][[0, 2]] == pytest.approx([0, 2 / 3])
+    assert changed[1] == pytest.approx(2 / 3 * y)
+    values = np.sort(1 - np.linalg.eigvals(rows(three)).real)
+    assert values[1] == pytest.approx(2 / 3)
+    assert rf"$\lambda={shown(2 / 3)}={shown(1 / 3)}+{shown(1 / 3)}$" in answer
+
+
+def test_a_cheap_cut_that_nobody_sees() -> None:
+    answer = warm_up("04", "In tenths")
+    price, parent = {"root": 2, "A": 5, "B": 1, "C": 3}, {"A": "root", "B": "root", "C": "A"}
+
+    def needed(name: str) -> int:
+        return max(price[name], needed(parent[name])) if name in parent else price[name]
+
+    assert {name: needed(name) for name in price} == {"root": 2, "B": 2, "A": 5, "C": 5}
+    assert r"$\theta$ is 2 for root and $B$, 5 for $A$ and $C$" in answer
+
+
+def test_a_held_step() -> None:
+    answer, P = written(warm_up("04", "ring of three")), ring()
+    flow, mu = P / 3, P[:2, :2].sum(1) / 3
+    after = mu @ rows(P[:2, :2])
+    assert [mu[0], after[0], flow[0, 2], flow[2, 0]] == pytest.approx([3 / 12, 1 / 12, 1 / 12, 3 / 12])
+    assert re.findall(r"\{(\d+)\}\{12\}", answer) == ["3", "1", "1", "3"]
+
+
+def test_memory_of_a_triangle() -> None:
+    answer, flow, left = written(warm_up("05", "the bridge carries")), toy() / 14, np.arange(6) < 3
+    both = flow[left][:, left].sum()
+    assert flow[left][:, ~left].sum() == pytest.approx(1 / 14)
+    assert f"={shown(both)}$, so" in answer
+    assert f"={shown((both - 1 / 4) / (1 / 4))}$: the bridge's NCut of ${shown(2 / 7)}$" in answer
+
+
+def test_a_walker_who_heeds_half_of_the_time() -> None:
+    answer = written(warm_up("05", "Half against half"))
+    null = 2 * (1 / 5) / (1 / 2)
+    walk = null / 2
+    assert f"={shown(null)}$. The walker sends ${shown(1 / 10)}$" in answer
+    assert f"${shown(walk)}$, half as much" in answer
+    assert walk < 3 / 4 * null
+
+
+def test_a_pruning_that_is_not_seen_from_the_root() -> None:
+    answer = warm_up("05", "one side's own sides 3 and 1")
+    prunings = {"Whole": [5], "two sides": [2, 2], "three parts": [3, 1, 2]}
+    assert ", ".join(f"{name} {sum(worth)}" for name, worth in prunings.items()) + "." in answer
+    assert f"and the root $\\max(5,4+2)={max(map(sum, prunings.values()))}$" in answer
