@@ -340,6 +340,25 @@ MEMBERSHIPS = {
     ),
 }
 
+
+def squared_up(Y: np.ndarray) -> np.ndarray:
+    """The rows in the axes of the picked ones, made orthogonal."""
+    U, _, V = np.linalg.svd(Y[pivots(Y, Y.shape[1])].T)
+    return Y @ U @ V
+
+
+BY_QR = {
+    "": lambda Y: np.abs(squared_up(Y)).argmax(1),
+    "The axes are those of the eigenvectors: turn them to the picked rows first.": lambda Y: np.abs(Y).argmax(1),
+    "A row may point against its axis: compare lengths, not signed entries.": lambda Y: (-squared_up(Y)).argmax(1),
+    "Each patch joined the picked row that is nearest: it joins the axis on which it is longest.": lambda Y: (
+        np.linalg.norm(Y[:, None] - Y[pivots(Y, Y.shape[1])], axis=2).argmin(1)
+    ),
+    "The first rows were taken for the longest: pick by what is left at right angles.": lambda Y: np.abs(
+        Y @ np.linalg.inv(Y[: Y.shape[1]] + 1e-6 * np.eye(Y.shape[1]))
+    ).argmax(1),
+}
+
 # ---------------------------------------------------------------------------------------------------------------------
 # How long a walker takes
 
@@ -455,6 +474,28 @@ WCUT = {
         (mu[:, None] * P)[S][:, ~S].sum() * (1 / mu[S].sum() + 1 / mu[~S].sum())
     ),
 }
+
+
+def lowest(P: np.ndarray, mu: np.ndarray, which: int = 0, ends: float = 1, sided: bool = False) -> np.ndarray:
+    """The value and the vector of the relaxed weighted cut, its largest entry turned upwards and made 1."""
+    root = np.sqrt(mu)
+    X = np.linalg.svd(root[None])[2][1:].T  # all that is at right angles to the constant
+    half_of = half(root[:, None] * (np.eye(len(P)) - (P.T if sided else P)) / root)
+    values, turned = np.linalg.eigh(X.T @ half_of @ X)
+    y = X @ turned[:, which] / root**ends
+    return np.r_[values[which], y / y[np.abs(y).argmax()]]
+
+
+RELAXED = {
+    "": lowest,
+    "This is x: y is x over the root of mu.": lambda P, mu: lowest(P, mu, ends=0),
+    "This is the largest R_mu: the smallest is asked for.": lambda P, mu: lowest(P, mu, -1),
+    "This is the second smallest R_mu of those with mean 0 under mu: take the smallest.": lambda P, mu: lowest(
+        P, mu, 1
+    ),
+    "These walkers start by the stationary law: they are dropped by mu.": lambda P, mu: lowest(P, law(P)),
+    "These walkers are dropped evenly: they are dropped by mu.": lambda P, mu: lowest(P, np.full(len(P), 1 / len(P))),
+}
 FIRST = np.arange(6) < 3
 SOME = np.array([0.3, 0.1, 0.1, 0.2, 0.1, 0.2])
 
@@ -512,6 +553,12 @@ CASES = {
         "three triangles in a ring": (functions(triangles(1.2))[1][:, :3],),
         "twelve random nodes": (functions(grouped(21, 3))[1][:, :3],),
     },
+    "by_qr": {
+        "two triangles and a bridge": (functions(toy())[1][:, :2],),
+        "three triangles in a ring": (functions(triangles(1.2))[1][:, :3],),
+        "sixteen random nodes": (functions(grouped(977, 4))[1][:, :4],),
+        "twelve nodes whose corners are hidden": (functions(grouped(8, 3))[1][:, :3],),
+    },
     "hitting": {name: (W,) for name, W in GRAPHS.items()},
     "far": {
         f"{name}, k = {k}": (GRAPHS[name], float(k))
@@ -520,6 +567,7 @@ CASES = {
     },
     "nystrom": {f"{n} nodes": sampled(n, n, sample) for n, sample in ((6, [0, 2, 5]), (9, [1, 3, 4, 8]))},
     "forms": {name: (P,) for name, P in WALKS.items()},
+    "relaxed": {f"{name}, some law": (P, SOME) for name, P in WALKS.items()},
     "wcut": {
         f"{name}, {how}": (P, mu, FIRST)
         for name, P in WALKS.items()
@@ -528,7 +576,7 @@ CASES = {
 }
 ANSWERS: dict[str, dict[str, Callable[..., Any]]] = {
     "reversible": REVERSIBLE, "lowrank_sweep": LOWRANK, "divergence": DIVERGENCE, "ends_at": ENDS_AT,
-    "first_met": FIRST_MET, "miou": MIOU, "cheapest": CHEAPEST, "end": END, "sums": SUMS, "memberships": MEMBERSHIPS,
+    "first_met": FIRST_MET, "miou": MIOU, "cheapest": CHEAPEST, "end": END, "sums": SUMS, "memberships": MEMBERSHIPS, "by_qr": BY_QR, "relaxed": RELAXED,
     "hitting": HITTING, "far": FAR, "nystrom": NYSTROM, "forms": FORMS, "wcut": WCUT,
 }  # fmt: skip
 ASKED: dict[str, Callable[..., Callable]] = {  # what a check asks of a function, answered by one of the table
@@ -536,5 +584,6 @@ ASKED: dict[str, Callable[..., Callable]] = {  # what a check asks of a function
     "first_met": lambda known: lambda W, seeds: known(W.toarray(), seeds),
     "miou": lambda known: lambda pairs, classes, fair: known(np.array(pairs), classes, fair),
     "cheapest": lambda known: lambda W: (*known(W)[:2], known(W)[2:] > 0),
+    "relaxed": lambda known: lambda P, mu: (known(P, mu)[0], -3 * known(P, mu)[1:]),
     "forms": lambda known: lambda P: (known(P)[0], *np.split(known(P)[1:], 3)),
 }

@@ -62,10 +62,12 @@ FROM_SCRATCH: dict[str, Callable[[], str]] = {
     "10, end": lambda: exercises.check_end(page("10")["end"]),
     "sums": lambda: exercises.check_sums(page("further-kway")["sums"]),
     "memberships": lambda: exercises.check_memberships(page("further-kway")["memberships"]),
+    "by_qr": lambda: exercises.check_by_qr(page("further-kway")["by_qr"]),
     "hitting": lambda: exercises.check_hitting(page("further-times")["hitting"]),
     "far": lambda: exercises.check_far(page("further-times")["far"]),
     "nystrom": lambda: exercises.check_nystrom(page("further-times")["nystrom"]),
     "forms": lambda: exercises.check_forms(page("further-circling")["forms"]),
+    "relaxed": lambda: exercises.check_relaxed(page("further-circling")["relaxed"]),
     "wcut": lambda: exercises.check_wcut(page("further-circling")["wcut"]),
 }
 

@@ -680,3 +680,45 @@ def check_wcut(wcut: Function) -> str:
         One sentence; it begins with "Right" where nothing was found.
     """
     return _judge("wcut", wcut)
+
+
+def check_by_qr(by_qr: Function) -> str:
+    """What is wrong with `by_qr(Y)`.
+
+    Parameters
+    ----------
+    by_qr : function of the first C eigenvectors, float64 (n, C), a column each
+        To return the number of each node's segment, (n,), by pivoted QR; the order of segments is free.
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+
+    def same(a: np.ndarray, b: np.ndarray) -> bool:
+        return np.array_equal(*(_labels(one, one.size)[0] for one in (a, b)))
+
+    return _judge("by_qr", by_qr, same=same)
+
+
+def check_relaxed(relaxed: Function) -> str:
+    """What is wrong with `relaxed(P, mu)`; see equation `eq-circle-drift` of the book.
+
+    Parameters
+    ----------
+    relaxed : function of P, float64 (n, n), whose rows sum to one, and of a law mu (n,)
+        To return the smallest R_mu(y) of all y with mean 0 under mu, and this y; its sign and length are free.
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+
+    @wraps(relaxed)
+    def flat(P: np.ndarray, mu: np.ndarray) -> np.ndarray:
+        floor, y = relaxed(P, mu)
+        return np.r_[floor, y / y[np.abs(y).argmax()]]
+
+    return _judge("relaxed", flat)
