@@ -576,7 +576,8 @@ CASES = {
 }
 ANSWERS: dict[str, dict[str, Callable[..., Any]]] = {
     "reversible": REVERSIBLE, "lowrank_sweep": LOWRANK, "divergence": DIVERGENCE, "ends_at": ENDS_AT,
-    "first_met": FIRST_MET, "miou": MIOU, "cheapest": CHEAPEST, "end": END, "sums": SUMS, "memberships": MEMBERSHIPS, "by_qr": BY_QR, "relaxed": RELAXED,
+    "first_met": FIRST_MET, "miou": MIOU, "cheapest": CHEAPEST, "end": END, "sums": SUMS, "memberships": MEMBERSHIPS,
+    "by_qr": BY_QR, "relaxed": RELAXED,
     "hitting": HITTING, "far": FAR, "nystrom": NYSTROM, "forms": FORMS, "wcut": WCUT,
 }  # fmt: skip
 ASKED: dict[str, Callable[..., Callable]] = {  # what a check asks of a function, answered by one of the table

@@ -697,7 +697,7 @@ def check_by_qr(by_qr: Function) -> str:
     """
 
     def same(a: np.ndarray, b: np.ndarray) -> bool:
-        return np.array_equal(*(_labels(one, one.size)[0] for one in (a, b)))
+        return np.array_equal(_labels(a, a.size)[0], _labels(b, b.size)[0])
 
     return _judge("by_qr", by_qr, same=same)
 
