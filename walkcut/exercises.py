@@ -1,4 +1,4 @@
-"""Check a function of your own, written for chapters 1 to 5 of the book, and hear in words what is wrong.
+"""Check a function of your own, written for a chapter of the book, and hear in words what is wrong.
 
 Each check calls your function on tiny cases that are known on paper, on random ones and on some that are nearly
 degenerate, and compares what comes back with the right answer and with the usual wrong ones, numbers in
@@ -11,12 +11,14 @@ import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from copy import deepcopy
+from functools import wraps
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array
 
 from walkcut.backbone import Backbone
 from walkcut.capture import attention_layers, queries_and_keys
@@ -67,7 +69,7 @@ def _call(function: Function, *question: Any) -> tuple[Any, str]:
     except Exception as error:  # whatever a student's function may raise is told, never hidden
         return None, f"{name} stopped with {type(error).__name__}: {error}"
     pairs = zip(question, given, strict=True)
-    if any(isinstance(one, arrays) and not np.array_equal(one, mine) for one, mine in pairs):
+    if any(isinstance(one, arrays) and not np.array_equal(one, mine, equal_nan=True) for one, mine in pairs):
         return None, f"{name} changes an array that it is given: work on a copy, as W.copy() is one of W."
     return (answer, "") if answer is not None else (None, f"{name} returns nothing: is a `return` missing?")
 
@@ -412,3 +414,311 @@ def check_best(best: Function) -> str:
         One sentence; it begins with "Right" where nothing was found.
     """
     return _judge("best", best, _priced)
+
+
+def _pictures(pairs: tuple[Any, ...], classes: float, fair: bool) -> tuple[Any, ...]:
+    return [tuple(map(np.array, pair)) for pair in pairs], int(classes), fair
+
+
+def check_reversible(reversible: Function) -> str:
+    """What is wrong with `reversible(P, T)`; see equation `eq-graphs-reversible` of the book.
+
+    Parameters
+    ----------
+    reversible : function of P and of another walk T with the same law, both float64 (n, n)
+        To return the reversible form of T, (n, n); its entries sum to 1.
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    return _judge("reversible", reversible)
+
+
+def check_lowrank_sweep(sweep: Function) -> str:
+    """What is wrong with `sweep(F, order)`; see equation `eq-graphs-sweep` of the book.
+
+    Parameters
+    ----------
+    sweep : function of features, float64 (n, r), none negative, and of an order of the nodes, int (n,)
+        To return NCut of all prefixes of the order for W = F F^T, (n - 1,).
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    return _judge("lowrank_sweep", sweep, lambda F, order: (F, np.array(order)))
+
+
+def check_divergence(divergence: Function) -> str:
+    """What is wrong with `divergence(P, p)`; see equation `eq-graphs-js` of the book.
+
+    Parameters
+    ----------
+    divergence : function of laws, float64 (n, m), a row each, and of one law, (m,); a zero in them adds nothing
+        To return the Jensen-Shannon divergence of each row from the law, (n,), in nats.
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    return _judge("divergence", divergence)
+
+
+def check_ends_at(ends_at: Function) -> str:
+    """What is wrong with `ends_at(P, seeds)`; see equation `eq-pixels-dirichlet` of the book.
+
+    Parameters
+    ----------
+    ends_at : function of P, float64 (n, n), whose rows sum to one, and of seeds (n,), NaN where there is none
+        To return the mean value of the seed that a walker meets first, (n,).
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    return _judge("ends_at", ends_at, lambda P, seeds: (P, np.where(seeds < 0, np.nan, seeds)))
+
+
+def check_first_met(first_met: Function) -> str:
+    """What is wrong with `first_met(W, seeds)`; see equation `eq-pixels-dirichlet` of the book.
+
+    Parameters
+    ----------
+    first_met : function of W, sparse (n, n), symmetric, and of the segments of seeds, int (n,), -1 where there is none
+        To return the chance of each node to meet each segment's seeds first, (n, C).
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    return _judge("first_met", first_met, lambda W, seeds: (csr_array(W), np.array(seeds)))
+
+
+def check_miou(miou_and_accuracy: Function) -> str:
+    """What is wrong with `miou_and_accuracy(pictures, classes, fair)`; see equation `eq-bench-class` of the book.
+
+    Parameters
+    ----------
+    miou_and_accuracy : function of pairs (classes, clusters), int (h, w) each, of how many classes, and of fair or not
+        To return mIoU and accuracy of all pictures together, by `linear_sum_assignment` of the padded table; a class of
+        -1 is none, and the fair matching drops pairs that share no pixel.
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    return _judge("miou", miou_and_accuracy, _pictures)
+
+
+def check_cheapest(cheapest: Function) -> str:
+    """What is wrong with `cheapest(W)`; see equation `eq-ncut-sweep` of the book.
+
+    Parameters
+    ----------
+    cheapest : function of W, float64 (n, n), symmetric, with positive degrees
+        To return lambda_2, the best price of a prefix of the sorted y, and its side, bool (n,).
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+
+    @wraps(cheapest)
+    def flat(W: np.ndarray) -> np.ndarray:
+        value, price, S = cheapest(W)
+        return np.r_[value, price, S[0] != S]
+
+    return _judge("cheapest", flat)
+
+
+def check_end(end: Function) -> str:
+    """What is wrong with `end(seconds, workers, room)`; see equation `eq-scale-recursion` of the book.
+
+    Parameters
+    ----------
+    end : function of seconds (n, m) of n pictures in m stages, of the stages' workers, and of the places between two
+        To return when the last picture has left the last stage.
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    return _judge("end", end, lambda seconds, workers, room: (seconds, workers, int(room)))
+
+
+def check_sums(sums: Function) -> str:
+    """What is wrong with `sums(W, labels)`; see equation `eq-kway-bound` of the book.
+
+    Parameters
+    ----------
+    sums : function of W, float64 (n, n), symmetric, and of the nodes' segments, int (n,), from 0 on
+        To return all retentions, added, all Perron roots, added, and the sum of as many first eigenvalues rho.
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    return _judge("sums", sums, lambda W, labels: (W, np.array(labels)))
+
+
+def check_memberships(memberships: Function) -> str:
+    """What is wrong with `memberships(Y)`; see equation `eq-kway-simplex` of the book.
+
+    Parameters
+    ----------
+    memberships : function of the first C eigenvectors, float64 (n, C), a column each
+        To return memberships, (n, C), with the corners of `Four ways to round`; the order of columns is free.
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+
+    def same(a: np.ndarray, b: np.ndarray) -> bool:
+        return _close(a[:, [np.abs(a.T - one).sum(1).argmin() for one in b.T]], b)
+
+    return _judge("memberships", memberships, same=same)
+
+
+def check_hitting(hitting: Function) -> str:
+    """What is wrong with `hitting(W)`; see equation `eq-times-fundamental` of the book.
+
+    Parameters
+    ----------
+    hitting : function of W, float64 (n, n), symmetric, with positive degrees
+        To return the expected steps from i until j is first met, (n, n); of a tuple the first.
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+
+    @wraps(hitting)
+    def steps(W: np.ndarray) -> Any:
+        found = hitting(W)
+        return found[0] if isinstance(found, tuple) else found
+
+    return _judge("hitting", steps)
+
+
+def check_far(far: Function) -> str:
+    """What is wrong with `far(W, k)`; see equation `eq-times-diffusion` of the book.
+
+    Parameters
+    ----------
+    far : function of W, float64 (n, n), symmetric, with positive degrees, and of a number of steps
+        To return the diffusion distance of all pairs after k steps, (n, n).
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    return _judge("far", far, lambda W, k: (W, int(k)))
+
+
+def check_nystrom(nystrom: Function) -> str:
+    """What is wrong with `nystrom(columns, sample, d)`; see equation `eq-times-nystrom` of the book.
+
+    Parameters
+    ----------
+    nystrom : function of some columns (n, m) of a table, of their numbers, int (m,), and of all degrees (n,)
+        To return y (n,) of the table that they complete; its sign and length are free.
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    return _judge("nystrom", nystrom, lambda columns, sample, d: (columns, np.array(sample), d), _parallel)
+
+
+def check_forms(forms: Function) -> str:
+    """What is wrong with `forms(P)`; see equation `eq-circle-adjoint` of the book.
+
+    Parameters
+    ----------
+    forms : function of P, float64 (n, n), whose rows sum to one
+        To return its law (n,), the film backwards, the additive and the multiplicative form, each (n, n).
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+
+    @wraps(forms)
+    def stacked(P: np.ndarray) -> np.ndarray:
+        return np.vstack(forms(P))
+
+    return _judge("forms", stacked)
+
+
+def check_wcut(wcut: Function) -> str:
+    """What is wrong with `wcut(P, mu, S)`; see equation `eq-circle-wcut` of the book.
+
+    Parameters
+    ----------
+    wcut : function of P, float64 (n, n), of a law mu (n,), and of S, bool (n,)
+        To return the price of S for walkers dropped by mu, one number.
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    return _judge("wcut", wcut)
+
+
+def check_by_qr(by_qr: Function) -> str:
+    """What is wrong with `by_qr(Y)`.
+
+    Parameters
+    ----------
+    by_qr : function of the first C eigenvectors, float64 (n, C), a column each
+        To return the number of each node's segment, (n,), by pivoted QR; the order of segments is free.
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+
+    def same(a: np.ndarray, b: np.ndarray) -> bool:
+        return np.array_equal(_labels(a, a.size)[0], _labels(b, b.size)[0])
+
+    return _judge("by_qr", by_qr, same=same)
+
+
+def check_relaxed(relaxed: Function) -> str:
+    """What is wrong with `relaxed(P, mu)`; see equation `eq-circle-drift` of the book.
+
+    Parameters
+    ----------
+    relaxed : function of P, float64 (n, n), whose rows sum to one, and of a law mu (n,)
+        To return the smallest R_mu(y) of all y with mean 0 under mu, and this y; its sign and length are free.
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+
+    @wraps(relaxed)
+    def flat(P: np.ndarray, mu: np.ndarray) -> np.ndarray:
+        floor, y = relaxed(P, mu)
+        return np.r_[floor, y / y[np.abs(y).argmax()]]
+
+    return _judge("relaxed", flat)
