@@ -73,7 +73,7 @@ def ring() -> np.ndarray:
 
 
 def test_flow_of_a_ring() -> None:
-    answer, flow = written(warm_up("02", "Three nodes in a ring")), ring() / 3
+    answer, flow = written(warm_up("02", "form a ring")), ring() / 3
     told = [(f"{i} to {j}", Fraction(flow[i, j]).limit_denominator(99)) for i, j in ((1, 2), (0, 2), (2, 0), (2, 1))]
     found = re.findall(r"\\tfrac\{(\d+)\}\{(\d+)\}\$ from (\d to \d)", answer)
     assert [(where, Fraction(int(a), int(b))) for a, b, where in found] == told
