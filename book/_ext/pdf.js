@@ -22,6 +22,9 @@ const wide = (kind) => [...main.querySelectorAll(kind)].filter((node) => {
   await document.fonts.ready;
   await Promise.all([...document.images].map((image) => image.decode().catch(() => {})));
   await new Promise((next) => requestIdleCallback(next)); // figures draw once their photographs are there
+  for (const image of main.querySelectorAll('figure img')) { // a high one would leave half of the page before it empty
+    image.style.maxHeight = `${Math.min(850, Math.max(450, 0.7 * image.clientHeight))}px`;
+  }
   for (const node of wide('img, svg, canvas, pre, table, mjx-math')) {
     const box = node.getBoundingClientRect();
     node.style.zoom = Math.min(1, text.width / box.width, (text.right - box.left) / box.width) - 0.005;

@@ -8,7 +8,6 @@ the web. Figures stand still as they are drawn at first; answers and solutions a
 
 import base64
 import json
-import os
 import re
 import shutil
 import sys
@@ -23,27 +22,28 @@ from bs4 import BeautifulSoup, Tag
 
 FRAME, STYLE, READY = (Path(__file__).with_suffix(end).read_text("utf-8") for end in (".html", ".css", ".js"))
 TOC = Path(__file__).resolve().parents[2] / "_toc.yml"
+SCREEN = "section#references, a.headerlink, script:not([type=module]), noscript, .toctree-wrapper, summary svg"
 FOLDED = "details.hide:not(.below-input), details.hide > summary"  # code; of what a cell shows, the button alone
-EMPTY = "section#references, a.headerlink, script:not([type=module]), noscript, .toctree-wrapper, .sd-summary-state-marker"
-BARE = ".highlight :is(.n, .nn, .p, .w), .pre, :is(td, th) > p:only-child"  # look like what is around them: half the file
-PRINT = {"preferCSSPageSize": True, "printBackground": True, "generateDocumentOutline": True, "generateTaggedPDF": True}
+BARE = ".highlight :is(.n, .nn, .p, .w), .pre, :is(td, th) > p:only-child"  # as what is around them: a tenth of the file
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--force-prefers-reduced-motion")
+DRAFT = {"preferCSSPageSize": True, "printBackground": True}
+FINAL = DRAFT | {"generateDocumentOutline": True, "generateTaggedPDF": True}
 NEED = "To print the book, Chromium and its driver are needed: apt-get install chromium chromium-driver"
 
 
 def chapter(page: BeautifulSoup, name: str, names: list[str], site: str) -> Tag:
     """A page as a chapter: without what only a screen needs; its name stands before its ids, and in links to them."""
     section = page.select_one("article section")
-    for node in section.select(f"{EMPTY}, {FOLDED}"):
+    for node in section.select(f"{SCREEN}, {FOLDED}"):
         node.decompose()
     for node in section.select(BARE):
         node.unwrap()
-    for node in section.select("details, summary"):  # nothing on paper unfolds
+    for node in section.select("details, summary"):  # nothing unfolds
         node.name = {"details": "div", "summary": "p"}[node.name]
     seen = set()
     for node in section.select("[id]"):
         key = f"{name}:{node['id']}"
-        node["id"] = f"{key}:{len(seen)}" if key in seen else key  # all proofs of a page have one id
+        node["id"] = f"{key}:{len(seen)}" if key in seen else key  # all proofs of a page have the same one
         seen.add(node["id"])
     for node in section.select("[src]"):
         node["src"] = urljoin(f"{site}/{name}.html", node["src"])
@@ -66,30 +66,31 @@ def line(heading: Tag, anchor: str) -> str:
 
 def assembled(site: Path, toc: dict) -> str:
     """All pages of a built site as one, HTML."""
-    parts = [{"chapters": [{"file": toc["root"]}]}, *toc["parts"]]
+    parts = [{"caption": "", "chapters": [{"file": toc["root"]}]}, *toc["parts"]]
     names = [entry["file"] for part in parts for entry in part["chapters"]]
     pages = {name: BeautifulSoup((site / f"{name}.html").read_text("utf-8"), "html.parser") for name in names}
     address, first = site.resolve().as_uri(), pages[toc["root"]]
     mathematics = [script for script in first.head("script") if "mathjax" in str(script).lower()]
     for script in mathematics:
-        script.attrs |= {"src": urljoin(f"{address}/{toc['root']}.html", script["src"])} if script.get("src") else {}
+        if script.get("src"):
+            script["src"] = urljoin(f"{address}/{toc['root']}.html", script["src"])
     told = [first.select_one(kind) for kind in (".component-author", ".copyright", ".last-updated")]
-    chapters, contents, heads = [], [], []
+    contents, chapters, heads = [], [], []
     for part in parts:
-        contents.append(f"<p>{part.get('caption', '')}</p>")
+        contents.append(f"<p>{part['caption']}</p>")
         for name in (entry["file"] for entry in part["chapters"]):
             section = chapter(pages[name], name, names, address)
             within = [line(one.h2, one["id"]) for one in section.find_all("section", recursive=False) if one.h2]
             contents.append(f"<div>{line(section.h1, name)}<div>{''.join(within)}</div></div>")
-            head = json.dumps(section.h1.get_text(), ensure_ascii=False)
-            heads.append(f"@page p-{Path(name).name} {{ @top-left {{ content: {head}; }} }}")
+            title = json.dumps(section.h1.get_text(), ensure_ascii=False)
+            heads.append(f"@page p-{Path(name).name} {{ @top-left {{ content: {title}; }} }}")
             chapters.append(str(section))
     return Template(FRAME).substitute(
         title=first.h1.get_text(),
         told="".join(f"<p>{node.get_text(' ', strip=True)}</p>" for node in told if node),
         fonts=Path(mpl.get_data_path(), "fonts/ttf").as_uri(),
         site=address,
-        style=STYLE + "\n".join(heads),
+        style="\n".join([STYLE, *heads]),
         mathematics="\n".join(map(str, mathematics)),
         contents="".join(contents),
         chapters="\n".join(chapters),
@@ -100,28 +101,23 @@ def places(pdf: bytes) -> dict[str, int]:
     """On which page each target of a link stands, read from a file that Chromium has written."""
     number = {key: place for place, key in enumerate(re.findall(rb"(\d+) 0 obj\n<</Type /Page\n", pdf), 1)}
     found = re.findall(rb"/(\S+) \[(\d+) 0 R /XYZ", pdf)
-    plain = {re.sub(rb"#(..)", lambda code: bytes.fromhex(code[1].decode()), name): page for name, page in found}
-    return {name.decode(): number[page] for name, page in plain.items()}
-
-
-def paper(browser: object, options: dict) -> bytes:
-    return base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", options)["data"])
+    return {unquote(name.replace(b"#", b"%").decode()): number[page] for name, page in found}
 
 
 def printed(browser: object, page: Path) -> bytes:
-    """The page as a PDF: a first print tells which pages the table of contents has to name."""
-    browser.command_executor.client_config.timeout = browser.timeouts.script = 600
+    """The page as a PDF: a draft tells which pages the table of contents has to name."""
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-    browser.get(page.resolve().as_uri())
+    browser.get(page.as_uri())
     if misfits := browser.execute_async_script(READY):
-        print(f"This does not fit a page of paper, or is no formula: {'; '.join(misfits)}")
-    draft, final = {"preferCSSPageSize": True}, PRINT
-    browser.execute_script("number(arguments[0])", places(paper(browser, draft)))
-    return paper(browser, final)
+        sys.exit(f"This is wider than a page of the book, or no formula: {'; '.join(misfits)}")
+    for options in (DRAFT, FINAL):
+        pdf = base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", options)["data"])
+        browser.execute_script("number(arguments[0])", places(pdf))
+    return pdf
 
 
 def main(site: str, target: str) -> None:
-    """Print beside the target and rename, so that half a file is never taken for the book."""
+    """Print the site in a folder into a file."""
     binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not (binary and driver):
         sys.exit(NEED)
@@ -131,13 +127,12 @@ def main(site: str, target: str) -> None:
     options.binary_location = binary
     for flag in FLAGS:
         options.add_argument(flag)
-    beside = Path(f"{target}.part")
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder, "book.html")
         page.write_text(assembled(Path(site), yaml.safe_load(TOC.read_text("utf-8"))), "utf-8")
         with webdriver.Chrome(options=options, service=webdriver.ChromeService(driver)) as browser:
-            beside.write_bytes(printed(browser, page))
-    os.replace(beside, target)
+            browser.command_executor.client_config.timeout = browser.timeouts.script = 900  # seconds, on a busy machine
+            Path(target).write_bytes(printed(browser, page))
 
 
 if __name__ == "__main__":
