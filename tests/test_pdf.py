@@ -21,8 +21,8 @@ PAGE = """<!DOCTYPE html><html lang="en"><head><script>window.MathJax = {{"optio
 <section id="references"><h2>References</h2><p>Listed elsewhere.</p></section></section>
 <script>kernelName = 'python3'</script></article>
 <p class="component-author">By the authors</p></body></html>"""
-ONE = r"""<p>See <a href="two.html#equation-far">(2.3)</a>, <a href="two.html">page two</a>, <a href="#summary">below</a>, the
-<a href="one-slides.html">deck</a> and the <a href="https://example.org/a?b=c#d">web</a>. <code><span class="pre">x</span></code></p>
+ONE = r"""<p>See <a href="two.html#equation-far">(2.3)</a>, <a href="two.html">page two</a>, <a href="#summary">below</a>,
+the <a href="one-slides.html">deck</a> and the <a href="https://example.org/a?b=c#d">web</a>.</p>
 <details class="admonition hide above-input"><summary>Show</summary><pre>folded_code()</pre></details>
 <details class="sd-dropdown"><summary>Answer<svg></svg></summary><p>Forty-two.</p></details>
 <figure id="wide"><svg width="1500" height="300" viewBox="0 0 1500 300"><rect width="1500" height="300"/></svg>
@@ -30,7 +30,8 @@ ONE = r"""<p>See <a href="two.html#equation-far">(2.3)</a>, <a href="two.html">p
 <div data-figure="key"></div><script type="module">
 document.querySelector('[data-figure]').innerHTML = '<section><button>Step</button><output>drawn</output></section>';
 </script>""".replace("TABLE", f"<td>{'&nbsp;'.join(['long'] * 40)}</td>" * 3)
-TWO = r"""<div class="math" id="equation-far"><span class="eqno">(2.3)</span>\[\sqrt{\hat\lambda} \le \begin{pmatrix} SUM \end{pmatrix}\]</div>
+TWO = r"""<div class="math" id="equation-far"><span class="eqno">(2.3)</span>
+\[\sqrt{\hat\lambda} \le \begin{pmatrix} SUM \end{pmatrix}\]</div>
 <p>Ω ≤ λ̂ → ★ ✓, and \(\pi_i\). <a href="one.html#summary">Back</a>.</p><pre>PRE</pre>""".replace(
     "SUM", " + ".join(r"\operatorname{NCut}(S)" for _ in range(12))
 ).replace("PRE", "long_name(" * 40)

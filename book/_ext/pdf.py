@@ -24,7 +24,7 @@ FRAME, STYLE, READY = (Path(__file__).with_suffix(end).read_text("utf-8") for en
 TOC = Path(__file__).resolve().parents[2] / "_toc.yml"
 SCREEN = "section#references, a.headerlink, script:not([type=module]), noscript, .toctree-wrapper, summary svg"
 FOLDED = "details.hide:not(.below-input), details.hide > summary"  # code; of what a cell shows, the button alone
-BARE = ".highlight :is(.n, .nn, .p, .w), .pre, :is(td, th) > p:only-child"  # as what is around them: a tenth of the file
+BARE = ".highlight :is(.n, .nn, .p, .w), .pre, :is(td, th) > p:only-child"  # as what is around them; a tenth of a file
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--force-prefers-reduced-motion")
 DRAFT = {"preferCSSPageSize": True, "printBackground": True}
 FINAL = DRAFT | {"generateDocumentOutline": True, "generateTaggedPDF": True}
