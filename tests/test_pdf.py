@@ -21,7 +21,7 @@ PAGE = """<!DOCTYPE html><html lang="en"><head><script>window.MathJax = {{"optio
 <section id="references"><h2>References</h2><p>Listed elsewhere.</p></section></section>
 <script>kernelName = 'python3'</script></article>
 <p class="component-author">By the authors</p></body></html>"""
-ONE = r"""<p>See <a href="two.html#equation-far">(2.3)</a>, <a href="two.html">page two</a>, <a href="#summary">below</a>,
+ONE = r"""<p>See <a href="two.html#equation-far">(2.3)</a>, <a href="two.html">two</a>, <a href="#summary">below</a>,
 the <a href="one-slides.html">deck</a> and the <a href="https://example.org/a?b=c#d">web</a>.</p>
 <details class="admonition hide above-input"><summary>Show</summary><pre>folded_code()</pre></details>
 <details class="sd-dropdown"><summary>Answer<svg></svg></summary><p>Forty-two.</p></details>
