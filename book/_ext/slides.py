@@ -62,6 +62,8 @@ def deck(page: str, back: str) -> str:
     soup = BeautifulSoup(page, "html.parser")
     for link in soup.select("a.headerlink, details"):
         link.decompose()
+    for link in soup.select('a[href^="#"]'):  # what it leads to may not be on a slide
+        link["href"] = back + link["href"]
     chapter = soup.select_one("article section")
     title = chapter.h1.extract()
     shown = [f'<div class="slide title">{title}{chapter.find("ul")}</div>']

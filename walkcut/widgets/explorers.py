@@ -53,7 +53,8 @@ def attention_explorer(image: np.ndarray, attention: AttentionMaps | Mapping[str
     """Two patches, chosen by mouse, touch or keyboard, and where their walkers are after k steps, on each grid.
 
     The page takes the steps itself, 1 to 16 of them; "forever" is the stationary law. The picture is dimmed by the root
-    of each patch's share of the largest, or in its place the shares themselves are shown in colours.
+    of each patch's share of the largest, or in its place the shares themselves are shown in colours. Where the walk is
+    played, one walker from either patch is followed as well.
 
     Parameters
     ----------
@@ -88,7 +89,7 @@ def _quantised(matrix: torch.Tensor, grid: Grid) -> dict:
 
 
 def cut_explorer(image: np.ndarray, grid: Grid, graph: Affinity) -> Figure:
-    """A sorted eigenvector as a curve beside the picture: choose a split, by mouse, touch or keyboard.
+    """A sorted eigenvector as a curve beside the picture: choose a split by mouse, touch or keyboard, or play them all.
 
     Parameters
     ----------
@@ -161,7 +162,7 @@ def _vector(y: np.ndarray, leaving: np.ndarray, entering: np.ndarray) -> dict[st
 def tree_explorer(
     image: np.ndarray, tree: PartitionTree, threshold: float, highest: float = 1.0, truth: np.ndarray | None = None
 ) -> Figure:
-    """A tree as blocks beside the picture: one slider prunes it, and a branch lights up its region.
+    """A tree as blocks beside the picture: it grows cut by cut, one slider prunes it, a branch lights up its region.
 
     Parameters
     ----------
