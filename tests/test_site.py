@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
 from explorers import TYPESET, axe_core, faults, forget, stored_tree
+from test_pdf import glyphs, pdf
 
 ROOT = Path(__file__).resolve().parent.parent
 HTML = ROOT / "_build" / "html"
@@ -398,3 +399,24 @@ def test_the_handout_prints_on_one_page(chromium: object, site: str) -> None:
     printed = chromium.execute_cdp_cmd("Page.printToPDF", {"paperWidth": 8.27, "paperHeight": 11.69})
     pages = re.findall(rb"/Type\s*/Page\b", base64.b64decode(printed["data"]))
     assert len(pages) == 1
+
+
+def test_the_book_fits_on_paper(chromium: object, site: str, tmp_path: Path) -> None:
+    """Ids are unique, links lead to them, nothing is too wide, every formula is typeset, and no glyph is missing."""
+    page, toc = tmp_path / "book.html", yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    page.write_text(pdf.assembled(HTML, toc), encoding="utf-8")
+    ids = re.findall(r' id="([^"]*)"', re.sub(r"<script.*?</script>", "", page.read_text("utf-8"), flags=re.DOTALL))
+    assert len(ids) == len(set(ids))
+    client = chromium.command_executor.client_config
+    usual = client.timeout, chromium.timeouts
+    client.timeout = 600  # seconds: the whole book, on a busy machine
+    chromium.set_page_load_timeout(600), chromium.set_script_timeout(600)
+    try:
+        file = pdf.printed(chromium, page)
+    finally:
+        chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+        client.timeout, chromium.timeouts = usual
+    links = {unquote(name.replace(b"#", b"%").decode()) for name in re.findall(rb"/Dest /(\S+)", file)}
+    assert links <= set(pdf.places(file))
+    assert len(links) > 500
+    assert 0 not in glyphs(file)
