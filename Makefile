@@ -10,7 +10,7 @@ HTML := _build/html
 # What a page is made from. Prose is re-read at every change; a change of anything else also discards the
 # executed chapters, because the cache of executions looks only at a notebook's own code.
 INPUTS := $(shell find book walkcut _config.yml _toc.yml Makefile -type f \
-	-not -path 'book/exam/*' -not -path '*/__pycache__/*' -not -path '*/.ipynb_checkpoints/*' -not -name '*.tmp' 2>/dev/null)
+	-not -path 'book/exam/*' -not -path 'book/_ext/pdf.*' -not -path '*/__pycache__/*' -not -path '*/.ipynb_checkpoints/*' -not -name '*.tmp' 2>/dev/null)
 PROSE := $(wildcard book/*.md book/*.ipynb book/*.bib book/*.yml) _toc.yml
 CODE := $(filter-out $(PROSE),$(INPUTS))
 
@@ -18,7 +18,7 @@ export PYTHONHASHSEED ?= 0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup book slides exam test fuzz lint serve lab clean
+.PHONY: help setup book slides pdf exam test fuzz lint serve lab clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
@@ -37,6 +37,12 @@ book: _build/.built  ## execute every chapter, build the site, print the page to
 
 slides: book  ## build the site with its decks of slides, print the decks to open
 	@echo "Slides, turned by arrow keys and printed one to a page:"; ls $(CURDIR)/$(HTML)/book/*-slides.html
+
+pdf: _build/book.pdf  ## print the whole book into one PDF by Chromium, print where it lies
+	@echo "The book on paper: $(CURDIR)/_build/book.pdf"
+
+_build/book.pdf: _build/.built $(wildcard book/_ext/pdf.*)
+	$(BIN)/python book/_ext/pdf.py $(HTML) $@
 
 exam: $(READY)  ## build the questions for instructors, apart from the site, print the page to open
 	@mkdir -p _build/exam

@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from test_core import NO_WORDS
+from test_core import times
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
 CHAPTERS = sorted(BOOK.glob("[0-9]*.ipynb"))
@@ -21,8 +21,7 @@ def sources(path: Path, kind: str) -> list[str]:
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.name)
 def test_a_chapter_is_short(path: Path) -> None:
     """Words outside displayed formulas, and lines of code; exercises count, blank lines and remarks on code do not."""
-    text = NO_WORDS.sub(" ", "\n".join(sources(path, "markdown")))
-    assert len(text.split()) <= WORDS
+    assert times.counted("\n".join(sources(path, "markdown")))["words"] <= WORDS
     lines = [line.strip() for source in sources(path, "code") for line in source.splitlines()]
     assert len([line for line in lines if line and not line.startswith(("#", '"""'))]) <= LINES
 

@@ -13,7 +13,7 @@ from pages import extension
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTING = extension("docstrings")  # how docstrings are set
-CHAPTERS = [*sorted((ROOT / "book").glob("[0-9]*.ipynb")), ROOT / "book" / "model.ipynb"]
+CHAPTERS = [path for name in ("[0-9]*", "further-*", "model") for path in sorted((ROOT / "book").glob(f"{name}.ipynb"))]
 MODULES = sorted([*(ROOT / "walkcut").rglob("*.py"), *(ROOT / "book" / "walkcut_book").glob("*.py")])
 LABEL = re.compile(r"`(eq-[\w-]+)`")
 ROW = re.compile(

@@ -1,20 +1,27 @@
-"""The explorers in a real browser, read as files: mouse, keyboard and touch; numbers read back are Python's own."""
+"""The explorers in a real browser, read as files: mouse, keyboard and touch; numbers read back are Python's own.
+
+What plays is shown a clock that only moves when a test says so.
+"""
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from explorers import can_be_reached, fits_every_screen, forget, four_pairs, four_stops, page
+from explorers import axe_core, can_be_reached, faults, fits_every_screen, forget, four_pairs, four_stops, page
+from matplotlib import pyplot as plt
 
 from walkcut.bench.metrics import contingency, covering
 from walkcut.capture import AttentionMaps
 from walkcut.criteria import prune
-from walkcut.tree import PartitionTree, partition
+from walkcut.graph import Graph
+from walkcut.ncut import best_split
+from walkcut.tree import Growth, PartitionTree, partition
 from walkcut.walk import Walk
 from walkcut.widgets.explorers import (
     attention_explorer,
@@ -29,6 +36,7 @@ from walkcut.widgets.explorers import (
     tree_explorer,
 )
 from walkcut.widgets.inline import Figure, by_eye, inline_module, source_of
+from walkcut.widgets.live import live
 
 pytestmark = pytest.mark.browser
 GRID = (6, 8)
@@ -315,7 +323,7 @@ def test_two_eyes_on_one_tree(show: Callable, tree: PartitionTree) -> None:
         assert hand.button("second").get_attribute("aria-pressed") == "true"
         found = hand.selected()
         assert (found["eye"], found["segments"]) == ("second", other.labels(found["threshold"]).max() + 1)
-        hand.keys(hand.find("input", 1), "END")
+        hand.keys(hand.find("input", 2), "END")
         assert hand.selected()["threshold"] == 0.6
         assert not hand.find("canvas").is_displayed()
         hand.button("first").click()
@@ -460,6 +468,63 @@ def test_toy(show: Callable, chromium: object) -> None:
     assert "1 steps from node 4: 0 of 60 walkers are now in 0, 1, 2" in hand.find(".facts").text
 
 
+def recorded(k: int = 4, colour: str = "red") -> plt.Figure:
+    drawing, axes = plt.subplots(figsize=(3, 2))
+    axes.set_facecolor(colour)
+    axes.set_title(f"{k} in {colour}")
+    return drawing
+
+
+def controls() -> Figure:
+    """A slider and a choice, as a built page has them."""
+    made = live(recorded, "A square.", k=(1, 64), colour=["red", "blue", "green"])
+    return Figure(made._repr_mimebundle_()["text/html"], "frames", made.frames())
+
+
+def test_frames(show: Callable, chromium: object) -> None:
+    figure = controls()
+    ks, colours = (1, 2, 4, 8, 16, 32, 64), ("red", "blue", "green")
+    frames = dict(zip(product(ks, colours), figure.state["frames"], strict=True))
+    hand = show(figure)
+
+    def agrees(k: int, colour: str) -> None:
+        """What is seen is what Python drew there, and every control tells it."""
+        assert hand.selected() == {"k": str(k), "colour": colour}
+        told = re.search('alt="([^"]+)"', frames[k, colour])[1]
+        source = re.search('src="([^"]+)"', frames[k, colour])[1]
+        pictures = chromium.find_elements("css selector", "section img")
+        assert [(one.get_attribute("src"), one.get_attribute("alt")) for one in pictures] == [(source, told)]
+        assert pictures[0].get_property("naturalWidth") == 600
+        assert hand.find("label > span").text == slider.get_attribute("aria-valuetext") == f"k = {k}"
+        pressed = [button.text for button in hand.browser.find_elements("css selector", "[aria-pressed=true]")]
+        assert pressed == [colour]
+
+    slider = hand.find("input[type=range]")
+    assert hand.find(".ticks").text.split() == [str(k) for k in ks]
+    agrees(4, "red")
+    for act in ("mouse", "touch"):
+        for colour in colours:
+            getattr(hand, act)(hand.button(colour), (0.5, 0.5))
+            agrees(4, colour)
+    hand.keys(slider, "HOME")
+    for k in ks:
+        agrees(k, "green")
+        hand.keys(slider, "ARROW_RIGHT")
+    hand.mouse(slider, (0.99, 0.5), (0.5, 0.5))
+    agrees(8, "green")
+    hand.touch(slider, (0.01, 0.5))
+    agrees(1, "green")
+    hand.keys(hand.button("red"), "ENTER")
+    agrees(1, "red")
+
+
+def test_a_sentence_of_python_is_shown_as_it_is(show: Callable) -> None:
+    made = live(lambda k: f"<{k}> & more", "", k=[1, 2])
+    hand = show(Figure(made._repr_mimebundle_()["text/html"], "frames", {}))
+    hand.button("2").click()
+    assert hand.find("section p").text == "<2> & more"
+
+
 def figures(tree: PartitionTree) -> dict[str, Figure]:
     return {
         "attention": attention_explorer(IMAGE, AttentionMaps(MAPS)),
@@ -469,10 +534,11 @@ def figures(tree: PartitionTree) -> dict[str, Figure]:
         "criteria": criteria_explorer(IMAGE[:40], four_pairs(), {"gap": prune(four_pairs(), "gap")}, 0.6),
         "graphs": graph_explorer(IMAGE, WALK, {"W": GRAPH}),
         "toy": toy_walk(),
+        "frames": controls(),
     }
 
 
-@pytest.mark.parametrize("name", ["attention", "cut", "tree", "method", "criteria", "graphs", "toy"])
+@pytest.mark.parametrize("name", ["attention", "cut", "tree", "method", "criteria", "graphs", "toy", "frames"])
 def test_everybody_can_use_it(name: str, show: Callable, chromium: object, tree: PartitionTree) -> None:
     figure = figures(tree)[name]
     forget(chromium)
@@ -487,3 +553,280 @@ def test_everybody_can_use_it(name: str, show: Callable, chromium: object, tree:
     asked = [json.loads(entry["message"])["message"] for entry in chromium.get_log("performance")]
     urls = [e["params"]["request"]["url"] for e in asked if e["method"] == "Network.requestWillBeSent"]
     assert all(url.startswith(("file:", "data:")) for url in urls), urls
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What plays
+
+# Time that stands still until a test lets it pass.
+CLOCK = """
+let [now, asked] = [0, new Map()];
+performance.now = () => now;
+window.requestAnimationFrame = (act) => { asked.set(asked.size + now + 1, act); return asked.size + now; };
+window.cancelAnimationFrame = (id) => asked.delete(id);
+window.pass = (milliseconds) => {
+  for (const end = now + milliseconds; now < end;) {
+    now += 20;
+    const due = asked;
+    asked = new Map();
+    due.forEach((act) => act(now));
+  }
+};
+"""
+
+
+class Watch:
+    """A reader with the time in hand, and one button that plays."""
+
+    def __init__(self, hand: Hand, name: str) -> None:
+        self.hand, self.name = hand, name
+        hand.browser.execute_script(CLOCK)
+
+    def button(self, verb: str = "Play") -> object:
+        return self.hand.button(f"{verb} {self.name}")
+
+    def plays(self) -> bool:
+        buttons = self.hand.browser.find_elements("css selector", "button")
+        return any(node.text == f"Pause {self.name}" for node in buttons)
+
+    def passes(self, milliseconds: int) -> dict:
+        self.hand.browser.execute_script("pass(arguments[0])", milliseconds)
+        return self.hand.selected()
+
+    def told(self) -> set[str]:
+        """How whatever speaks by itself would speak now."""
+        nodes = self.hand.browser.find_elements("css selector", "[aria-live], output")
+        return {node.get_attribute("aria-live") for node in nodes}
+
+
+@pytest.fixture
+def calm(chromium: object) -> Iterator[None]:
+    """A reader who wants less motion."""
+    features = [{"name": "prefers-reduced-motion", "value": "reduce"}]
+    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    yield
+    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_a_sweep_plays_pauses_and_ends_at_the_best(show: Callable) -> None:
+    y, leaving, entering = sweeps(GRAPH)
+    price, n = leaving[0] + entering[0], len(WALK)
+    hand = show(cut_explorer(IMAGE, GRID, GRAPH))
+    watch, before = Watch(hand, "sweep"), hand.selected()
+    drawn = "return document.querySelectorAll('svg path')[4].getAttribute('d').split('L').length"
+    assert watch.passes(3000) == before, "nothing moves before a press"
+    assert hand.browser.execute_script(drawn) == n - 1
+
+    watch.button().click()
+    assert (hand.selected()["split"], watch.told()) == (1, {"off"})
+    found = watch.passes(5000)
+    assert found["split"] == 1 + 5000 * n // 9000
+    assert found["best"] == np.argmin(price[: found["split"]]) + 1
+    assert found["ncut"] == pytest.approx(price[found["split"] - 1], abs=2 / 65535)
+    assert "best so far" in hand.find(".facts").text
+    assert hand.browser.execute_script(drawn) == found["split"], "the price is drawn as far as it is known"
+    watch.button("Pause").click()
+    assert watch.passes(3000) == found
+    assert (watch.plays(), watch.told()) == (False, {"polite"})
+    hand.keys(watch.button(), "ARROW_LEFT", "ARROW_LEFT", "ARROW_RIGHT")
+    assert hand.selected()["split"] == found["split"] - 2  # two patches a step
+    watch.button().click()
+    assert watch.passes(1000)["split"] == found["split"] - 2 + 1000 * n // 9000, "it goes on from where it is"
+
+    found, split = watch.passes(20_000), best_split(GRAPH, torch.from_numpy(y[0]))
+    assert found["split"] == found["best"] == split.size
+    assert found["ncut"] == pytest.approx(split.ncut, abs=2 / 65535)
+    assert "This is the best of all splits." in hand.find(".facts").text
+    assert hand.browser.execute_script(drawn) == n - 1
+    assert (watch.plays(), watch.told()) == (False, {"polite"})
+    watch.button().click()
+    assert hand.selected()["split"] == 1, "after the end it begins anew"
+
+
+def test_by_the_browsers_own_clock_it_moves_too(show: Callable) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    hand = show(cut_explorer(IMAGE, GRID, GRAPH))
+    hand.button("Play sweep").click()
+    WebDriverWait(hand.browser, 30).until(lambda _: hand.selected()["split"] > 3)
+
+
+@pytest.mark.parametrize("act", ["mouse", "touch", "keys", "button"])
+def test_whoever_takes_the_control_pauses(act: str, show: Callable) -> None:
+    hand = show(cut_explorer(IMAGE, GRID, GRAPH))
+    watch, chart = Watch(hand, "sweep"), hand.find("svg")
+    watch.button().click()
+    watch.passes(2000)
+    if act == "button":
+        hand.button("by sign").click()
+    elif act == "keys":
+        hand.keys(hand.button("by sign"), "TAB")
+        assert watch.plays(), "who only looks around disturbs nothing"
+        hand.keys(chart, "ARROW_RIGHT")
+    else:
+        getattr(hand, act)(chart, (0.8, 0.3))
+    assert not watch.plays()
+    found = hand.selected()
+    assert watch.passes(3000) == found
+    assert "so far" not in hand.find(".facts").text
+
+
+TALL = "rect[height]:not([height='0'])"
+
+
+def test_a_tree_grows_as_the_recursion_cut_it(show: Callable) -> None:
+    made = []
+
+    class Told(Growth):
+        def _split(self, node: int, region: Graph) -> list:
+            parts = super()._split(node, region)
+            if parts:
+                made.append(tuple(self.nodes[node][:2]))
+            return parts
+
+    growth = Told(GRAPH, GRID, smallest=1)
+    growth.cut()
+    tree = growth.tree()
+    height, node_of = tree.split_height(), {pair: i for i, pair in enumerate(zip(tree.start, tree.stop, strict=True))}
+    highest = float(np.sort(height[tree.left >= 0])[20:22].mean())
+    cuts = [node for node in (node_of[cut] for cut in made) if height[node] <= highest]
+    assert any(tree.ncut[node] < height[node] for node in cuts), "some wait for a dearer one above"
+
+    hand = show(tree_explorer(IMAGE, tree, 0.0, highest))
+    watch = Watch(hand, "growth")
+    watch.button().click()
+    watch.button("Pause").click()
+    assert hand.selected()["sizes"] == [len(WALK)]
+    parts = {0}
+    for count, node in enumerate(cuts[:-1], 1):
+        hand.keys(watch.button(), "ARROW_RIGHT")
+        parts = parts - {node} | {int(tree.left[node]), int(tree.right[node])}
+        found, said = hand.selected(), hand.find(".facts").text
+        assert found["grown"] == count
+        assert sorted(found["sizes"]) == sorted(tree.stop[part] - tree.start[part] for part in parts)
+        assert f"Cut {count} of {len(cuts)}:" in said
+        assert f"NCut of {tree.ncut[node]:.3f}" in said
+        assert (f"waits for {height[node]:.3f}" in said) == (tree.ncut[node] < height[node])
+        blocks = hand.browser.execute_script("return document.querySelectorAll(arguments[0]).length", TALL)
+        waited = sum(tree.ncut[one] < height[one] for one in cuts[:count])
+        assert blocks == count - waited + len(parts), "those that wait for a dearer cut have no height"
+
+    hand.keys(watch.button(), "ARROW_RIGHT")
+    found = hand.selected()
+    assert (found["threshold"], found["grown"]) == (highest, None)
+    assert found["segments"] == tree.labels(highest).max() + 1
+    watch.button().click()
+    assert 0 < watch.passes(3000)["grown"] < len(cuts)
+    assert watch.passes(9000) == found
+    hand.keys(hand.find("input", 1), "HOME", "ARROW_RIGHT", "ARROW_RIGHT")
+    assert hand.selected()["grown"] == 2
+    hand.keys(hand.find("input"), "HOME")
+    assert (hand.selected()["grown"], hand.selected()["segments"]) == (None, 1)
+
+
+def test_a_threshold_falls_and_segments_merge(show: Callable, tree: PartitionTree) -> None:
+    hand = show(tree_explorer(IMAGE, tree, 0.2, 0.9))
+    watch, seen = Watch(hand, "pruning"), []
+    watch.button().click()
+    for moment in range(12):
+        seen.append(found := watch.passes(600))
+        assert found["threshold"] == pytest.approx(0.9 * (1 - (moment + 1) * 600 // 50 / 180))
+        assert found["segments"] == tree.labels(found["threshold"]).max() + 1
+    assert [one["segments"] for one in seen] == sorted((one["segments"] for one in seen), reverse=True)
+    hand.button("Play growth").click()
+    assert not watch.plays(), "one plays at a time"
+    assert watch.passes(1000)["grown"] > 0
+    watch.button().click()
+    assert hand.selected()["threshold"] == pytest.approx(seen[-1]["threshold"])
+    found = watch.passes(9000)
+    assert (found["threshold"], found["segments"]) == (0, tree.labels(0.0).max() + 1)
+    assert not watch.plays()
+
+
+def test_criteria_are_left_for_a_constant_that_falls(show: Callable) -> None:
+    tree, stops = four_pairs(), four_stops()
+    hand = show(criteria_explorer(IMAGE[:40], tree, stops, highest=0.6))
+    watch = Watch(hand, "pruning")
+    watch.button().click()
+    found = watch.passes(4500)
+    assert found == {"criterion": "constant", "threshold": pytest.approx(0.3), "segments": len(tree.leaves(0.3))}
+    hand.button("gap").click()
+    assert watch.passes(1000)["criterion"] == "gap"
+    assert not watch.plays()
+
+
+def test_two_walkers_go_where_their_rows_send_them(show: Callable) -> None:
+    n = len(WALK)
+    onward = torch.roll(torch.eye(n), 1, dims=1)  # every row sends its walker one patch on, the last to the first
+    hand = show(attention_explorer(IMAGE, AttentionMaps({GRID: onward})))
+    watch = Watch(hand, "walk")
+    assert watch.passes(2000)["trails"] is None
+    starts = [GRID[1] * row + column for row, column in hand.selected()["patches"]]
+    watch.button().click()
+    found = watch.passes(2000)
+    assert found["steps"] == 4
+    assert found["trails"] == [[(start + step) % n for step in range(17)] for start in starts]
+    assert found["peaks"] == [(start + 4) % n for start in starts]  # of the maps
+    watch.button("Pause").click()
+    hand.keys(watch.button(), "ARROW_RIGHT", "ARROW_RIGHT", "ARROW_LEFT")
+    assert watch.passes(100)["steps"] == 5
+    watch.button().click()
+    found = watch.passes(9000)
+    assert (found["steps"], found["apart"]) == (None, 0)
+    assert not watch.plays()
+    hand.touch(hand.find("canvas", 1), centre(0, 0))
+    assert hand.selected()["trails"] is None, "a walker who is put elsewhere has gone nowhere yet"
+
+
+@pytest.mark.usefixtures("calm")
+def test_less_motion_is_a_step_a_press(show: Callable, tree: PartitionTree) -> None:
+    given = {
+        "sweep": (cut_explorer(IMAGE, GRID, GRAPH), lambda found: found["split"], [1, 3, 5]),
+        "growth": (tree_explorer(IMAGE, tree, 0.0, 0.9), lambda found: found["grown"], [0, 1, 2]),
+        "pruning": (tree_explorer(IMAGE, tree, 0.0, 0.9), lambda found: found["threshold"], [0.9, 0.855, 0.81]),
+        "walk": (attention_explorer(IMAGE, AttentionMaps(MAPS)), lambda found: found["steps"], [1, 2, 3]),
+    }
+    for name, (figure, read, moments) in given.items():
+        hand = show(figure)
+        watch = Watch(hand, name)
+        for moment in moments:
+            watch.button("Next step:").click()
+            found = watch.passes(2000)
+            assert read(found) == pytest.approx(moment)
+        assert watch.told() == {"polite"}
+    for _ in range(14):
+        watch.button("Next step:").click()
+        watch.passes(100)
+    assert hand.selected()["steps"] is None
+    watch.button("Next step:").click()
+    assert hand.selected()["steps"] == 1
+
+
+def test_what_is_hidden_stops(show: Callable, tree: PartitionTree) -> None:
+    eyes = {"first": tree_explorer(IMAGE, tree, 0.1, 0.9), "second": tree_explorer(IMAGE[:40], four_pairs(), 0.1, 0.6)}
+    hand = show(by_eye(eyes))
+    watch = Watch(hand, "pruning")
+    watch.button().click()
+    watch.passes(1000)
+    hand.button("second").click()
+    found = hand.selected()
+    assert found["eye"] == "second"
+    assert watch.passes(3000) == found
+    hand.button("first").click()
+    assert not watch.plays()
+    assert hand.selected()["threshold"] == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["cut", "tree", "method", "criteria", "attention"])
+def test_axe_core_finds_nothing_while_it_plays(
+    name: str, theme: str, show: Callable, chromium: object, tree: PartitionTree
+) -> None:
+    hand, kinds = show(figures(tree)[name], theme), {"cut": "sweep", "criteria": "pruning", "attention": "walk"}
+    watch = Watch(hand, kinds.get(name, "growth"))
+    watch.button().click()
+    watch.passes(3000)
+    assert watch.plays()
+    found = faults(chromium, axe_core(), theme)
+    assert found["rules"] > 5
+    assert found["faults"] == []

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
 from explorers import TYPESET, axe_core, faults, forget, stored_tree
+from test_pdf import glyphs, pdf
 
 ROOT = Path(__file__).resolve().parent.parent
 HTML = ROOT / "_build" / "html"
@@ -219,13 +220,14 @@ return [...document.querySelectorAll('.walkcut-widget')].map(figure => ({
 """
 EXPLORERS = {
     "intro": ["eyes", "toy"],
-    "01-attention": ["attention"],
-    "02-walk": ["toy", "attention"],
-    "03-ncut": ["cut"],
-    "04-recursion": ["tree"],
-    "05-threshold": ["criteria", "tree"],
+    "01-attention": ["attention", "frames"],
+    "02-walk": ["frames", "toy", "attention"],
+    "03-ncut": ["cut", "frames"],
+    "04-recursion": ["tree", "frames"],
+    "05-threshold": ["criteria", "frames", "tree"],
     "06-graphs": ["graphs"],
     "09-knowledge": ["attention", "eyes"],
+    "further-times": ["frames"],
 }
 
 
@@ -276,12 +278,21 @@ def test_the_front_page_prunes_as_python_does(site: str, chromium: object) -> No
             assert (found["eye"], sorted(found["sizes"])) == (eye, sorted(sizes))
 
 
-@pytest.mark.parametrize("page", [page for page in EXPLORERS if page[:2] in ("01", "02", "03", "04", "05")])
-def test_a_still_stands_where_a_kernel_is_needed(page: str, site: str) -> None:
+@pytest.mark.parametrize("page", [page for page in EXPLORERS if "frames" in EXPLORERS[page]])
+def test_recordings_stand_where_a_kernel_is_needed(page: str, site: str, chromium: object) -> None:
+    """Without scripts the first frame; with them another one for a slider that is moved."""
+    from selenium.webdriver.common.keys import Keys
+
     text = (HTML / "book" / f"{page}.html").read_text(encoding="utf-8")
-    assert len(re.findall(r'<div class="walkcut-live"><img src="data:image/png;base64,', text)) == 1
-    assert "In a notebook that runs, controls stand here" in text
+    assert len(re.findall(r'<noscript><img src="data:image/webp;base64,', text)) == 1
     assert "application/vnd.jupyter.widget" not in text
+    chromium.get((HTML / "book" / f"{page}.html").as_uri())
+    figure = chromium.find_element("css selector", "figure .walkcut-frames")
+    before = figure.find_element("css selector", "img").get_attribute("src")
+    figure.find_element("css selector", "input[type=range]").send_keys(Keys.END)
+    picture = figure.find_element("css selector", "img")
+    assert picture.get_attribute("src") != before
+    assert chromium.execute_script("return arguments[0].decode().then(() => arguments[0].naturalWidth)", picture) == 600
 
 
 def test_a_picture_is_segmented_on_a_page_read_as_a_file(site: str, chromium: object) -> None:
@@ -367,8 +378,7 @@ def test_a_deck_shows_what_its_chapter_shows(name: str, chromium: object, site: 
     text, figures = re.sub(r"^```+\{solution-start\}.*?\{solution-end\}", "", text, flags=re.M | re.S), set()
     text = re.sub(r"^(```+)\{prf:proof\}.*?^\1$", "", text, flags=re.M | re.S)
     for cell in cells:
-        figures.add(cell["metadata"].get("mystnb", {}).get("figure", {}).get("name", "fig-live"))
-    figures = {figure for figure in figures if not figure.endswith("-live")}
+        figures |= {cell["metadata"].get("mystnb", {}).get("figure", {}).get("name")} - {None}
     labels = set(re.findall(r"^:label: ((?:prop|ex)-[\w-]+)$", text, re.M)) | figures
     labels |= {f"equation-{label}" for label in re.findall(r"^\$\$ \((eq-[\w-]+)\)$", text, re.M)}
     page = (HTML / f"{name}.html").read_text(encoding="utf-8")
@@ -395,3 +405,24 @@ def test_the_handout_prints_on_one_page(chromium: object, site: str) -> None:
     printed = chromium.execute_cdp_cmd("Page.printToPDF", {"paperWidth": 8.27, "paperHeight": 11.69})
     pages = re.findall(rb"/Type\s*/Page\b", base64.b64decode(printed["data"]))
     assert len(pages) == 1
+
+
+def test_the_book_fits_on_paper(chromium: object, site: str, tmp_path: Path) -> None:
+    """Ids are unique, links lead to them, nothing is too wide, every formula is typeset, and no glyph is missing."""
+    page, toc = tmp_path / "book.html", yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    page.write_text(pdf.assembled(HTML, toc), encoding="utf-8")
+    ids = re.findall(r' id="([^"]*)"', re.sub(r"<script.*?</script>", "", page.read_text("utf-8"), flags=re.DOTALL))
+    assert len(ids) == len(set(ids))
+    client = chromium.command_executor.client_config
+    usual = client.timeout, chromium.timeouts
+    client.timeout = 600  # seconds: the whole book, on a busy machine
+    chromium.set_page_load_timeout(600), chromium.set_script_timeout(600)
+    try:
+        file = pdf.printed(chromium, page)
+    finally:
+        chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+        client.timeout, chromium.timeouts = usual
+    links = {unquote(name.replace(b"#", b"%").decode()) for name in re.findall(rb"/Dest /(\S+)", file)}
+    assert links <= set(pdf.places(file))
+    assert len(links) > 500
+    assert 0 not in glyphs(file)

@@ -26,7 +26,7 @@ PAGE = """<html><head><script>window.MathJax = {{}}</script><script src="../_sta
 <section id="code"><h2>Code</h2><p>By code:</p></section><section id="table"><h2>Table</h2><p>In a table:</p>
 <div class="pst-scrollable-table-container"><table><tr><td>cell</td></tr></table></div>{table}</section>
 <section id="three"><h2>Three</h2><div class="proof proposition admonition" id="prop">claim</div>
-<div class="proof admonition">proof</div>{figure}{live}<ul><li>point</li></ul></section>
+<div class="proof admonition">proof</div>{figure}<ul><li>point</li></ul></section>
 <section id="exercises"><h2>Exercises</h2><div class="exercise admonition" id="ex">task</div>
 <details class="solution admonition">answer</details></section>
 <section id="references"><h2>References</h2><p>Books.</p></section></section></article></body></html>"""
@@ -40,7 +40,6 @@ def deck() -> BeautifulSoup:
         c=FORMULA.format("c", r" \\ c"),
         d=FORMULA.format("d", ""),
         figure=FIGURE.format("fig"),
-        live=FIGURE.format("fig-live"),
         table=SHOWN,
     )
     return BeautifulSoup(slides.deck(page, "chapter.html"), "html.parser")

@@ -1,21 +1,32 @@
-"""Check your own `fiedler`, `ncut` and `recurse`, written for chapters 3 and 4, and hear in words what is wrong.
+"""Check a function of your own, written for a chapter of the book, and hear in words what is wrong.
 
-Each check calls your function on tiny graphs whose answer is known on paper and on random ones, and compares with the
-right answer and with the usual wrong ones. It returns one sentence; `print` it.
+Each check calls your function on tiny cases that are known on paper, on random ones and on some that are nearly
+degenerate, and compares what comes back with the right answer and with the usual wrong ones, numbers in
+`exercises.json`. It returns one sentence; `print` it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from copy import deepcopy
+from functools import wraps
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.linalg import eigh
+from scipy.sparse import csr_array
 
+from walkcut.backbone import Backbone
+from walkcut.capture import attention_layers, queries_and_keys
 from walkcut.graph import Graph
 from walkcut.tree import partition
 
+Function = Callable[..., Any]
+TABLE = Path(__file__).with_name("exercises.json")  # of `tests/exercise_table.py`
 RIGHT = "Right"  # how the sentence begins where nothing is wrong
 THRESHOLDS = (0.3, 0.31, 0.5, 0.87)  # for `recurse`: away from the prices of the cuts, so that rounding decides nothing
 
@@ -49,98 +60,41 @@ def _random(seed: int, groups: int, loops: bool) -> np.ndarray:
     return W if loops else W - np.diag(W.diagonal())
 
 
-def _call(function: Callable[..., Any], W: np.ndarray, *rest: Any) -> tuple[Any, str]:
+def _call(function: Function, *question: Any) -> tuple[Any, str]:
     """The answer and "", or None and a sentence on how the call failed."""
-    name, given = getattr(function, "__name__", "your function"), W.copy()
+    name, arrays = getattr(function, "__name__", "your function"), (np.ndarray, torch.Tensor)
+    given = [deepcopy(one) if isinstance(one, arrays) else one for one in question]
     try:
-        answer = function(given, *rest)
+        answer = function(*given)
     except Exception as error:  # whatever a student's function may raise is told, never hidden
-        return None, f"{name} stopped with {type(error).__name__} on {len(W)} nodes: {error}"
-    if not np.array_equal(given, W):
-        return None, f"{name} changes the W that it is given: work on a copy, W.copy()."
+        return None, f"{name} stopped with {type(error).__name__}: {error}"
+    pairs = zip(question, given, strict=True)
+    if any(isinstance(one, arrays) and not np.array_equal(one, mine, equal_nan=True) for one, mine in pairs):
+        return None, f"{name} changes an array that it is given: work on a copy, as W.copy() is one of W."
     return (answer, "") if answer is not None else (None, f"{name} returns nothing: is a `return` missing?")
 
 
 def _numbers(answer: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
     """The answer as float64 of this shape, or a sentence on why it is none; a column or a row counts as a vector."""
     none, wanted = np.zeros(shape), f"an array of shape {shape}" if shape else "one number"
-    if isinstance(answer, tuple):
-        return none, f"A tuple of {len(answer)} things came back: return {wanted} alone."
+    if isinstance(answer, tuple) and len(answer) != (*shape, 0)[0]:
+        return none, f"a tuple of {len(answer)} things came back: return {wanted} alone."
     try:
         values = np.asarray(answer)
         real = np.asarray(values.real, float)
     except (TypeError, ValueError):
-        return none, f"A {type(answer).__name__} came back where {wanted} is asked for."
+        return none, f"a {type(answer).__name__} came back where {wanted} is asked for."
     if np.iscomplexobj(values) and not np.allclose(values.imag, 0):
-        return none, "Complex numbers came back: for a symmetric W use eigh, which keeps them real."
-    if real.size != none.size or sum(side > 1 for side in real.shape) > 1:
-        return none, f"An array of shape {real.shape} came back where {wanted} is asked for."
+        return none, "complex numbers came back: for a symmetric W use eigh, which keeps them real."
+    if real.squeeze().shape != none.squeeze().shape:
+        return none, f"an array of shape {real.shape} came back where {wanted} is asked for."
     if not np.isfinite(real).all():
-        return none, "NaN or infinity came back: something was divided by zero."
+        return none, "NaN or infinity came back: a zero was divided by or put into ln, or the exp of much overflowed."
     return real.reshape(shape), ""
 
 
-def _judge(
-    function: Callable[..., Any],
-    questions: Sequence[tuple[np.ndarray, ...]],
-    known: Callable[..., dict[str, Any]],
-    same: Callable[[np.ndarray, np.ndarray], bool],
-) -> str:
-    """The first sentence of `known`, right ("") or a mistake, that explains all answers; the first answer if none."""
-    answers = []
-    for question in questions:
-        expected = {sentence: np.asarray(value, float) for sentence, value in known(*question).items()}
-        answer, fault = _call(function, *question)
-        value, fault = (answer, fault) if fault else _numbers(answer, expected[""].shape)
-        if fault:
-            return fault
-        answers.append((value, expected))
-    for sentence in answers[0][1]:
-        if all(same(value, expected[sentence]) for value, expected in answers):
-            return sentence or f"{RIGHT}, on {len(answers)} questions."
-    right, mine = (np.round(value, 3).tolist() for value in (answers[0][1][""], answers[0][0]))
-    return f"Two triangles and a bridge, nodes 0 to 2 on one side, ask for {right}; you have {mine}."
-
-
-def _vectors(W: np.ndarray) -> dict[str, np.ndarray]:
-    """The relaxed problem's second eigenvector under "", and what else may come back, each under what is wrong."""
-    d, n = W.sum(1), len(W)
-    y, root, plain = eigh(np.diag(d) - W, np.diag(d))[1], np.sqrt(d), eigh(np.diag(d) - W)[1]
-    return {
-        "": y[:, 1] / y[0, 1],
-        "Your vector has the right direction, but D^-1/2 was not applied: that is x, and y = D^-1/2 x.": root * y[:, 1],
-        "D^-1/2 was applied once too often: y = D^-1/2 x is enough.": y[:, 1] / root,
-        "This is the constant vector, for lambda_1 = 0: take the next eigenvalue, the second smallest.": np.ones(n),
-        "This is D^1/2 1, for lambda_1 = 0: take the next one, and apply D^-1/2 to it.": root,
-        "The wrong end of the spectrum was taken: lambda_2 is the second *smallest*.": y[:, -1],
-        "The wrong end of the spectrum was taken, and D^-1/2 was not applied.": root * y[:, -1],
-        "This is the eigenvector of lambda_3: count from lambda_1 = 0.": y[:, 2],
-        "You solved L y = lambda y: the relaxed problem is L y = lambda D y, with D on the right.": plain[:, 1],
-        "These are eigenvectors of W itself: take D - W, and D on the right.": eigh(W)[1][:, -2],
-        "Only the signs came back: return y itself, which the sweep sorts.": np.sign(y[:, 1]),
-    }
-
-
-def _prices(W: np.ndarray, S: np.ndarray) -> dict[str, float]:
-    """NCut of the nodes S by its definition under "", and other numbers, each under what is wrong."""
-    cut, inside = W[S][:, ~S].sum(), [W[side][:, side].sum() for side in (S, ~S)]
-    one, two = (held + cut for held in inside)
-    bare = [volume - W.diagonal()[side].sum() for volume, side in ((one, S), (two, ~S))]
-    return {
-        "": cut / one + cut / two,
-        "Your NCut divides by sizes, not volumes: add up the degrees of each side.": cut / S.sum() + cut / (~S).sum(),
-        "This is the weight of the cut alone: divide it by the volume of each side.": cut,
-        "This is the escape from S alone: add that of the other side.": cut / one,
-        "This is the escape from the other side alone: add that of S.": cut / two,
-        "This is the conductance, the larger of the two escapes: add them.": cut / min(one, two),
-        "Your NCut counts every severed edge twice: count i in S and j outside, once.": 2 * (cut / one + cut / two),
-        "Your NCut divides by the weight inside each side: a volume holds severed edges, too.": sum(
-            cut / held for held in inside
-        ),
-        "cut / (vol(S) vol(S')) is NCut only where all degrees sum to 1: here they do not.": cut / (one * two),
-        "This is 2 - NCut, what stays inside: the escapes are asked for.": 2 - cut / one - cut / two,
-        "Your volumes leave out the diagonal of W: it counts once in a degree.": cut / bare[0] + cut / bare[1],
-    }
+def _close(a: np.ndarray, b: np.ndarray) -> bool:
+    return np.allclose(a, b, rtol=1e-4, atol=1e-9 + 1e-6 * np.abs(b).max())
 
 
 def _parallel(a: np.ndarray, b: np.ndarray) -> bool:
@@ -148,7 +102,184 @@ def _parallel(a: np.ndarray, b: np.ndarray) -> bool:
     return abs(a @ b) > (1 - 1e-6) * np.linalg.norm(a) * np.linalg.norm(b) > 0
 
 
-def check_fiedler(fiedler: Callable[[np.ndarray], Any]) -> str:
+def _judge(
+    name: str,
+    function: Function,
+    made: Callable[..., tuple[Any, ...]] = lambda *given: given,
+    same: Callable[[np.ndarray, np.ndarray], bool] = _close,
+) -> str:
+    """The first sentence, right ("") or a mistake, that explains the answers to all cases; the first case if none.
+
+    `made` turns what the table holds of a case into what the function is given.
+    """
+    table, answers = json.loads(TABLE.read_text(encoding="utf-8"))[name], []
+    known = {said: [np.array(one) for one in found] for said, found in table["answers"].items()}
+    for (case, given), right in zip(table["cases"].items(), known[""], strict=True):
+        arrays = (tuple(one) if np.asarray(one).dtype.kind == "i" else np.array(one)[()] for one in given)  # or a grid
+        answer, fault = _call(function, *made(*arrays))
+        mine, fault = (answer, fault) if fault else _numbers(answer, right.shape)
+        if fault:
+            return f"On {case}: {fault}"
+        answers.append((case, mine, right))
+    for said, found in known.items():
+        if all(same(mine, one) for (_, mine, _), one in zip(answers, found, strict=True)):
+            return said or f"{RIGHT}, on {len(answers)} questions."
+    case, mine, right = next(answer for answer in answers if not same(*answer[1:]))
+    factor = (mine * right).sum() / ((right**2).sum() or 1)
+    if factor and all(same(one, factor * wanted) for _, one, wanted in answers):
+        return f"Your answers are {factor:.4g} times the right ones: is a factor missing, or a division by a sum?"
+    if right.size > 9:
+        at = np.unravel_index(np.abs(mine - right).argmax(), right.shape)
+        return f"On {case}: entry {tuple(map(int, at))} is to be {right[at]:.4g}; you have {mine[at]:.4g}."
+    return f"On {case}: {right.round(3).tolist()} is asked for; you have {mine.round(3).tolist()}."
+
+
+def _torch(*given: np.ndarray) -> tuple[torch.Tensor, ...]:
+    return tuple(map(torch.from_numpy, given))
+
+
+def _layer(Q: np.ndarray, K: np.ndarray, hidden: np.ndarray) -> tuple[Any, torch.Tensor]:
+    """A layer whose heads ask in two numbers each, and what enters it."""
+    to_q, to_k, entering = _torch(Q, K, hidden[None])
+    layer = SimpleNamespace(heads=Q.shape[1] // 2, to_q=lambda x: x @ to_q, to_k=lambda x: x @ to_k)
+    return layer, entering
+
+
+def check_heads_of(heads_of: Function) -> str:
+    """What is wrong with `heads_of(layer, hidden)`; see equation `eq-att-softmax` of the book.
+
+    Parameters
+    ----------
+    heads_of : function of a layer, with `heads`, `to_q` and `to_k`, and of what enters it, Tensor (1, N, channels)
+        To return A of every head, (heads, N, N).
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    return _judge("heads_of", heads_of, _layer)
+
+
+def check_capture(capture: Function, backbone: Backbone) -> str:
+    """What is wrong with `capture(backbone, noisy, t)`, which listens to an eye under noise.
+
+    Parameters
+    ----------
+    capture : function of an eye, of a latent, Tensor (1, channels, h, w), and of a timestep
+        To return {name: A of all heads, (heads, N, N)} for every layer of `attention_layers`, and leave no hook behind.
+    backbone : Backbone
+        The eye that it is tried on.
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    layers, told = attention_layers(backbone), {}
+    noisy = backbone.encode(np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8), grid=12)
+    with ExitStack() as hooks:
+        for layer in layers.values():
+            hook = layer.register_forward_pre_hook(lambda one, came: told.update({one: came[0]}))
+            hooks.callback(hook.remove)
+        backbone.denoise(noisy, 10)
+    found, fault = _call(capture, backbone, noisy, 10)
+    if fault or not isinstance(found, dict) or set(found) != set(layers):
+        return (
+            fault or f"A dict by the names of all {len(layers)} layers is asked for, {next(iter(layers))} is the first."
+        )
+    for name, layer in layers.items():
+        Q, K = queries_and_keys(backbone, layer, told[layer])
+        right = torch.softmax(Q[0] @ K[0].mT, 2)
+        mine, fault = _numbers(found[name], tuple(right.shape))
+        if fault or not np.allclose(mine, right, atol=1e-5):
+            return f"At {name}: {fault or 'this is not A of what enters the layer, head by head.'}"
+        if layer._forward_pre_hooks or layer._forward_hooks:
+            return f"A hook of yours is still at {name}: remove it when the pass is over."
+    return f"{RIGHT}, on {len(layers)} layers."
+
+
+def check_held(held: Function) -> str:
+    """What is wrong with `held(A, inside)`; see equation `eq-att-hold` of the book.
+
+    Parameters
+    ----------
+    held : function of A, Tensor (N, N), whose rows sum to one, and of who is inside, bool Tensor (N,)
+        To return kappa, one number.
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    return _judge("held", held, _torch)
+
+
+def check_looked_at(looked_at: Function) -> str:
+    """What is wrong with `looked_at(A)`; see equation `eq-att-evenness` of the book.
+
+    Parameters
+    ----------
+    looked_at : function of A, Tensor (N, N), whose rows sum to one; a zero in it adds nothing
+        To return the mean of eta, one number.
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    return _judge("looked_at", looked_at, _torch)
+
+
+def check_stationary(stationary: Function) -> str:
+    """What is wrong with `stationary(P)`; see equation `eq-walk-stationary` of the book.
+
+    Parameters
+    ----------
+    stationary : function of P, float64 (n, n), whose rows sum to one
+        To return the stationary law, (n,).
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    return _judge("stationary", stationary)
+
+
+def check_unpaid(unpaid: Function) -> str:
+    """What is wrong with `unpaid(P)`, the share of the flow that is not paid back.
+
+    Parameters
+    ----------
+    unpaid : function of P, float64 (n, n), whose rows sum to one
+        To return J, one number.
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    return _judge("unpaid", unpaid)
+
+
+def check_three_steps(three_steps: Function) -> str:
+    """What is wrong with `three_steps(P, grid, sigma)`; see equations `eq-walk-agree` and `eq-walk-prior` of the book.
+
+    Parameters
+    ----------
+    three_steps : function of P, float64 (n, n), whose rows sum to one, of the grid (h, w), and of the prior's width
+        To return the walk without rests, that of two who agree, and that with the prior, each (n, n).
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    return _judge("three_steps", three_steps)
+
+
+def check_fiedler(fiedler: Function) -> str:
     """What is wrong with `fiedler(W)`; see equation `eq-ncut-relaxed` of the book.
 
     Parameters
@@ -161,11 +292,10 @@ def check_fiedler(fiedler: Callable[[np.ndarray], Any]) -> str:
     str
         One sentence; it begins with "Right" where nothing was found.
     """
-    graphs = toy(), np.eye(6, k=1) + np.eye(6, k=-1), _random(0, 2, False), _random(1, 3, True)
-    return _judge(fiedler, [(W,) for W in graphs], _vectors, _parallel)
+    return _judge("fiedler", fiedler, same=_parallel)
 
 
-def check_ncut(ncut: Callable[[np.ndarray, np.ndarray], Any]) -> str:
+def check_ncut(ncut: Function) -> str:
     """What is wrong with `ncut(W, S)`; see equation `eq-ncut-definition` of the book.
 
     Parameters
@@ -178,9 +308,23 @@ def check_ncut(ncut: Callable[[np.ndarray, np.ndarray], Any]) -> str:
     str
         One sentence; it begins with "Right" where nothing was found.
     """
-    graphs = toy(), toy(3), _random(2, 2, False), _random(3, 3, True)
-    sides = (lambda n: n < 3, lambda n: n < 2, lambda n: n % 2 > 0)
-    return _judge(ncut, [(W, side(np.arange(len(W)))) for W in graphs for side in sides], _prices, np.allclose)
+    return _judge("ncut", ncut)
+
+
+def check_sweep(sweep: Function) -> str:
+    """What is wrong with `sweep(W)`; see equation `eq-ncut-sweep` of the book.
+
+    Parameters
+    ----------
+    sweep : function of W, float64 (n, n), symmetric, with positive degrees
+        To return NCut of all prefixes of the sorted y, (n - 1,), from either end.
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    return _judge("sweep", sweep, same=lambda a, b: _close(a, b) or _close(a[::-1], b))
 
 
 def _labels(answer: Any, n: int) -> tuple[np.ndarray, str]:
@@ -188,7 +332,7 @@ def _labels(answer: Any, n: int) -> tuple[np.ndarray, str]:
     if isinstance(answer, list | tuple) and len(answer) and np.ndim(answer[0]) > 0:
         parts = [np.asarray(part).ravel().tolist() for part in answer]
         if sorted(node for part in parts for node in part) != list(range(n)):
-            return np.zeros(n, int), "Your segments do not hold each node once."
+            return np.zeros(n, int), "your segments do not hold each node once."
         answer = [next(i for i, part in enumerate(parts) if node in part) for node in range(n)]
     values, fault = _numbers(answer, (n,))
     _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
@@ -209,7 +353,7 @@ def _told(mine: np.ndarray, right: np.ndarray) -> str:
     return "a cut lies elsewhere; is each region a graph of its own, sorted by its own y and swept?"
 
 
-def check_recurse(recurse: Callable[[np.ndarray, float], Any]) -> str:
+def check_recurse(recurse: Function) -> str:
     """What is wrong with `recurse(W, threshold)`; see equation `eq-tree-pruning` of the book.
 
     Parameters
@@ -230,5 +374,351 @@ def check_recurse(recurse: Callable[[np.ndarray, float], Any]) -> str:
             mine, fault = (answer, fault) if fault else _labels(answer, len(W))
             right = _labels(tree.labels(theta).ravel(), len(W))[0]
             if fault or not np.array_equal(mine, right):
-                return fault or f"At {theta} on {len(W)} nodes, {right.max() + 1} wanted: {_told(mine, right)}"
+                return f"At {theta} on {len(W)} nodes, {right.max() + 1} wanted: {fault or _told(mine, right)}"
     return f"{RIGHT}, at the thresholds {', '.join(map(str, THRESHOLDS))} on three graphs."
+
+
+def check_null(null: Function) -> str:
+    """What is wrong with `null(flow, grid)`; see equation `eq-stop-flow` of the book.
+
+    Parameters
+    ----------
+    null : function of a flow, float64 (n, n), symmetric, whose sum is 1, and of the grid (h, w)
+        To return the spatial null, (n, n), rescaled until its law is the flow's.
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    return _judge("null", null)
+
+
+def _priced(left: np.ndarray, right: np.ndarray, worth: np.ndarray) -> tuple[Any, Function]:
+    """A tree of nodes with two sides or none, and what each is worth."""
+    ncut = np.where(left < 0, np.inf, 0.5)
+    return SimpleNamespace(left=left.astype(int), right=right.astype(int), ncut=ncut), lambda node: worth[node]
+
+
+def check_best(best: Function) -> str:
+    """What is wrong with `best(tree, worth)`; see equation `eq-stop-best` of the book.
+
+    Parameters
+    ----------
+    best : function of a tree, with `left`, `right` (-1 at leaves) and `ncut` (infinite there), and of each node's worth
+        To return the largest worth of a pruning, one number.
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    return _judge("best", best, _priced)
+
+
+def _pictures(pairs: tuple[Any, ...], classes: float, fair: bool) -> tuple[Any, ...]:
+    return [tuple(map(np.array, pair)) for pair in pairs], int(classes), fair
+
+
+def check_reversible(reversible: Function) -> str:
+    """What is wrong with `reversible(P, T)`; see equation `eq-graphs-reversible` of the book.
+
+    Parameters
+    ----------
+    reversible : function of P and of another walk T with the same law, both float64 (n, n)
+        To return the reversible form of T, (n, n); its entries sum to 1.
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    return _judge("reversible", reversible)
+
+
+def check_lowrank_sweep(sweep: Function) -> str:
+    """What is wrong with `sweep(F, order)`; see equation `eq-graphs-sweep` of the book.
+
+    Parameters
+    ----------
+    sweep : function of features, float64 (n, r), none negative, and of an order of the nodes, int (n,)
+        To return NCut of all prefixes of the order for W = F F^T, (n - 1,).
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    return _judge("lowrank_sweep", sweep, lambda F, order: (F, np.array(order)))
+
+
+def check_divergence(divergence: Function) -> str:
+    """What is wrong with `divergence(P, p)`; see equation `eq-graphs-js` of the book.
+
+    Parameters
+    ----------
+    divergence : function of laws, float64 (n, m), a row each, and of one law, (m,); a zero in them adds nothing
+        To return the Jensen-Shannon divergence of each row from the law, (n,), in nats.
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    return _judge("divergence", divergence)
+
+
+def check_ends_at(ends_at: Function) -> str:
+    """What is wrong with `ends_at(P, seeds)`; see equation `eq-pixels-dirichlet` of the book.
+
+    Parameters
+    ----------
+    ends_at : function of P, float64 (n, n), whose rows sum to one, and of seeds (n,), NaN where there is none
+        To return the mean value of the seed that a walker meets first, (n,).
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    return _judge("ends_at", ends_at, lambda P, seeds: (P, np.where(seeds < 0, np.nan, seeds)))
+
+
+def check_first_met(first_met: Function) -> str:
+    """What is wrong with `first_met(W, seeds)`; see equation `eq-pixels-dirichlet` of the book.
+
+    Parameters
+    ----------
+    first_met : function of W, sparse (n, n), symmetric, and of the segments of seeds, int (n,), -1 where there is none
+        To return the chance of each node to meet each segment's seeds first, (n, C).
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    return _judge("first_met", first_met, lambda W, seeds: (csr_array(W), np.array(seeds)))
+
+
+def check_miou(miou_and_accuracy: Function) -> str:
+    """What is wrong with `miou_and_accuracy(pictures, classes, fair)`; see equation `eq-bench-class` of the book.
+
+    Parameters
+    ----------
+    miou_and_accuracy : function of pairs (classes, clusters), int (h, w) each, of how many classes, and of fair or not
+        To return mIoU and accuracy of all pictures together, by `linear_sum_assignment` of the padded table; a class of
+        -1 is none, and the fair matching drops pairs that share no pixel.
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    return _judge("miou", miou_and_accuracy, _pictures)
+
+
+def check_cheapest(cheapest: Function) -> str:
+    """What is wrong with `cheapest(W)`; see equation `eq-ncut-sweep` of the book.
+
+    Parameters
+    ----------
+    cheapest : function of W, float64 (n, n), symmetric, with positive degrees
+        To return lambda_2, the best price of a prefix of the sorted y, and its side, bool (n,).
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+
+    @wraps(cheapest)
+    def flat(W: np.ndarray) -> np.ndarray:
+        value, price, S = cheapest(W)
+        return np.r_[value, price, S[0] != S]
+
+    return _judge("cheapest", flat)
+
+
+def check_end(end: Function) -> str:
+    """What is wrong with `end(seconds, workers, room)`; see equation `eq-scale-recursion` of the book.
+
+    Parameters
+    ----------
+    end : function of seconds (n, m) of n pictures in m stages, of the stages' workers, and of the places between two
+        To return when the last picture has left the last stage.
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    return _judge("end", end, lambda seconds, workers, room: (seconds, workers, int(room)))
+
+
+def check_sums(sums: Function) -> str:
+    """What is wrong with `sums(W, labels)`; see equation `eq-kway-bound` of the book.
+
+    Parameters
+    ----------
+    sums : function of W, float64 (n, n), symmetric, and of the nodes' segments, int (n,), from 0 on
+        To return all retentions, added, all Perron roots, added, and the sum of as many first eigenvalues rho.
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    return _judge("sums", sums, lambda W, labels: (W, np.array(labels)))
+
+
+def check_memberships(memberships: Function) -> str:
+    """What is wrong with `memberships(Y)`; see equation `eq-kway-simplex` of the book.
+
+    Parameters
+    ----------
+    memberships : function of the first C eigenvectors, float64 (n, C), a column each
+        To return memberships, (n, C), with the corners of `Four ways to round`; the order of columns is free.
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+
+    def same(a: np.ndarray, b: np.ndarray) -> bool:
+        return _close(a[:, [np.abs(a.T - one).sum(1).argmin() for one in b.T]], b)
+
+    return _judge("memberships", memberships, same=same)
+
+
+def check_hitting(hitting: Function) -> str:
+    """What is wrong with `hitting(W)`; see equation `eq-times-fundamental` of the book.
+
+    Parameters
+    ----------
+    hitting : function of W, float64 (n, n), symmetric, with positive degrees
+        To return the expected steps from i until j is first met, (n, n); of a tuple the first.
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+
+    @wraps(hitting)
+    def steps(W: np.ndarray) -> Any:
+        found = hitting(W)
+        return found[0] if isinstance(found, tuple) else found
+
+    return _judge("hitting", steps)
+
+
+def check_far(far: Function) -> str:
+    """What is wrong with `far(W, k)`; see equation `eq-times-diffusion` of the book.
+
+    Parameters
+    ----------
+    far : function of W, float64 (n, n), symmetric, with positive degrees, and of a number of steps
+        To return the diffusion distance of all pairs after k steps, (n, n).
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    return _judge("far", far, lambda W, k: (W, int(k)))
+
+
+def check_nystrom(nystrom: Function) -> str:
+    """What is wrong with `nystrom(columns, sample, d)`; see equation `eq-times-nystrom` of the book.
+
+    Parameters
+    ----------
+    nystrom : function of some columns (n, m) of a table, of their numbers, int (m,), and of all degrees (n,)
+        To return y (n,) of the table that they complete; its sign and length are free.
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    return _judge("nystrom", nystrom, lambda columns, sample, d: (columns, np.array(sample), d), _parallel)
+
+
+def check_forms(forms: Function) -> str:
+    """What is wrong with `forms(P)`; see equation `eq-circle-adjoint` of the book.
+
+    Parameters
+    ----------
+    forms : function of P, float64 (n, n), whose rows sum to one
+        To return its law (n,), the film backwards, the additive and the multiplicative form, each (n, n).
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+
+    @wraps(forms)
+    def stacked(P: np.ndarray) -> np.ndarray:
+        return np.vstack(forms(P))
+
+    return _judge("forms", stacked)
+
+
+def check_wcut(wcut: Function) -> str:
+    """What is wrong with `wcut(P, mu, S)`; see equation `eq-circle-wcut` of the book.
+
+    Parameters
+    ----------
+    wcut : function of P, float64 (n, n), of a law mu (n,), and of S, bool (n,)
+        To return the price of S for walkers dropped by mu, one number.
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+    return _judge("wcut", wcut)
+
+
+def check_by_qr(by_qr: Function) -> str:
+    """What is wrong with `by_qr(Y)`.
+
+    Parameters
+    ----------
+    by_qr : function of the first C eigenvectors, float64 (n, C), a column each
+        To return the number of each node's segment, (n,), by pivoted QR; the order of segments is free.
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+
+    def same(a: np.ndarray, b: np.ndarray) -> bool:
+        return np.array_equal(_labels(a, a.size)[0], _labels(b, b.size)[0])
+
+    return _judge("by_qr", by_qr, same=same)
+
+
+def check_relaxed(relaxed: Function) -> str:
+    """What is wrong with `relaxed(P, mu)`; see equation `eq-circle-drift` of the book.
+
+    Parameters
+    ----------
+    relaxed : function of P, float64 (n, n), whose rows sum to one, and of a law mu (n,)
+        To return the smallest R_mu(y) of all y with mean 0 under mu, and this y; its sign and length are free.
+
+    Returns
+    -------
+    str
+        One sentence; it begins with "Right" where nothing was found.
+    """
+
+    @wraps(relaxed)
+    def flat(P: np.ndarray, mu: np.ndarray) -> np.ndarray:
+        floor, y = relaxed(P, mu)
+        return np.r_[floor, y / y[np.abs(y).argmax()]]
+
+    return _judge("relaxed", flat)

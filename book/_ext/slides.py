@@ -19,7 +19,6 @@ KEPT = f"div.math, div.proof.admonition, div.exercise, figure, ul, ol, dl, {TABL
 ALONE = f"div.proposition, div.exercise, figure, div.text_html, {TABLE}"  # each on a slide of its own
 DRAWN = "figure, div.text_html:has(.walkcut-widget):not(figure *)"  # what a cell shows; its tables are too long
 LINES = 2  # of formulas on one slide; a formula of several lines fills it
-STILL = "figure[id$='-live']"  # of a control that moves only where Python runs
 SKIPPED = {"references"}  # sections, by their id
 FRAME, STYLE, KEYS = (Path(__file__).with_suffix(end).read_text("utf-8") for end in (".html", ".css", ".js"))
 
@@ -32,7 +31,7 @@ def blocks(section: Tag) -> Iterator[Tag]:
         if child.name == "section":
             continue
         for block in [child] if child.css.match(KEPT) else child.css.select(DRAWN):
-            if block.css.match(f"div.proof:not(.proposition), {STILL}"):  # a proof is for reading
+            if block.css.match("div.proof:not(.proposition)"):  # a proof is for reading
                 continue
             if before is not None and block.css.match("div.math"):
                 yield before
@@ -63,6 +62,8 @@ def deck(page: str, back: str) -> str:
     soup = BeautifulSoup(page, "html.parser")
     for link in soup.select("a.headerlink, details"):
         link.decompose()
+    for link in soup.select('a[href^="#"]'):  # what it leads to may not be on a slide
+        link["href"] = back + link["href"]
     chapter = soup.select_one("article section")
     title = chapter.h1.extract()
     shown = [f'<div class="slide title">{title}{chapter.find("ul")}</div>']

@@ -1,4 +1,4 @@
 """Interactive figures: one ES module each, shown through an HTML output, so that they need no kernel and no network.
 
-`live` alone needs a kernel: the same figures as anywidgets, and controls that call Python.
+With a kernel they tell Python what is selected, and the controls of `live` call it; without one, those show recordings.
 """

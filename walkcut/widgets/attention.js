@@ -1,10 +1,10 @@
-// Choose two patches of the photograph and see where walkers from each of them are after k steps.
+// Choose two patches of the photograph and see where walkers from each of them are after k steps; follow one from either.
 
 const STYLE = `
 & .buttons { gap: 0.25rem 0.9rem; }
 & .buttons b { margin-right: 0.2rem; }
 & label { display: inline-flex; align-items: center; gap: 0.4rem; min-height: 44px; cursor: pointer; }
-& .steps { display: flex; flex-wrap: wrap; }
+& .steps { display: flex; flex-wrap: wrap; flex: 1 1 19rem; }
 & .steps span { min-width: 6.5em; font-variant-numeric: tabular-nums; font-weight: 600; }
 & .steps input { flex: 1 1 12rem; height: 44px; accent-color: var(--a); cursor: pointer; }
 & input[type="radio"] { width: 1.1rem; height: 1.1rem; accent-color: var(--a); }
@@ -16,6 +16,7 @@ const STYLE = `
 & canvas { border-color: currentColor; cursor: crosshair; touch-action: pan-y; }
 & .panel p { font-size: 0.9em; line-height: 1.35; margin: 0.25rem 0 0; font-variant-numeric: tabular-nums; }
 & .panel + .panel p { min-height: 4em; }
+& .panel:first-child p { min-height: 2.7em; }
 & .facts { min-height: 3em; }
 `;
 
@@ -92,6 +93,7 @@ function render({ model, el }) {
   const spots = [[0.3, 0.3], [0.7, 0.7]]; // of both patches, as shares of height and width
   const walks = []; // of each patch: the number it began at, and where its walkers are after so many steps, where known
   let waiting = false; // for the next frame
+  let trails = null; // or the patches that one walker from either has come by
 
   const patch = (which) => spots[which].map((share, axis) => clamp(Math.floor(share * grid.shape[axis]), grid.shape[axis] - 1));
   const number = (which) => patch(which)[0] * grid.shape[1] + patch(which)[1];
@@ -113,16 +115,25 @@ function render({ model, el }) {
     radios(grids[0].name ? "Seen by" : "Patches", grids.map(({ name, shape }) => name || `${shape[0]} × ${shape[1]}`), (index) => {
       grid = grids[index];
       walks.length = 0;
+      trails = null;
     });
   }
   radios("Show", ["the picture, dimmed", "colours"], (index) => { heat = index === 1; });
-  const label = make("label", { class: "steps" }, root);
+  const row = make("div", { class: "buttons" }, root);
+  const label = make("label", { class: "steps" }, row);
   const shown = make("span", {}, label);
   const slider = make("input", { type: "range", min: 1, max: LONGEST + 1, step: 1, value: 1, "aria-label": "Steps of the walk" }, label);
   slider.addEventListener("input", () => {
     steps = Number(slider.value);
     draw();
   });
+  const odds = random(1);
+  player(root, row, "walk", { last: LONGEST, at: () => steps - 1, wait: () => 600, go: (moment) => {
+    if (!trails || moment === 0) trails = [0, 1].map(wander);
+    steps = moment + 1;
+    slider.value = steps;
+    draw();
+  } });
   const ready = () => {
     if (!grid.warm) warm(grid.powers, grid.n);
     grid.warm = true;
@@ -141,7 +152,9 @@ function render({ model, el }) {
   const choose = (which) => (row, column) => {
     const before = number(which);
     spots[which] = [(row + 0.5) / grid.shape[0], (column + 0.5) / grid.shape[1]];
-    if (number(which) !== before) draw();
+    if (number(which) === before) return;
+    trails = null;
+    draw();
   };
   follow(photo.canvas, (event, first) => {
     const to = pointed(event, photo.canvas, grid.shape);
@@ -150,6 +163,48 @@ function render({ model, el }) {
     choose(active)(...to);
   });
   maps.forEach(({ canvas }, which) => chooser(canvas, `Patch ${NAMES[which]}.`, () => grid.shape, () => patch(which), choose(which)));
+
+  // One walker, who draws every patch from the row of the one before.
+  function wander(which) {
+    const trail = [number(which)];
+    while (trail.length <= LONGEST) {
+      let left = odds();
+      const from = trail.at(-1) * grid.n;
+      const next = grid.powers[1].subarray(from, from + grid.n).findIndex((share) => (left -= share) < 0);
+      trail.push(next < 0 ? trail.at(-1) : next); // rounding can leave nothing to draw
+    }
+    return trail;
+  }
+
+  // The photograph, bright where the rows might have sent the two walkers last, and the ways that they took.
+  function showWalkers() {
+    const took = Math.min(steps, LONGEST);
+    const rows = trails.map((trail) => {
+      const row = grid.powers[1].subarray(trail[took - 1] * grid.n, (trail[took - 1] + 1) * grid.n);
+      const most = row.reduce((high, share) => Math.max(high, share), 0);
+      return (to) => row[to] / most;
+    });
+    tint(photo.canvas, grid.shape, (to) => [0, 0, 0, DARKEST * (1 - Math.sqrt(Math.max(rows[0](to), rows[1](to))))]);
+    const context = photo.canvas.getContext("2d");
+    const unit = width / (photo.canvas.clientWidth || width);
+    trails.forEach((trail, which) => {
+      const spot = (step) => place(trail[step]).map((at, axis) => ((at + 0.5) * [height, width][axis]) / grid.shape[axis]);
+      for (let step = 1; step <= took; step += 1) {
+        const [[y, x], [down, across]] = [spot(step - 1), spot(step)];
+        context.globalAlpha = Math.max(0.15, 0.6 ** (took - step)); // the last step is what counts
+        for (const [colour, thick] of [["black", 5], [RINGS[which], 2.5]]) {
+          [context.strokeStyle, context.fillStyle, context.lineWidth] = [colour, colour, thick * unit];
+          context.beginPath();
+          context.moveTo(x, y);
+          context.lineTo(across, down);
+          context.stroke();
+          context.beginPath();
+          context.arc(across, down, (step === took ? thick + 2 : thick / 2) * unit, 0, 2 * Math.PI);
+          context.fill();
+        }
+      }
+    });
+  }
 
   // Python measured how far 1, 2, 4, 8 and 16 steps stray, and the strays of several add up at most
   const error = (k) => grid.errors.reduce((sum, stray, bit) => sum + ((k >> bit) & 1) * stray, 0);
@@ -223,7 +278,7 @@ function render({ model, el }) {
       : `${(100 * apart).toFixed(1)}% of A's walkers would have to move to stand as B's do. ` +
         `Stored to a byte, these shares are off by at most ${(100 * error(steps)).toFixed(1)}% of the walkers in all.`;
     photo.canvas.setAttribute("aria-label", `The photograph with the patches A and B. ${facts.textContent}`);
-    report(model, { grid: grid.shape, steps: forever ? null : steps, patches: found.map((one) => one.patch), peaks: found.map((one) => one.peak), apart });
+    report(model, { grid: grid.shape, steps: forever ? null : steps, patches: found.map((one) => one.patch), peaks: found.map((one) => one.peak), apart, trails });
   }
 
   // The patches at once, and where the walkers are as soon as they are there.
@@ -232,7 +287,9 @@ function render({ model, el }) {
     shown.textContent = steps > LONGEST ? "forever" : `${steps} step${steps > 1 ? "s" : ""}`;
     set(slider, { "aria-valuetext": shown.textContent });
     photo.canvas.getContext("2d").drawImage(picture, 0, 0, width, height);
+    if (trails) showWalkers();
     for (const which of [0, 1]) mark(photo.canvas, which, patch(which));
+    photo.said.textContent = trails ? "One walker from either: bright is where its row may send it, the dot where it went." : "The photograph: drag A or B.";
     walkOn();
     if (law(0) && law(1)) compare();
     waiting = ![0, 1].every((which) => law(which) && !moved(which));

@@ -26,6 +26,7 @@ html[data-theme="dark"] &, body[data-jp-theme-light="false"] & { --a: #56b4e9; -
 & .buttons { display: flex; flex-wrap: wrap; align-items: center; gap: 0.4rem; margin: 0.5rem 0; }
 & text { fill: currentColor; font-size: 12px; }
 & .facts { margin: 0.5rem 0 0; font-variant-numeric: tabular-nums; }
+& .play { min-width: 8.8rem; } /* whatever it says now */
 `;
 
 const bytes = (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
@@ -33,6 +34,17 @@ const bytes = (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
 function words(base64) {
   const low = bytes(base64); // low byte first
   return Array.from({ length: low.length / 2 }, (_, i) => low[2 * i] + 256 * low[2 * i + 1]);
+}
+
+// A small seeded generator (mulberry32), so that a page shows the same walk to every reader.
+function random(seed) {
+  let a = seed >>> 0;
+  return () => {
+    a = (a + 0x6d2b79f5) | 0;
+    let t = Math.imul(a ^ (a >>> 15), 1 | a);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
 }
 
 // Of patches in an order: the place of each patch.
@@ -172,6 +184,68 @@ function choices(parent, label, names, choose) {
     return button;
   });
   return (pressed) => buttons.forEach((button, i) => button.setAttribute("aria-pressed", i === pressed));
+}
+
+// A button that plays a figure's moments 0, 1, ..., `last`, each for `wait(moment)` milliseconds; `at` says which one is
+// shown, `go` shows another. Nothing moves before a press. The first begins at 0 and later ones where the figure is; after
+// the end it begins anew. Whatever else the reader uses in `root` pauses it. Arrow keys on the button go `stride` moments back or
+// on, and where less motion is wanted a press does no more.
+function player(root, parent, name, { last, at, go, wait, stride = 1 }) {
+  const still = window.matchMedia("(prefers-reduced-motion: reduce)");
+  const button = make("button", { type: "button", class: "play", title: "Left and right arrow keys go one step back or on." }, parent);
+  let begun = false; // and not at the end
+  let frame = 0; // that is asked for while it plays
+  let due = 0; // when the next moment is
+
+  function tell() {
+    button.textContent = still.matches ? `Next step: ${name}` : `${frame ? "Pause" : "Play"} ${name}`;
+    for (const node of root.querySelectorAll("[aria-live], output")) { // where it stops is said aloud, moments are not
+      node.setAttribute("aria-live", frame ? "off" : "polite");
+      if (!frame) node.replaceChildren(...node.childNodes);
+    }
+  }
+  function show(moment) {
+    begun = moment < last;
+    go(clamp(moment, last));
+  }
+  function pause() {
+    if (!frame) return;
+    cancelAnimationFrame(frame);
+    frame = 0;
+    tell();
+  }
+  function play(now) {
+    if (!button.offsetParent) { pause(); return; } // another eye is shown
+    const before = at();
+    let moment = before;
+    for (due = Math.max(due, now - 100); now >= due && moment < last; due += wait(moment)) moment += 1;
+    if (moment > before) show(moment);
+    if (begun) frame = requestAnimationFrame(play);
+    else pause();
+  }
+  button.addEventListener("click", () => {
+    if (frame) { pause(); return; }
+    const fresh = !begun;
+    if (fresh) show(0);
+    if (still.matches) {
+      if (!fresh) show(at() + stride);
+      return;
+    }
+    due = performance.now() + wait(at());
+    frame = requestAnimationFrame(play);
+    tell();
+  });
+  button.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: -stride, ArrowRight: stride }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    pause();
+    show(at() + step);
+  });
+  const used = ({ target, key }) => target !== button && key !== "Tab" && target.closest("button, input, select, label, canvas, svg");
+  for (const kind of ["pointerdown", "click", "keydown", "input"]) root.addEventListener(kind, (event) => { if (used(event)) pause(); }, true);
+  still.addEventListener("change", () => { pause(); tell(); });
+  tell();
 }
 
 // A figure as several eyes have it, or as one: with several, a button for each, and what is selected says by which.

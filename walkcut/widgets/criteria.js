@@ -1,7 +1,7 @@
 // Where does each criterion stop? Buttons show its segments, a slider those of a constant threshold; curves are scores.
 
 const STYLE = `
-& label { display: flex; align-items: center; gap: 0.6rem; min-height: 44px; }
+& label { flex: 1 1 14rem; display: flex; align-items: center; gap: 0.6rem; min-height: 44px; }
 & input { flex: 1; min-width: 6rem; height: 44px; accent-color: var(--a); cursor: pointer; }
 & svg { cursor: pointer; touch-action: pan-y; }
 & .facts { min-height: 3em; }
@@ -27,9 +27,14 @@ function render({ model, el }) {
     threshold = chosen.threshold ?? threshold;
     draw();
   });
-  const label = make("label", {}, root, "Or a constant");
+  const row = make("div", { class: "buttons" }, root);
+  const label = make("label", {}, row, "Or a constant");
   const slider = make("input", { type: "range", min: 0, max: highest, step: 0.005 }, label);
-  slider.addEventListener("input", () => { chosen = null; threshold = Number(slider.value); draw(); });
+  const constant = (value) => { [chosen, threshold] = [null, value]; draw(); };
+  slider.addEventListener("input", () => constant(Number(slider.value)));
+  const finest = Math.round(highest / 0.005);
+  player(root, row, "pruning", { last: finest, at: () => Math.round(finest * (1 - threshold / highest)),
+    stride: Math.round(finest / 20) || 1, go: (moment) => constant(highest * (1 - moment / finest)), wait: () => 9000 / finest });
   const drawings = make("div", { class: "drawings" }, root);
   const canvas = make("canvas", { width, height, role: "img" }, drawings);
   const bottom = BOX.bottom + 42 + 18 * curves.length;
@@ -81,9 +86,7 @@ function render({ model, el }) {
 
   follow(chart, (event) => {
     const [across] = within(event, chart);
-    chosen = null;
-    threshold = highest * clamp((across * 360 - BOX.left) / (BOX.right - BOX.left), 1);
-    draw();
+    constant(highest * clamp((across * 360 - BOX.left) / (BOX.right - BOX.left), 1));
   });
   draw();
 }

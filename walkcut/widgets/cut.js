@@ -1,4 +1,4 @@
-// Drag a split along a sorted eigenvector: both sides, both escape probabilities and the NCut follow at once.
+// Drag a split along a sorted eigenvector, or let it sweep: both sides, both escape probabilities and the NCut follow at once.
 
 const STYLE = `
 & canvas { cursor: pointer; touch-action: pan-y; }
@@ -21,6 +21,7 @@ function render({ model, el }) {
   });
   let now = vectors[0];
   let split = Math.max(1, Math.round(n / 20)); // a crumb to begin with: the reader finds the best one
+  let sweeping = false; // the prices behind the split are not known yet
 
   const root = frame(el, "cut", STYLE, { "aria-label": "Drag a cut along the second eigenvector" });
   const pressed = vectors.length > 1
@@ -53,7 +54,7 @@ function render({ model, el }) {
     make("path", { fill: "none", stroke, "stroke-width": thick, "stroke-dasharray": dash }, chart));
   const triangle = make("path", { fill: "currentColor" }, chart);
   const dot = make("circle", { r: 4, fill: "none", stroke: "currentColor", "stroke-width": 1.5 }, chart);
-  const mark = make("text", { y: BOX.price[1] + 23, "text-anchor": "middle" }, chart, "best");
+  const mark = make("text", { y: BOX.price[1] + 23 }, chart);
   const bar = make("path", { stroke: "currentColor", "stroke-width": 2 }, chart);
   const grips = [0, 1].map(() => make("circle", { r: 6, fill: "currentColor" }, chart));
 
@@ -66,17 +67,28 @@ function render({ model, el }) {
     const at0 = high(BOX.y, now.zero);
     set(zero, { y1: at0, y2: at0 });
     nought.setAttribute("y", at0 + 4);
-    [now.leaving, now.entering, now.price].forEach((values, i) => curves[i].setAttribute("d", `M${points(values, BOX.price, top, 1).join("L")}`));
+    now.curves ??= [now.leaving, now.entering, now.price].map((values) => points(values, BOX.price, top, 1));
     now.points ??= points(now.y, BOX.y, 1, 0.5);
-    const x = at(now.best);
+    choose(split);
+  }
+
+  // Which split is the cheapest, of all or of those that were swept; the triangle is there.
+  function cheapest() {
+    const found = now.price.slice(0, split).reduce((least, value, i, all) => (value < all[least] ? i : least), 0);
+    const best = sweeping && split < now.best ? found + 1 : now.best;
+    const x = at(best);
     triangle.setAttribute("d", `M${x - 6},${BOX.price[1] + 12}L${x},${BOX.price[1] + 3}L${x + 6},${BOX.price[1] + 12}Z`);
-    set(dot, { cx: x, cy: high(BOX.price, now.price[now.best - 1] / top) });
-    mark.setAttribute("x", Math.max(BOX.left, Math.min(BOX.right - 12, x)));
-    draw();
+    set(dot, { cx: x, cy: high(BOX.price, now.price[best - 1] / top) });
+    mark.textContent = sweeping ? "best so far" : "best";
+    const room = sweeping ? 34 : 12; // for half of these words
+    set(mark, { x: Math.max(BOX.left + room - 12, Math.min(BOX.right - room, x)), "text-anchor": "middle" });
+    return best;
   }
 
   function draw() {
-    const { y, leaving, entering, price, rank, best } = now;
+    const { y, leaving, entering, price, rank } = now;
+    const best = cheapest();
+    now.curves.forEach((curve, i) => curves[i].setAttribute("d", `M${(sweeping ? curve.slice(0, split) : curve).join("L")}`));
     const side = (patch) => (rank[patch] < split ? 0 : 1);
     paint(canvas, picture, grid, (patch) => [...COLOURS[side(patch)], 135], side);
     const x = at(split);
@@ -89,7 +101,8 @@ function render({ model, el }) {
     const percent = (value) => `${(100 * value).toFixed(1)}%`;
     const [out, back, sum] = [leaving[split - 1], entering[split - 1], price[split - 1]];
     const most = price[best - 1];
-    const verdict = split === best ? "This is the best of all splits." : `The best split, at ${best}, costs ${most.toFixed(3)}.`;
+    const [own, other] = sweeping ? ["the best so far", "The best so far"] : ["the best of all splits", "The best split"];
+    const verdict = split === best ? `This is ${own}.` : `${other}, at ${best}, costs ${most.toFixed(3)}.`;
     facts.replaceChildren();
     make("b", {}, facts, `${split} patch${split > 1 ? "es" : ""} (blue)`);
     facts.append(` lose${split > 1 ? "" : "s"} ${percent(out)} of the walkers at each step, `);
@@ -99,10 +112,11 @@ function render({ model, el }) {
     facts.append(` ${verdict}`);
     canvas.setAttribute("aria-label", `The photograph with both sides of the cut. ${facts.textContent}`);
     set(chart, { "aria-valuenow": split, "aria-valuetext": `${split} patches, NCut ${sum.toFixed(3)}` });
-    report(model, { vector: vectors.indexOf(now), split, ncut: sum, leaving: out, entering: back });
+    report(model, { vector: vectors.indexOf(now), split, ncut: sum, leaving: out, entering: back, best });
   }
 
-  function choose(size) {
+  function choose(size, sweep = false) {
+    sweeping = sweep;
     split = Math.max(1, Math.min(n - 1, Math.round(size)));
     draw();
   }
@@ -119,8 +133,11 @@ function render({ model, el }) {
     event.preventDefault();
     choose(split + steps[event.key]);
   });
-  const buttons = make("div", { class: "buttons", role: "group", "aria-label": "Splits by a rule" });
+  const buttons = make("div", { class: "buttons", role: "group", "aria-label": "Splits, one after another or by a rule" });
   facts.before(buttons);
+  // a moment for each split, and one for the verdict
+  player(root, buttons, "sweep", { last: n - 1, at: () => split - 1, stride: Math.max(1, Math.round(n / 24)),
+    go: (moment) => (moment < n - 1 ? choose(moment + 1, true) : choose(now.best)), wait: (moment) => (moment < n - 2 ? 9000 / n : 1200) });
   const rules = { "best split": () => now.best, "by sign": () => now.sign, "by halves": () => Math.floor(n / 2), "a crumb": () => 1 };
   for (const [name, size] of Object.entries(rules)) {
     make("button", { type: "button" }, buttons, name).addEventListener("click", () => choose(size()));

@@ -53,7 +53,8 @@ def attention_explorer(image: np.ndarray, attention: AttentionMaps | Mapping[str
     """Two patches, chosen by mouse, touch or keyboard, and where their walkers are after k steps, on each grid.
 
     The page takes the steps itself, 1 to 16 of them; "forever" is the stationary law. The picture is dimmed by the root
-    of each patch's share of the largest, or in its place the shares themselves are shown in colours.
+    of each patch's share of the largest, or in its place the shares themselves are shown in colours. Where the walk is
+    played, one walker from either patch is followed as well.
 
     Parameters
     ----------
@@ -68,11 +69,7 @@ def attention_explorer(image: np.ndarray, attention: AttentionMaps | Mapping[str
         for eye, seen in eyes.items()
         for grid in sorted(seen.maps, key=lambda grid: -grid[0] * grid[1])
     ]
-    state = {
-        **photo(image, 400),
-        "colours": viridis(),
-        "grids": walks,
-    }
+    state = {**photo(image, 400), "colours": viridis(), "grids": walks}
     return inline_module("attention", state, "This figure needs JavaScript: see where walkers go from two patches.")
 
 
@@ -88,7 +85,7 @@ def _quantised(matrix: torch.Tensor, grid: Grid) -> dict:
 
 
 def cut_explorer(image: np.ndarray, grid: Grid, graph: Affinity) -> Figure:
-    """A sorted eigenvector as a curve beside the picture: choose a split, by mouse, touch or keyboard.
+    """A sorted eigenvector as a curve beside the picture: choose a split by mouse, touch or keyboard, or play them all.
 
     Parameters
     ----------
@@ -161,7 +158,7 @@ def _vector(y: np.ndarray, leaving: np.ndarray, entering: np.ndarray) -> dict[st
 def tree_explorer(
     image: np.ndarray, tree: PartitionTree, threshold: float, highest: float = 1.0, truth: np.ndarray | None = None
 ) -> Figure:
-    """A tree as blocks beside the picture: one slider prunes it, and a branch lights up its region.
+    """A tree as blocks beside the picture: it grows cut by cut, one slider prunes it, a branch lights up its region.
 
     Parameters
     ----------
@@ -344,11 +341,7 @@ def graph_explorer(image: np.ndarray, walk: Walk, others: Mapping[str, Affinity]
     h, w = walk.grid
     chosen = np.add.outer(np.arange(0, h, every) * w, np.arange(0, w, every)).ravel()
     graphs = [
-        {
-            "name": name,
-            "powered": name != REVERSIBLE,
-            "rows": {str(k): _rows(table[chosen]) for k, table in tables.items()},
-        }
+        {"name": name, "powered": name != REVERSIBLE, "rows": {k: _rows(table[chosen]) for k, table in tables.items()}}
         for name, tables in neighbours(walk, others).items()
     ]
     state = {"grid": walk.grid, "every": every, **photo(image, 360), "colours": viridis(), "graphs": graphs}

@@ -90,8 +90,8 @@ def inline_module(name: str, state: Mapping[str, Any], fallback: str) -> Figure:
     """
     data = json.dumps(dict(state), sort_keys=True).replace("<", "\\u003c")
     if len(data) > MOST:
-        size = len(data) / 1e6
-        raise InputError(f"This figure would put {size:.1f} MB into the page, at most 2: choose a coarser grid.")
+        size = f"{len(data) / 1e6:.1f} MB into the page, at most 2"
+        raise InputError(f"This figure would put {size}: choose a coarser grid or fewer frames.")
     source = source_of("common", name)
     key = "walkcut-" + hashlib.sha256((source + data).encode()).hexdigest()[:12]
     safe = fallback.replace("&", "&amp;").replace("<", "&lt;")

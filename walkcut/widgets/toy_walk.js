@@ -27,17 +27,6 @@ html[data-theme="dark"] &, body[data-jp-theme-light="false"] & { --face: #1b2028
 @media (prefers-reduced-motion: reduce) { & .walker { transition: none; } }
 `;
 
-// A small seeded generator (mulberry32), so that a page shows the same walk to every reader.
-function random(seed) {
-  let a = seed >>> 0;
-  return () => {
-    a = (a + 0x6d2b79f5) | 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
-
 // Transition matrix, stationary law, flow over the middle and number of components. A twist adds one and the same current all
 // round a triangle, as strong as its lightest edge allows, so that the law stays where it was.
 function chain(weights, twist) {

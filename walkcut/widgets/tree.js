@@ -1,5 +1,5 @@
-// One slider prunes a tree of cuts; a block of the tree lights up its region, a point of the picture its block. With a walk
-// and an eigenvector beside it, it is the whole method in one figure.
+// One slider prunes a tree of cuts; a block of the tree lights up its region, a point of the picture its block. The tree grows
+// again, cut by cut, as the recursion made it. With a walk and an eigenvector beside it, it is the whole method in one figure.
 
 const STYLE = `
 & { --low: #b6bcc6; --edge: #ffffff; }
@@ -10,7 +10,7 @@ html[data-theme="dark"] &, body[data-jp-theme-light="false"] & { --low: #59616d;
 & label.truth { flex: 0 0 auto; cursor: pointer; }
 & input[type="range"] { flex: 1; min-width: 6rem; height: 44px; accent-color: var(--a); cursor: pointer; }
 & input[type="checkbox"] { width: 1.25rem; height: 1.25rem; accent-color: var(--a); }
-& output { font-variant-numeric: tabular-nums; font-weight: 600; min-width: 6.5em; }
+& output { font-variant-numeric: tabular-nums; font-weight: 600; min-width: 10.5em; }
 & .facts { min-height: 3em; }
 & .steps { display: grid; grid-template-columns: repeat(auto-fit, minmax(max(9rem, 22%), 1fr)); gap: 0.5rem; margin-bottom: 0.4rem; }
 & .panel p { margin: 0.1rem 0 0; font-size: 0.9em; line-height: 1.3; }
@@ -53,14 +53,25 @@ function readTree(model) {
   }
   const rank = places(order);
   const inside = (node, place) => start[node] <= place && place < stop[node];
-  return { rank, start, stop, left, ncut, nodes, leaf, parent, from, until, colour, splits, inside,
+  const owned = (parts) => { // the owner of each patch
+    const owner = order.map(() => 0);
+    for (const node of parts) for (let place = start[node]; place < stop[node]; place += 1) owner[order[place]] = node;
+    return owner;
+  };
+  const growth = [...splits].sort((a, b) => left[a] - left[b]); // as the recursion cut: children are numbered as they come
+  return { rank, start, stop, left, right, ncut, nodes, leaf, parent, from, until, colour, splits, growth, inside,
     across, wide: wide.map((amount) => amount / wide[0]),
-    // the segments at a threshold, and the owner of each patch
+    // the segments at a threshold
     prune(threshold) {
       const parts = nodes.filter((node) => from[node] <= threshold && until[node] > threshold);
-      const owner = order.map(() => 0);
-      for (const node of parts) for (let place = start[node]; place < stop[node]; place += 1) owner[order[place]] = node;
-      return { parts, owner };
+      return { parts, owner: owned(parts), there: () => true };
+    },
+    // those after so many cuts, and which nodes there are by then
+    grow(count) {
+      const made = new Set(growth.slice(0, count));
+      const there = (node) => node === 0 || made.has(parent[node]);
+      const parts = nodes.filter((node) => there(node) && !made.has(node));
+      return { parts, owner: owned(parts), there };
     } };
 }
 
@@ -131,8 +142,9 @@ function render({ model, el }) {
   const BOX = { left: 30, right: whole && (el.clientWidth || 700) > 520 ? 714 : 354, top: whole ? 10 : 22, bottom: whole ? 132 : 244 }; // in units of the drawing
   const sheet = [BOX.right + 6, BOX.bottom + 18];
   const tree = readTree(model);
-  const { nodes, from, until, start, stop, left, parent, colour, leaf } = tree;
+  const { nodes, from, until, start, stop, left, parent, colour, leaf, growth } = tree;
   let threshold = model.get("threshold");
+  let grown = null; // so many cuts are made; or null: all of them, and the threshold prunes
   let chosen = -1;
 
   const span = BOX.right - BOX.left;
@@ -149,6 +161,15 @@ function render({ model, el }) {
   const count = make("output", {}, level);
   const check = truth ? make("input", { type: "checkbox" }, make("label", { class: "truth" }, level, "Show the truth")) : null;
   check?.addEventListener("change", () => draw());
+  const plays = make("div", { class: "level" }, root);
+  // large regions are looked at for longer; the threshold falls evenly, so that a wide gap between prices takes its time
+  const pace = growth.map((node) => Math.sqrt(stop[node] - start[node]));
+  const slow = 9000 / pace.reduce((sum, share) => sum + share, 0);
+  player(root, plays, "growth", { last: growth.length, at: () => grown ?? growth.length, go: grow, wait: (moment) => (moment ? slow * pace[moment - 1] : 700) });
+  const finest = Math.round(highest / 0.005);
+  player(root, plays, "pruning", { last: finest, at: () => Math.round(finest * (1 - threshold / highest)), stride: Math.round(finest / 20) || 1,
+    go: (moment) => prune(highest * (1 - moment / finest)), wait: () => 9000 / finest });
+  const cuts = make("input", { type: "range", min: 0, max: growth.length, step: 1 }, make("label", {}, plays, "Cuts made"));
   const drawings = whole ? root : make("div", { class: "drawings" }, root);
   const holder = whole ? make("div", { class: "panel" }, top) : drawings;
   const canvas = make("canvas", { width, height, role: "img" }, holder);
@@ -168,35 +189,49 @@ function render({ model, el }) {
   const outline = make("rect", { fill: "none", stroke: "currentColor", "stroke-width": 3, visibility: "hidden" }, chart);
   const line = make("line", { x1: BOX.left, x2: BOX.right, stroke: "currentColor", "stroke-width": 2, "stroke-dasharray": "6 4" }, chart);
   let owner = new Array(n).fill(0); // patch -> its segment
+  let reach = until; // where the block of each node ends: a part that grows is open above
 
   function draw() {
-    const pruned = tree.prune(threshold);
-    const parts = pruned.parts;
-    owner = pruned.owner;
+    const now = grown === null ? tree.prune(threshold) : tree.grow(grown);
+    const parts = now.parts;
+    owner = now.owner;
+    reach = until.map((value, node) => (!now.there(node) ? -1 : grown !== null && parts.includes(node) ? Infinity : value));
     const lit = (patch) => chosen < 0 || tree.inside(chosen, tree.rank[patch]);
     paint(canvas, picture, grid, (patch) => (lit(patch) ? [...COLOURS[colour[owner[patch]]], 140] : [20, 20, 20, 190]), (patch) => owner[patch]);
     if (check?.checked) edges(canvas, grid, (patch) => truth[patch], [["black", 5], ["#f0e442", 2.5]]);
-    for (const node of nodes) {
-      const above = until[node] > threshold; // as in the book's figures: grey below the line
-      const segment = above ? parts.find((part) => tree.inside(part, start[node])) : -1;
-      blocks[node].setAttribute("fill", above ? `rgb(${COLOURS[colour[segment]].join(" ")})` : "var(--low)");
+    if (grown) { // the region that was cut last, and where
+      const [a, b] = [left, tree.right].map((side) => side[growth[grown - 1]]);
+      edges(canvas, grid, (patch) => (owner[patch] === a ? 1 : owner[patch] === b ? 2 : 0), [["black", 6], ["white", 3]]);
     }
-    set(line, { y1: y(threshold), y2: y(threshold) });
+    for (const node of nodes) {
+      const above = grown === null ? until[node] > threshold : reach[node] === Infinity; // as in the book's figures: grey below the line
+      const segment = above ? parts.find((part) => tree.inside(part, start[node])) : -1;
+      set(blocks[node], { y: y(reach[node]), height: Math.max(y(from[node]) - y(reach[node]), 0),
+        fill: above ? `rgb(${COLOURS[colour[segment]].join(" ")})` : "var(--low)" });
+    }
+    set(line, { y1: y(threshold), y2: y(threshold), visibility: grown === null ? "visible" : "hidden" });
     outline.setAttribute("visibility", chosen < 0 ? "hidden" : "visible");
     if (chosen >= 0) for (const name of ["x", "y", "width", "height"]) outline.setAttribute(name, blocks[chosen].getAttribute(name));
     const match = truth ? covering(truth, owner) : null;
-    count.textContent = `${threshold.toFixed(3)}: ${parts.length} segment${parts.length > 1 ? "s" : ""}` +
+    count.textContent = `${grown === null ? `${threshold.toFixed(3)}: ` : ""}${parts.length} segment${parts.length > 1 ? "s" : ""}` +
       (truth ? `, covering of the truth ${match.toFixed(3)}` : "");
     slider.value = threshold;
-    slider.setAttribute("aria-valuetext", count.textContent);
+    if (grown === null) slider.setAttribute("aria-valuetext", count.textContent);
+    cuts.value = grown ?? growth.length;
+    cuts.setAttribute("aria-valuetext", `${cuts.value} of ${growth.length} cuts`);
     tell(parts);
     const sizes = parts.map((node) => stop[node] - start[node]);
-    report(model, { threshold, segments: parts.length, sizes, region: chosen < 0 ? null : [start[chosen], stop[chosen]], covering: match });
+    report(model, { threshold, segments: parts.length, sizes, region: chosen < 0 ? null : [start[chosen], stop[chosen]], covering: match, grown });
   }
 
   function tell(parts) {
     const share = (node) => `${(100 * (stop[node] - start[node]) / n).toFixed(0)}% of the picture`;
-    if (chosen < 0) {
+    if (chosen < 0 && grown !== null) {
+      const node = growth[grown - 1];
+      facts.textContent = node === undefined ? "Nothing is cut yet."
+        : `Cut ${grown} of ${growth.length}: ${share(node)} for an NCut of ${tree.ncut[node].toFixed(3)}` +
+          (tree.ncut[node] < until[node] ? `, less than a cut above it: it waits for ${until[node].toFixed(3)}.` : ".");
+    } else if (chosen < 0) {
       const next = tree.splits.find((node) => until[node] > threshold);
       facts.textContent = next === undefined ? "Every split in the drawing is taken. Point at a block or at the picture."
         : `The next split comes at ${until[next].toFixed(3)}. Point at a block, or at the picture, to see a region.`;
@@ -215,11 +250,21 @@ function render({ model, el }) {
     chosen = node;
     draw();
   }
-  slider.addEventListener("input", () => { threshold = Number(slider.value); draw(); });
+  function prune(value) {
+    [threshold, grown] = [value, null];
+    draw();
+  }
+  function grow(count) { // the whole tree is what the highest threshold shows
+    if (count === growth.length) { prune(highest); return; }
+    grown = count;
+    draw();
+  }
+  slider.addEventListener("input", () => prune(Number(slider.value)));
+  cuts.addEventListener("input", () => grow(Number(cuts.value)));
 
   const block = (event) => {
     const [px, py] = within(event, chart).map((share, i) => share * sheet[i]);
-    return nodes.findLast((node) => x[node] <= px && px < x[node] + span * tree.wide[node] && y(until[node]) <= py && py <= y(from[node])) ?? -1;
+    return nodes.findLast((node) => x[node] <= px && px < x[node] + span * tree.wide[node] && y(reach[node]) <= py && py <= y(from[node])) ?? -1;
   };
   const under = (event) => {
     const [row, column] = pointed(event, canvas, grid);
@@ -240,7 +285,7 @@ function render({ model, el }) {
       return seen[clamp(seen.indexOf(here) + step, seen.length - 1)] ?? here;
     };
     const moves = {
-      ArrowUp: () => (leaf(here) ? here : left[here]), ArrowDown: () => Math.max(parent[here], 0),
+      ArrowUp: () => (leaf(here) || reach[left[here]] < 0 ? here : left[here]), ArrowDown: () => Math.max(parent[here], 0),
       ArrowLeft: () => beside(-1), ArrowRight: () => beside(1), Home: () => 0, Escape: () => -1,
     };
     if (!(event.key in moves)) return;
