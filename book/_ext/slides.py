@@ -6,7 +6,6 @@ to a slide. Code, proofs and the running text are left out. A deck has the page'
 pictures, because it is cut from the page that was just written; so it needs no other host, and no upkeep.
 """
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from string import Template
@@ -71,10 +70,8 @@ def deck(page: str, back: str) -> str:
         heading = section.find(["h2", "h3"]).extract()
         heading.name = "h2"
         shown += [f'<div class="slide">{heading}{"".join(map(str, slide))}</div>' for slide in slides(section)]
-    text = "\n".join(shown)  # a link to what it leaves out leads to the page
-    text = re.sub('href="#(.+?)"', lambda to: to[0] if f'id="{to[1]}"' in text else f'href="{back}#{to[1]}"', text)
     mathematics = [str(script) for script in soup.find_all("script") if "mathjax" in str(script).lower()]
-    told = {"title": title.get_text(), "mathematics": "\n".join(mathematics), "slides": text}
+    told = {"title": title.get_text(), "mathematics": "\n".join(mathematics), "slides": "\n".join(shown)}
     return Template(FRAME).substitute(told, back=back, style=STYLE, keys=KEYS)
 
 
