@@ -16,6 +16,7 @@ from walkcut_book import eyes
 STATIC = Path(__file__).resolve().parent.parent / "book" / "_static"
 SHOWN = ("fig", "dogs", "coffee", "dahlia", "dandelions", "astronaut")
 PLACE = (0.72, 0.72)  # of a patch of the bowl
+ACROSS = 10  # inches
 
 
 def both_eyes() -> Figure:
@@ -57,7 +58,9 @@ PICTURES = {"eyes.jpg": both_eyes, "method.png": method}
 def save(folder: Path) -> None:
     """Write them all."""
     for name, draw in PICTURES.items():
-        draw().savefig(folder / name, dpi=110)
+        figure = draw()
+        figure.set_size_inches(figure.get_size_inches() * ACROSS / figure.get_figwidth())
+        figure.savefig(folder / name, dpi=110)
 
 
 if __name__ == "__main__":
