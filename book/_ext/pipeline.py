@@ -31,7 +31,7 @@ STAGES = {  # name: the page of its chapter, what happens there, and its drawing
     "recurse": ("04-recursion", "each side is cut again", TREE),
     "stop": (
         "05-threshold",
-        "where a cut is no rarer than distance explains",
+        "where a cut is hardly rarer than distance explains",
         f'{TREE}<path class="strong dashed" d="M2 20H46"/>',
     ),
     "pixels": (
