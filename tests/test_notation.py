@@ -8,7 +8,7 @@ import pytest
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
 CHAPTERS = sorted(BOOK.glob("[0-9]*.ipynb"))
-FURTHER = sorted(BOOK.glob("further-*.ipynb"))  # pages without a number; each has its file's name as its label
+FURTHER = sorted(BOOK.glob("further-*.ipynb"))  # further reading; each page has its file's name as its label
 NOTATION = (BOOK / "notation.md").read_text(encoding="utf-8")
 GLOSSARY = (BOOK / "glossary.md").read_text(encoding="utf-8")
 FORMULA = re.compile(r"\$\$(.*?)\$\$|(?<!\$)\$([^$]+)\$(?!\$)", re.DOTALL)
