@@ -704,7 +704,7 @@ def test_a_tree_grows_as_the_recursion_cut_it(show: Callable) -> None:
         found, said = hand.selected(), hand.find(".facts").text
         assert found["grown"] == count
         assert sorted(found["sizes"]) == sorted(tree.stop[part] - tree.start[part] for part in parts)
-        assert f"Cut {count} of {len(cuts)}:" in said
+        assert f"Cut {count} of {len(cuts)} up to {highest:.2f}:" in said
         assert f"NCut of {tree.ncut[node]:.3f}" in said
         assert (f"waits for {height[node]:.3f}" in said) == (tree.ncut[node] < height[node])
         blocks = hand.browser.execute_script("return document.querySelectorAll(arguments[0]).length", TALL)

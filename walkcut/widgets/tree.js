@@ -229,7 +229,7 @@ function render({ model, el }) {
     if (chosen < 0 && grown !== null) {
       const node = growth[grown - 1];
       facts.textContent = node === undefined ? "Nothing is cut yet."
-        : `Cut ${grown} of ${growth.length}: ${share(node)} for an NCut of ${tree.ncut[node].toFixed(3)}` +
+        : `Cut ${grown} of ${growth.length} up to ${highest.toFixed(2)}: ${share(node)} for an NCut of ${tree.ncut[node].toFixed(3)}` +
           (tree.ncut[node] < until[node] ? `, less than a cut above it: it waits for ${until[node].toFixed(3)}.` : ".");
     } else if (chosen < 0) {
       const next = tree.splits.find((node) => until[node] > threshold);
