@@ -29,7 +29,8 @@ the <a href="one-slides.html">deck</a> and the <a href="https://example.org/a?b=
 <figure id="wide"><svg width="1500" height="300" viewBox="0 0 1500 300"><rect width="1500" height="300"/></svg>
 <figcaption>Wide.</figcaption></figure><table><tr>TABLE</tr></table>
 <div data-figure="key"></div><script type="module">
-document.querySelector('[data-figure]').innerHTML = '<section><button>Step</button><span class="ticks">1 2</span><output>drawn</output></section>';
+document.querySelector('[data-figure]').innerHTML = 
+  '<section><button>Step</button><span class="ticks">1 2</span><output>drawn</output></section>';
 </script>""".replace("TABLE", f"<td>{'&nbsp;'.join(['long'] * 40)}</td>" * 3)
 TWO = r"""<div class="math" id="equation-far"><span class="eqno">(2.3)</span>
 \[\sqrt{\hat\lambda} \le \begin{pmatrix} SUM \end{pmatrix}\]</div>
@@ -114,7 +115,8 @@ def test_the_print_has_links_an_outline_and_tags(paper: bytes) -> None:
     links = {name.replace(b"#2F", b"/").decode() for name in re.findall(rb"/Dest /(\S+)", paper)}
     assert {"book/two:equation-far", "book/two", "book/one:summary"} <= links <= set(targets)
     assert re.findall(rb"/URI \((.*?)\)", paper) == [b"https://example.org/a?b=c#d"]
-    for part in (b"/Outlines", b"/Title (%b)" % ANOTHER.encode(), b"/Title (Summary of one)", b"/MarkInfo", b"/Lang (en)"):
+    assert b"/Title (%b)" % ANOTHER.encode() in paper
+    for part in (b"/Outlines", b"/Title (Summary of one)", b"/MarkInfo", b"/Lang (en)"):
         assert part in paper
     assert rb"/Alt (\\pi_i)" in paper  # a formula's name is its TeX
 
