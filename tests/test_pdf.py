@@ -29,7 +29,7 @@ the <a href="one-slides.html">deck</a> and the <a href="https://example.org/a?b=
 <figure id="wide"><svg width="1500" height="300" viewBox="0 0 1500 300"><rect width="1500" height="300"/></svg>
 <figcaption>Wide.</figcaption></figure><table><tr>TABLE</tr></table>
 <div data-figure="key"></div><script type="module">
-document.querySelector('[data-figure]').innerHTML = 
+document.querySelector('[data-figure]').innerHTML =
   '<section><button>Step</button><span class="ticks">1 2</span><output>drawn</output></section>';
 </script>""".replace("TABLE", f"<td>{'&nbsp;'.join(['long'] * 40)}</td>" * 3)
 TWO = r"""<div class="math" id="equation-far"><span class="eqno">(2.3)</span>
