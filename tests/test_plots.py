@@ -283,6 +283,21 @@ def test_tradeoff_writes_a_word_beside_each_point() -> None:
     assert (axis.get_xscale(), axis.get_yscale()) == ("log", "log")
 
 
+@pytest.mark.parametrize(
+    ("title", "lines"),
+    [
+        ("as it is: 0.25", ["as it is: 0.25"]),  # fits
+        ("A half-life: 4, 0.58", ["A half-life:", "4, 0.58"]),
+        ("astronaut, dead leaves: 7", ["astronaut,", "dead leaves: 7"]),  # the first mark after which the rest fits
+        ("down 0, head 0\nreversible, k = 4", ["down 0, head 0", "reversible,", "k = 4"]),
+        ("stationary law everywhere: 2", ["stationary law", "everywhere: 2"]),  # no mark helps
+    ],
+)
+def test_titles_fold_after_colons_and_commas(title: str, lines: list[str]) -> None:
+    figure = plots.mosaic(dict.fromkeys([title, "b", "c", "d"], PHOTO))
+    assert figure.axes[0].get_title().split("\n") == lines
+
+
 @pytest.mark.parametrize("name", ["mosaic", "segmentations", "curves", "curve_row", "interval_panels", "spectra"])
 def test_letters_are_read_on_a_phone(name: str) -> None:
     """A phone shows a figure 342 pixels wide: no letter of its titles, labels and legends is below nine, or nearly."""

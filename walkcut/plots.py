@@ -7,6 +7,7 @@ shown once.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from textwrap import fill
 from typing import Any, cast
@@ -36,8 +37,10 @@ BELOW: Style = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "borderaxespa
 
 
 def _folded(text: str, inches: float) -> str:
-    """A text of `SMALL` letters in lines of some inches, broken at spaces."""
-    return "\n".join(fill(line, int(14 * inches), break_on_hyphens=False) for line in text.split("\n"))
+    """A text of `SMALL` letters in lines of some inches: in two after a colon or a comma, or broken at any space."""
+    most = int(14 * inches)
+    halves = rf"(?m)^(?!.{{0,{most}}}$)(.{{1,{most - 1}}}?[:,]) (.{{1,{most}}})$"  # of a line that is too long
+    return "\n".join(fill(line, most, break_on_hyphens=False) for line in re.sub(halves, r"\1\n\2", text).split("\n"))
 
 
 def _pictures(titles: Collection[str], shape: tuple[int, ...], columns: int) -> tuple[Figure, Iterator[plt.Axes]]:
