@@ -266,11 +266,12 @@ def test_the_front_page_prunes_as_python_does(site: str, chromium: object) -> No
     assert box["height"] <= 900, "photograph, walk, cut, tree and slider fit on one screen of 1280 x 1000"
     state = json.loads(re.search(r"^const state = (.*);$", path.read_text(encoding="utf-8"), re.M)[1])
     place = chromium.find_element("css selector", ".walkcut-widget")
-    buttons = place.find_elements("css selector", "button")
+    buttons = place.find_elements("css selector", "button[aria-pressed]")  # the others play
     assert len(state["eyes"]) == len(buttons) == 2
     for number, (button, (eye, stored)) in enumerate(zip(buttons, state["eyes"], strict=True)):
         chromium.execute_script("arguments[0].scrollIntoView({block: 'center'}); arguments[0].click()", button)
-        slider, tree = place.find_elements("css selector", "input[type=range]")[number], stored_tree(stored)
+        slider = place.find_elements("xpath", ".//label[starts-with(., 'Threshold')]/input")[number]
+        tree = stored_tree(stored)
         for key in (Keys.HOME, Keys.END, *[Keys.PAGE_DOWN] * 4):
             slider.send_keys(key)
             found = json.loads(place.get_attribute("data-selected"))
