@@ -14,10 +14,13 @@ CHAPTERS = sorted(BOOK.glob("[0-9]*.ipynb"))
 MOST = {"words": 1800, "equations": 8, "code lines": 50}
 
 
-def headings(path: Path) -> list[str]:
+def prose(path: Path) -> str:
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
-    return re.findall(r"^## (.*)$", text, re.MULTILINE)
+    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+
+
+def headings(path: Path) -> list[str]:
+    return re.findall(r"^## (.*)$", prose(path), re.MULTILINE)
 
 
 def core(path: Path) -> dict[str, int]:
@@ -26,21 +29,10 @@ def core(path: Path) -> dict[str, int]:
     Words outside displayed formulas and drawings, where a formula in a line is one word; numbered formulas; and lines
     of code that are not folded away.
     """
-    words, lines = [], []
-    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-        text = "".join(cell["source"])
-        if cell["cell_type"] == "code":
-            folded = "hide-input" in cell["metadata"].get("tags", [])
-            lines += [] if folded else [line.strip() for line in text.splitlines()]
-            continue
-        text, *rest = re.split(r"^## (?:Further: |Exercises|References)", text, flags=re.MULTILINE)
-        words.append(text)
-        if rest:
-            break
-    text = "\n".join(words)
+    text = re.split(r"^## (?:Further: |Exercises|References)", prose(path), maxsplit=1, flags=re.MULTILINE)[0]
     equations = len(re.findall(r"\$\$ \(eq-[\w-]+\)", text))
-    code = len([line for line in lines if line and not line.startswith(("#", '"""'))])
-    return {"words": times.counted(text)["words"], "equations": equations, "code lines": code}
+    holds = times.part(path.stem, "core")
+    return {"words": holds["words"], "equations": equations, "code lines": holds["code lines"]}
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.name)
