@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from devices import elsewhere, there  # noqa: F401 -- a fixture
 from PIL import Image
 from sklearn.metrics import adjusted_rand_score
 
@@ -27,11 +28,9 @@ from walkcut.door import segment
 from walkcut.errors import InputError
 from walkcut.eyes.loading import load_backbone
 from walkcut.eyes.models import find_eye
-from walkcut.graph import NEAR
 from walkcut.reading import read_image
 from walkcut.recipe import Recipe, resolve
-from walkcut.segmentation import WalkRecord, cut, extract_walks
-from walkcut.tree import Growth
+from walkcut.segmentation import Segmentation, WalkRecord, cut, extract_walks
 from walkcut.walk import Walk
 
 SIZES = {"a": (40, 60), "b": (60, 40), "c": (40, 60), "d": (40, 60), "e": (33, 33)}
@@ -117,18 +116,6 @@ def test_a_law_that_was_found_travels_with_its_walk(folder: Path, recipe: Recipe
     assert (sent.recipe, sent.timings) == (record.recipe, record.timings)
 
 
-def test_a_tree_that_another_process_began_to_cut_travels_with_its_walk(folder: Path, recipe: Recipe) -> None:
-    record = looked(folder, recipe)
-    expected = cut(record)
-    growth = Growth(record.graph(), record.walk.grid)
-    growth.cut(above=60)
-    assert len(growth.nodes) > 1
-    assert growth.waiting
-    found = cut(pickle.loads(pickle.dumps(replace(record, growth=growth))))
-    assert tree_to_dict(found.tree) == tree_to_dict(expected.tree)
-    assert np.array_equal(found.labels, expected.labels)
-
-
 @pytest.mark.parametrize("settings", [{}, {"graph": "features"}])
 def test_a_record_travels_without_a_copy(folder: Path, settings: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     """As large arrays, none of them a tensor, which torch would send its own way."""
@@ -142,65 +129,47 @@ def test_a_record_travels_without_a_copy(folder: Path, settings: dict, monkeypat
     assert batch.carried(record).walk.P.data_ptr() == record.walk.P.data_ptr()
 
 
-class Elsewhere(torch.Tensor):
-    """A tensor that says it lies on a GPU, and asks to be brought here as those do."""
+@pytest.mark.parametrize("grid", [GRID, 48])
+def test_a_picture_leaves_the_gpu_cut(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, grid: int, elsewhere: list[int]
+) -> None:
+    """As labels and a tree, not as a table of n^2 numbers."""
 
-    is_cuda = True
-
-    @classmethod
-    def __torch_function__(cls, function: Callable, types: tuple, given: tuple = (), named: object = None) -> object:
-        found = super().__torch_function__(function, types, given, named or {})
-        brought = function is torch.Tensor.copy_ and type(given[0]) is torch.Tensor
-        return found.as_subclass(torch.Tensor) if brought else found
-
-    def cpu(self) -> torch.Tensor:
-        return self.as_subclass(torch.Tensor)
-
-    def numpy(self) -> np.ndarray:
-        raise TypeError("can't convert cuda:0 device type tensor to numpy.")
-
-
-@pytest.mark.parametrize("grid", [GRID, 48])  # 10 x 16 patches, cut here; 32 x 48, which a GPU begins to cut
-def test_a_walk_of_any_size_leaves_the_gpu(folder: Path, monkeypatch: pytest.MonkeyPatch, grid: int) -> None:
-    def elsewhere(own: Walk, recipe: Recipe) -> Walk:
+    def on_a_gpu(own: Walk, recipe: Recipe) -> Walk:
         walk = under(own, recipe)
-        return replace(walk, P=walk.P.as_subclass(Elsewhere))
+        return replace(walk, P=there(walk.P))
 
-    picture, backbone = read(Job(folder / "a.png", folder)), load_backbone("dead-leaves", "cpu")
-    (expected,) = batch._look([picture], backbone, by(grid=grid))
+    picture, backbone = read(Job(folder / "a.png", tmp_path / "a")), load_backbone("dead-leaves", "cpu")
+    expected = cut(batch._look([picture], backbone, by(grid=grid))[0].record)
     under = Walk.under
-    monkeypatch.setattr(Walk, "under", elsewhere)
-    monkeypatch.setattr(torch, "empty", partial(without_pins, torch.empty))
+    monkeypatch.setattr(Walk, "under", on_a_gpu)
     (found,) = batch._look([picture], backbone, by(grid=grid))
     assert not found.failure
-    assert type(found.record.walk.P) is torch.Tensor
-    assert all(type(region.W) is torch.Tensor for _, region in found.record.growth.waiting)
-    assert found.record.growth.waiting
-    assert (len(found.record.growth.nodes) > 1) == (grid > 32)
-    one, other = (cut(picture.record) for picture in (expected, found))
-    assert np.array_equal(one.tree.order, other.tree.order)
-    assert np.array_equal(one.labels, other.labels)
-    np.testing.assert_allclose(one.tree.ncut, other.tree.ncut, rtol=1e-5)  # a GPU adds up in another order
-
-
-def without_pins(empty: Callable, *given: object, pin_memory: bool = False, **named: object) -> torch.Tensor:
-    """Memory that stays in place is there beside a GPU alone."""
-    return empty(*given, **named)
+    assert isinstance(found.record, Segmentation)
+    assert type(found.record.membership) is torch.Tensor
+    table = 4 * len(expected.tree.order) ** 2
+    assert max(elsewhere) < table or grid == GRID  # of a small picture the pixels are more
+    np.testing.assert_array_equal(found.record.tree.order, expected.tree.order)
+    np.testing.assert_array_equal(found.record.labels, expected.labels)
+    np.testing.assert_allclose(found.record.tree.ncut, expected.tree.ncut, rtol=1e-5)  # a GPU adds up in another order
+    assert batch._cut(found).count == expected.count
+    assert finished(found.job, by(grid=grid))
 
 
 @pytest.mark.gpu
-def test_a_gpu_finds_the_law_and_cuts_the_large_regions(folder: Path) -> None:
-    record = batch.begun(looked(folder, by(grid=48), "cuda"))
-    walk = record.walk
-    assert walk.settled.law.is_cuda
-    expected = Walk(walk.P.cpu(), walk.grid).stationary().law
-    torch.testing.assert_close(walk.settled.law.cpu(), expected, rtol=1e-3, atol=1e-6)
-    regions = [region for _, region in record.growth.waiting]
-    assert len(record.growth.nodes) > 1
-    assert all(len(region) <= NEAR and not region.W.is_cuda for region in regions)
-    alone = replace(record, walk=Walk(walk.P.cpu(), walk.grid), growth=None)
-    assert adjusted_rand_score(cut(alone).labels.ravel(), cut(record).labels.ravel()) > 0.99
-    assert not batch.carried(record).walk.P.is_cuda
+def test_a_gpu_finds_the_law_and_cuts_the_picture(folder: Path) -> None:
+    record = looked(folder, by(grid=48), "cuda")
+    assert record.walk.P.is_cuda
+    found = batch.near(record)
+    assert record.walk.settled.law.is_cuda
+    expected = Walk(record.walk.P.cpu(), record.walk.grid).stationary().law
+    torch.testing.assert_close(record.walk.settled.law.cpu(), expected, rtol=1e-3, atol=1e-6)
+    here = replace(record, walk=Walk(record.walk.P.cpu(), record.walk.grid))
+    here = replace(here, own=here.walk if record.own is record.walk else Walk(record.own.P.cpu(), record.own.grid))
+    assert adjusted_rand_score(cut(here).labels.ravel(), found.labels.ravel()) > 0.999
+    sent = batch.carried(found)
+    assert not sent.membership.is_cuda
+    assert np.array_equal(sent.labels, found.labels)
 
 
 @pytest.mark.gpu

@@ -20,8 +20,8 @@ from walkcut.bench.metrics import contingency, covering
 from walkcut.capture import AttentionMaps
 from walkcut.criteria import prune
 from walkcut.graph import Graph
-from walkcut.ncut import best_split
-from walkcut.tree import Growth, PartitionTree, partition
+from walkcut.ncut import best_cut, best_split
+from walkcut.tree import MEMORYLESS, TOLERANCE, PartitionTree, partition
 from walkcut.walk import Walk
 from walkcut.widgets.explorers import (
     attention_explorer,
@@ -674,19 +674,16 @@ def test_whoever_takes_the_control_pauses(act: str, show: Callable) -> None:
 TALL = "rect[height]:not([height='0'])"
 
 
-def test_a_tree_grows_as_the_recursion_cut_it(show: Callable) -> None:
-    made = []
-
-    class Told(Growth):
-        def _split(self, node: int, region: Graph) -> list:
-            parts = super()._split(node, region)
-            if parts:
-                made.append(tuple(self.nodes[node][:2]))
-            return parts
-
-    growth = Told(GRAPH, GRID, smallest=1)
-    growth.cut()
-    tree = growth.tree()
+def test_a_tree_grows_as_a_recursion_cuts_it(show: Callable) -> None:
+    made, waiting = [], [(0, GRAPH)]
+    while waiting:  # one branch after another, the last first
+        start, region = waiting.pop()
+        cut = best_cut(region, TOLERANCE, twins=False) if len(region) > 1 else None
+        if cut and cut.ncut < MEMORYLESS:
+            made.append((start, start + len(region)))
+            waiting.append((start, region.subgraph(cut.order[: cut.size])))
+            waiting.append((start + cut.size, region.subgraph(cut.order[cut.size :])))
+    tree = partition(GRAPH, GRID, smallest=1)
     height, node_of = tree.split_height(), {pair: i for i, pair in enumerate(zip(tree.start, tree.stop, strict=True))}
     highest = float(np.sort(height[tree.left >= 0])[20:22].mean())
     cuts = [node for node in (node_of[cut] for cut in made) if height[node] <= highest]

@@ -205,9 +205,9 @@ def test_three_cliques_whose_second_eigenvalue_is_nearly_double(n: int, apart: f
     assert split.ncut <= 2 * np.sqrt(2 * pair.value)
 
 
-@given(seed=seeds, n=st.integers(2, 40), known=st.integers(1, 3), twins=st.booleans())
+@given(seed=seeds, n=st.integers(2, 40), known=st.integers(1, 3), twins=st.booleans(), beside=st.integers(1, 3))
 @settings(max_examples=50, deadline=None)
-def test_lanczos_against_all_eigenvectors(seed: int, n: int, known: int, twins: bool) -> None:
+def test_lanczos_against_all_eigenvectors(seed: int, n: int, known: int, twins: bool, beside: int) -> None:
     """Any symmetric matrix; eigenvectors that are known are kept out, and a twofold eigenvalue does no harm."""
     rng, known = np.random.default_rng(seed), min(known, n - 1)
     basis = np.linalg.qr(rng.normal(size=(n, n)))[0]
@@ -216,11 +216,14 @@ def test_lanczos_against_all_eigenvectors(seed: int, n: int, known: int, twins: 
     if twins and n > known + 1:
         exact[-2 - known] = exact[-1 - known]
     A = basis @ np.diag(exact) @ basis.T
-    values, x, products = _lanczos(lambda v: A @ v, list(basis.T[n - known :]), 1e-9, rng.normal(size=n))
-    assert values[-1] == pytest.approx(exact[-1 - known], abs=1e-9)
-    assert np.linalg.norm(A @ x - values[-1] * x) < 1e-8
-    assert np.linalg.norm(x) == pytest.approx(1)
-    assert np.abs(basis.T[n - known :] @ x).max(initial=0) < 1e-9
+    matrix, kept = torch.from_numpy(A), torch.from_numpy(basis.T[n - known :].copy())
+    start = torch.from_numpy(rng.normal(size=(beside, n)))  # the same matrix several times, from elsewhere each time
+    values, x, products = _lanczos(lambda v: v @ matrix, kept.expand(beside, -1, -1), 1e-9, start)
+    np.testing.assert_allclose(values[:, 1], exact[-1 - known], atol=1e-9)
+    for vector in x.numpy():
+        assert np.linalg.norm(A @ vector - exact[-1 - known] * vector) < 1e-8
+        assert np.linalg.norm(vector) == pytest.approx(1)
+        assert np.abs(basis.T[n - known :] @ vector).max(initial=0) < 1e-9
     assert products <= n - known
 
 

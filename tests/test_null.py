@@ -90,7 +90,7 @@ def slow_null(flow: np.ndarray, grid: Grid) -> np.ndarray:
 @pytest.mark.parametrize("grid", GRIDS)
 def test_displacements_are_those_of_all_pairs(grid: Grid, dtype: torch.dtype) -> None:
     walk = random_walk(grid)
-    found = displacements(walk.P.to(dtype), walk.stationary().law, grid)
+    found = displacements(walk.P.to(dtype), walk.stationary().law, grid).numpy()
     np.testing.assert_allclose(found, slow_displacements(walk), rtol=1e-12 if dtype == torch.float64 else 1e-5)
     assert found.dtype == np.float64
     assert found.sum() == pytest.approx(1, abs=1e-6)
@@ -117,9 +117,10 @@ def test_nobody_is_under_the_null_where_the_law_does_not_say(seed: int, grid: Gr
 @pytest.mark.parametrize("grid", GRIDS)
 def test_what_is_reached_and_what_flows_are_sums_over_the_matrix(grid: Grid) -> None:
     null, rng = SpatialNull.of(random_walk(grid)), np.random.default_rng(0)
-    full, u, n = null.matrix().numpy(), null.u.ravel(), grid[0] * grid[1]
+    full, u, n = null.matrix().numpy(), null.u.flatten().numpy(), grid[0] * grid[1]
     x = rng.random((2, *grid))
-    np.testing.assert_allclose(null.reached(x).reshape(2, -1), x.reshape(2, -1) @ (full / np.outer(u, u)), rtol=1e-9)
+    reached = null.reached(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(reached.reshape(2, -1), x.reshape(2, -1) @ (full / np.outer(u, u)), rtol=1e-9)
     for m in {1, min(3, n), n}:
         owner = rng.permutation(np.arange(n) % m)
         member = owner[:, None] == np.arange(m)

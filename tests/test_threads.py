@@ -22,9 +22,9 @@ from toy_graphs import random_graph
 
 from walkcut import load_backbone, segment, threads
 from walkcut.graph import Graph
-from walkcut.ncut import best_cut
+from walkcut.ncut import Split, best_cut, best_cuts
 from walkcut.threads import single_threaded
-from walkcut.tree import Growth, partition
+from walkcut.tree import partition
 
 COUNT = 3  # threads before; one is what every test must be able to tell from it
 WAIT = 10  # seconds, then a test fails instead of hanging
@@ -134,13 +134,13 @@ def test_a_thread_keeps_a_number_of_its_own() -> None:
 
 def test_it_is_held_around_a_whole_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """From the root to the leaves, however large a region is."""
-    seen, split = [], Growth._split
+    seen = []
 
-    def watched(growth: Growth, node: int, region: Graph) -> list:
+    def watched(regions: list[Graph], tolerance: float) -> list[Split]:
         seen.append(now())
-        return split(growth, node, region)
+        return best_cuts(regions, tolerance)
 
-    monkeypatch.setattr(Growth, "_split", watched)
+    monkeypatch.setattr("walkcut.tree.best_cuts", watched)
     partition(random_graph(1200, 0), (30, 40))
     assert len(seen) > 10
     assert set(map(str, seen)) == {str((1, {1}))}

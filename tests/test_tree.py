@@ -7,8 +7,10 @@ import weakref
 import numpy as np
 import pytest
 import torch
+from devices import elsewhere, there  # noqa: F401 -- a fixture
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import adjusted_rand_score
 from toy_graphs import blocks, same_partition
 from trees import scattered
 
@@ -17,7 +19,7 @@ from walkcut.graph import Graph
 from walkcut.lab.directed import Directed
 from walkcut.lab.graphs import LowRank
 from walkcut.ncut import Split, best_cut
-from walkcut.tree import ARRAYS, Growth, PartitionTree, partition
+from walkcut.tree import ARRAYS, PartitionTree, partition
 
 GRID = (8, 10)
 THRESHOLDS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0, 2.0)
@@ -264,47 +266,57 @@ def test_any_graph_gives_a_sound_tree(seed: int, h: int, w: int, data: st.DataOb
     np.testing.assert_array_equal(np.unique(labels), np.arange(labels.max() + 1))
 
 
-@given(seed=st.integers(0, 2**32 - 1), above=st.lists(st.integers(0, 40), max_size=3))
+def one_by_one(graph: Graph, grid: tuple[int, int], smallest: int) -> PartitionTree:
+    """Slow reference: regions are cut alone, in the order in which they come up."""
+
+    def cut_alone(regions: list[Graph], tolerance: float) -> list[Split]:
+        return [best_cut(region, tolerance, twins=False) for region in regions]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("walkcut.tree.best_cuts", cut_alone)
+        patch.setattr("walkcut.tree._alike", lambda waiting: (waiting[-1:], waiting[:-1]))
+        return partition(graph, grid, smallest)
+
+
+@given(seed=st.integers(0, 2**32 - 1), tied=st.sampled_from([0.3, 1]), single=st.booleans())
 @settings(max_examples=40, deadline=None)
-def test_a_tree_that_grows_in_pieces_is_the_same(seed: int, above: list[int]) -> None:
-    """Large regions first, or in any order: nodes have the same numbers."""
-    graph = scattered((4, 8), seed)
-    growth = Growth(graph, (4, 8), smallest=1)
-    for size in above:
-        growth.cut(size)
-        assert all(len(region) <= size for _, region in growth.waiting)
-    growth.cut()
-    assert not growth.waiting
-    same_tree(growth.tree(), partition(graph, (4, 8), smallest=1))
+def test_regions_that_are_cut_together_are_cut_as_alone(seed: int, tied: float, single: bool) -> None:
+    """Whole or with gaps, in either precision."""
+    rng, W = np.random.default_rng(seed), scattered((6, 9), seed).W
+    ties = torch.from_numpy(rng.uniform(size=W.shape) < tied)
+    W = torch.where(ties | ties.T, W, 0.0)
+    graph = Graph(W.float() if single else W)
+    found, expected = partition(graph, (6, 9), smallest=1), one_by_one(graph, (6, 9), smallest=1)
+    np.testing.assert_allclose(found.split_height().max(), expected.split_height().max(), atol=1e-5)
+    for threshold in (0.0, 0.1, 0.4, 0.8):
+        if not (np.abs(expected.split_height() - threshold) < 1e-5).any():
+            assert adjusted_rand_score(found.labels(threshold).ravel(), expected.labels(threshold).ravel()) > 0.999
 
 
-def test_a_tree_grows_on_after_an_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = iter(range(10**6))
-
-    def interrupted(*given: object, **named: object) -> Split:
-        if next(calls) in (0, 3, 4):
-            raise KeyboardInterrupt
-        return best_cut(*given, **named)
-
-    monkeypatch.setattr("walkcut.tree.best_cut", interrupted)
-    growth = Growth(scattered(GRID, 0), GRID)
-    for above in (20, 0, 0):
-        with pytest.raises(KeyboardInterrupt):
-            growth.cut(above)
-    growth.cut()
-    monkeypatch.undo()
-    same_tree(growth.tree(), partition(scattered(GRID, 0), GRID))
+@pytest.mark.parametrize("grid", [(12, 18), (30, 40)])  # regions of all sizes, by either way to an eigenvector
+def test_the_tree_is_that_of_regions_cut_one_by_one(grid: tuple[int, int]) -> None:
+    graph = Graph(scattered(grid, 3).W.float())
+    found, expected = partition(graph, grid), one_by_one(graph, grid, max(2, len(graph) // 256))
+    for name in ("order", "start", "stop", "left", "right"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    np.testing.assert_allclose(found.ncut, expected.ncut, atol=1e-5)
+    np.testing.assert_allclose(found.association, expected.association, atol=1e-6)
 
 
-def test_a_growing_tree_travels_and_grows_on() -> None:
-    """Large regions are cut beside a GPU, the rest in another process."""
-    growth = Growth(scattered(GRID, 0), GRID)
-    growth.cut(above=30)
-    again = pickle.loads(pickle.dumps(growth))
-    again.cut()
-    same_tree(again.tree(), partition(scattered(GRID, 0), GRID))
-    assert growth.waiting  # it stays as it was
-    assert not again.waiting
+def test_a_device_is_asked_for_all_regions_of_like_size(elsewhere: list[int]) -> None:
+    """On a GPU nothing is silently fetched: of a table only splits leave it, and far fewer times than there are cuts."""
+    grid = (24, 32)
+    graph = Graph(scattered(grid, 0).W.float())
+    expected = partition(graph, grid)
+    assert elsewhere == []
+    found = partition(Graph._trusted(there(graph.W)), grid)
+    np.testing.assert_array_equal(found.order, expected.order)
+    np.testing.assert_allclose(found.ncut, expected.ncut, atol=1e-5)
+    assert sum(elsewhere) < graph.W.nbytes / 4
+    assert max(elsewhere) < graph.W.nbytes / 16
+    cuts = int((found.left >= 0).sum())
+    assert cuts > 150
+    assert len(elsewhere) < 5 * cuts
 
 
 @pytest.mark.parametrize("kind", ["directed", "low rank"])
@@ -313,13 +325,6 @@ def test_other_graphs_make_trees_as_well(kind: str) -> None:
     F = torch.block_diag(torch.ones(6, 1), torch.ones(5, 1), torch.ones(4, 1)).double() + 1e-4
     tree = partition(Directed(W) if kind == "directed" else LowRank(F), (3, 5), smallest=2)
     np.testing.assert_array_equal(tree.labels(0.5).ravel(), [0] * 6 + [1] * 5 + [2] * 4)
-
-
-def test_a_tree_can_be_looked_at_while_it_grows() -> None:
-    growth = Growth(scattered(GRID, 0), GRID)
-    same_tree(growth.tree(), partition(scattered(GRID, 0), GRID, max_ncut=1e-9))
-    growth.cut(above=len(growth.degrees) // 2)
-    assert 1 < len(growth.tree()) < len(partition(scattered(GRID, 0), GRID))
 
 
 def test_a_largest_ncut_only_leaves_out_what_costs_more() -> None:

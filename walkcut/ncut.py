@@ -8,15 +8,15 @@ a walk without memory gives 1 for every S.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.linalg.lapack import dsyevr
+from scipy.linalg.lapack import dstemr, dsyevr
 
 from walkcut.errors import InputError, brief
-from walkcut.graph import Affinity, real
+from walkcut.graph import Affinity, Graph, Stack, real
 from walkcut.recipe import checked, positive, whole
 from walkcut.threads import single_threaded, undisturbed
 
@@ -24,7 +24,8 @@ DENSE = 100  # up to this many nodes all eigenvectors are cheaper than a few
 PRODUCTS = 300  # then the vector is taken as it is; its sweep is still a valid cut
 TWINS = 1e-9  # eigenvalues this near are one and the same, up to rounding
 SAME = 1e-6  # entries of an eigenvector whose magnitudes are this near count as equal
-LITTLE = 1e-2  # share of its square that is little of a vector
+LITTLE = 0.1  # share of its length that is little of a vector
+APART = 2  # products of several graphs between two looks at them; twice as many where a look keeps a GPU waiting
 NOTHING = 1e-14  # what rounding leaves of a vector that should be none
 TINY = 1e-300  # in place of a zero that something is divided by
 
@@ -80,6 +81,8 @@ class Split:
     ncut : float
     curve : float64 Tensor (n-1,)
         NCut of every prefix.
+    association : (float, float)
+        Weight that stays inside the first side, and inside the other.
     eigenpair : Eigenpair or None
         That the nodes were sorted by; None if by something else.
     """
@@ -88,6 +91,7 @@ class Split:
     size: int
     ncut: float
     curve: torch.Tensor
+    association: tuple[float, float] = (0.0, 0.0)
     eigenpair: Eigenpair | None = None
 
     __repr__ = brief
@@ -156,90 +160,155 @@ def second_eigenvector(graph: Affinity, tolerance: float = 1e-4, seed: int = 0, 
     n = len(graph)
     if n < 2:
         raise InputError(f"A graph of {n} node cannot be cut: it takes at least 2.")
-    root = np.sqrt(graph.degrees.cpu().numpy())  # here: a GPU is asked for products alone
-    if not root.min() > 0:
+    if not graph.degrees.min() > 0:
         raise InputError("A node has no edges: cut isolated nodes off first, as best_cut does.")
     with single_threaded():
         if hasattr(graph, "second_eigenvector"):
             return graph.second_eigenvector(tolerance, seed, twins)
-        return _symmetric(graph, root, tolerance, seed, twins)
+        return _symmetric(graph, tolerance, seed, twins)
 
 
-def _symmetric(graph: Affinity, root: np.ndarray, tolerance: float, seed: int, twins: bool) -> Eigenpair:
+def _symmetric(graph: Affinity, tolerance: float, seed: int, twins: bool) -> Eigenpair:
     """The largest eigenpair of M beside the known one, and the value of the next."""
-    n, first, products = len(root), root / np.sqrt(root @ root), 0
+    n, root, products = len(graph), graph.degrees.sqrt(), 0
+    first = root / torch.linalg.vector_norm(root)
 
-    def product(x: np.ndarray) -> np.ndarray:
-        return graph.matvec(torch.from_numpy(x / root)).cpu().numpy() / root
+    def product(x: torch.Tensor) -> torch.Tensor:
+        return (graph.matvec(x[0] / root).double() / root)[None]
 
     if n <= DENSE:
-        W = graph.matvec(torch.eye(n, device="cpu")).cpu().numpy()
-        M = W / (root * root[:, None]) - 3 * (first * first[:, None])  # what is known, 1, becomes -2
-        product, (values, x) = M.dot, _top_two(M)
+        W = graph.matvec(torch.eye(n, device=root.device)).double()
+        values, x = _top_two((W / (root * root[:, None]))[None], first[None])
     else:
-        starts = np.random.default_rng(seed).normal(size=(2, n))
-        values, x, products = _lanczos(product, [first], tolerance, starts[0])
+        starts = starting_vectors(n, seed).to(root)
+        values, x, products = _lanczos(product, first[None, None], tolerance, starts[:1])
         if twins:
-            beside, _, more = _lanczos(product, [first, x], tolerance, starts[1])
-            if values[-1] - beside[-1] < tolerance:  # nearer than that tells: looked for as exactly as can be
-                beside, _, again = _lanczos(product, [first, x], tolerance**2, starts[1])
+            known = torch.stack([first, x[0]])[None]
+            beside, _, more = _lanczos(product, known, tolerance, starts[1:])
+            if values[0, 1] - beside[0, 1] < tolerance:  # nearer than that tells: looked for as exactly as can be
+                beside, _, again = _lanczos(product, known, tolerance**2, starts[1:])
                 more += again
-            values, products = np.r_[max(values[0], beside[-1]), values[-1]], products + more
-    wrong = product(x) - values[-1] * x
-    gap = max(float(values[-1] - values[0]), 0.0) if n > 2 else float("inf")
-    return Eigenpair(max(float(1 - values[-1]), 0.0), signed(x / root), gap, float(np.sqrt(wrong @ wrong)), products)
+            values[0, 0], products = max(values[0, 0], beside[0, 1]), products + more
+    (second, value), wrong = values[0].tolist(), product(x) - values[0, 1] * x
+    gap = max(value - second, 0.0) if n > 2 else float("inf")
+    y = signed(x / root)[0].cpu()
+    return Eigenpair(max(1 - value, 0.0), y, gap, float(torch.linalg.vector_norm(wrong)), products)
 
 
-def _top_two(M: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The two largest eigenvalues, ascending, and the vector of the largest."""
-    n = len(M)
-    values, vectors, found, *_ = dsyevr(M, range="I", il=n - 1, iu=n, lwork=26 * n, liwork=10 * n)
-    if found < 2:  # LAPACK's selected eigenvalues get lost in a clique's, which all coincide
-        values, vectors = np.linalg.eigh(M)
-        return values[-2:], vectors[:, -1]
-    return values[:2], vectors[:, 1]
+def starting_vectors(n: int, seed: int) -> torch.Tensor:
+    """Two vectors for Lanczos to start from, float64 (2, n)."""
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=(2, n)))
+
+
+def _second_vectors(stack: Stack, tolerance: float) -> torch.Tensor:
+    """The relaxed problem of several graphs without isolated nodes: y of each, float64 (b, m)."""
+    root = stack.degrees.sqrt()
+    unit = torch.where(root > 0, 1 / root, 0.0)  # of nodes that only fill up, 0
+    first = root / torch.linalg.vector_norm(root, dim=1, keepdim=True)
+    if root.shape[1] <= DENSE:
+        M = stack.W * unit[:, None] * unit[..., None]
+        M.diagonal(dim1=1, dim2=2).sub_(2.0 * (root == 0))  # which have the least of all eigenvalues
+        return _top_two(M, first)[1] * unit
+    start = starting_vectors(root.shape[1], 0)[:1].to(root) * (root > 0)
+    product = lambda x: stack.matvec(x * unit) * unit  # noqa: E731
+    return _lanczos(product, first[:, None], tolerance, start)[1] * unit
+
+
+def _top_two(M: torch.Tensor, first: torch.Tensor) -> tuple[np.ndarray, torch.Tensor]:
+    """The two largest eigenvalues of each of M (b, n, n) beside the known vector `first` (b, n) of 1, ascending (b, 2).
+
+    And the vector of the largest, (b, n).
+    """
+    n = M.shape[1]
+    M = M - 3 * first[..., None] * first[:, None]  # what is known, 1, becomes -2
+    if M.is_cuda:
+        values, vectors = torch.linalg.eigh(M)
+        return values[:, -2:].cpu().numpy(), vectors[..., -1]
+    tops, found = np.empty((len(M), 2)), np.empty((len(M), n))
+    for at, table in enumerate(M.numpy()):
+        values, vectors, count, *_ = dsyevr(table, range="I", il=n - 1, iu=n, lwork=26 * n, liwork=10 * n)
+        if count < 2:  # LAPACK's selected eigenvalues get lost in a clique's, which all coincide
+            values, vectors = (part[..., -2:] for part in np.linalg.eigh(table))
+        tops[at], found[at] = values[:2], vectors[:, 1]
+    return tops, torch.from_numpy(found)
 
 
 def _lanczos(
-    product: Callable[[np.ndarray], np.ndarray], known: list[np.ndarray], tolerance: float, start: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """The same of a symmetric matrix that is known by its products, beside eigenvectors that are known; and how many.
+    product: Callable[[torch.Tensor], torch.Tensor], known: torch.Tensor, tolerance: float, start: torch.Tensor
+) -> tuple[np.ndarray, torch.Tensor, int]:
+    """The same of b symmetric matrices that are known by their products, beside eigenvectors that are; and how many.
 
     Lanczos' method without restarts: each new direction is made orthogonal to all before it, so that neither the known
-    ones nor one found twice come back (Golub & Van Loan 2013, section 10.3.5). Looked at every other product.
+    ones nor one found twice come back (Golub & Van Loan 2013, section 10.3.5). All go on until the last is exact.
+
+    Parameters
+    ----------
+    product : function
+        Of vectors (b, n), one for each matrix.
+    known : float64 Tensor (b, k, n)
+        Orthonormal.
+    tolerance : float
+        Of residuals.
+    start : float64 Tensor (b, n)
     """
-    n, k = len(start), len(known)
-    most = min(PRODUCTS, n - k)
-    basis = np.empty((k + most, n))  # its pages are taken as it fills
-    basis[:k] = known
-    T = np.zeros((most + 1, most + 1))  # the matrix in the basis, its lower half
+    b, k, n = known.shape
+    most, apart = min(PRODUCTS, n - k), 2 * APART if start.is_cuda else min(b, APART)
+    basis = known.new_empty(b, k + most, n)  # as torch aligns it: else the last digits of products are not the same
+    basis[:, :k] = known
+    T = np.zeros((most + 1, 2, b))  # each matrix in its basis: the diagonal, and what stands below it
+    told: list[torch.Tensor] = []  # of T, that a GPU has not been asked for
     v = start
     for j in range(most + 1):
-        before = basis[: k + j]
-        overlap = before @ v
-        v = v - overlap @ before
-        if v @ v < LITTLE * (overlap @ overlap):  # rounding left as much of the others: once more
-            v = v - (before @ v) @ before
-        length = np.sqrt(v @ v)
-        if j:
-            T[j - 1, j - 1], T[j, j - 1] = overlap[-1], length
-        if j == most or (j and length < NOTHING) or (j > 4 and j % 2 == 0):
-            values, vectors = np.linalg.eigh(T[:j, :j])
-            if length * abs(vectors[-1, -1]) <= tolerance or j == most or length < NOTHING:
+        before = basis[:, : k + j]
+        v, overlap, length = _beside(before, v)
+        if v.is_cuda or (length < LITTLE * torch.linalg.vector_norm(overlap, dim=1)).any():
+            v, _, length = _beside(before, v)  # rounding left as much of the others; a GPU is not asked how much
+        told += [torch.stack([overlap[:, -1], length])] if j else []
+        if j == most or (j > 4 and j % apart == 0):
+            T[j - len(told) : j] = torch.stack(told).cpu().numpy()
+            told = []
+            values, vectors, residuals = zip(*(_ritz(*T[:j, :, at].T) for at in range(b)), strict=True)
+            if j == most or max(residuals) <= tolerance:
                 break
-        basis[k + j] = v / length
-        v = product(basis[k + j])
-    return values[-2:], vectors[:, -1] @ basis[k : k + j], j
+        basis[:, k + j] = torch.where(length < NOTHING, 0.0, 1 / length)[:, None] * v
+        v = product(basis[:, k + j])
+    in_basis = torch.from_numpy(np.stack(vectors)).to(basis)
+    return np.stack(values), torch.bmm(in_basis[:, None], basis[:, k : k + j])[:, 0], j
 
 
-def signed(y: np.ndarray) -> torch.Tensor:
-    """The entry of largest magnitude (the first within 1e-6 of it) positive.
+def _beside(basis: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What of each v (b, n) lies outside an orthonormal basis (b, k, n), its coordinates inside, and its length."""
+    inside = torch.bmm(basis, v[..., None])
+    outside = torch.baddbmm(v[..., None], basis.mT, inside, alpha=-1)[..., 0]
+    return outside, inside[..., 0], torch.linalg.vector_norm(outside, dim=1)
+
+
+def _ritz(diagonal: np.ndarray, below: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """The two largest eigenvalues of a tridiagonal matrix (j, j), the vector of the largest, and its residual outside.
+
+    Where nothing is left of a direction, the matrix ends.
+    """
+    ends = np.flatnonzero(below < NOTHING)
+    size = int(ends[0]) + 1 if len(ends) else len(below)
+    rest = below[:size].copy()  # of which LAPACK makes use
+    found, values, vectors, _ = dstemr(diagonal[:size], rest, 2, 0.0, 0.0, max(size - 1, 1), size)
+    if found < min(size, 2):  # eigenvalues that nearly coincide may get lost
+        values, vectors = np.linalg.eigh(np.diag(diagonal[:size]) + np.diag(below[: size - 1], -1))
+        values, vectors, found = values[-2:], vectors[:, -2:], min(size, 2)
+    vector = np.zeros(len(below))
+    vector[:size] = vectors[:, found - 1]
+    return values[[0, found - 1]], vector, float(below[size - 1] * abs(vector[size - 1]))
+
+
+def signed(y: torch.Tensor) -> torch.Tensor:
+    """Of vectors (..., n) the entry of largest magnitude (the first within 1e-6 of it) positive.
 
     To nine digits, so that nodes that are alike are equal, and keep their order on every machine.
     """
-    size = np.abs(y)
-    largest = y[(size >= (1 - SAME) * size.max()).argmax()]
-    return torch.from_numpy((y / largest).round(9) * abs(largest))
+    size = y.abs()
+    near = (size >= (1 - SAME) * size.amax(-1, keepdim=True)).to(torch.uint8).argmax(-1, keepdim=True)
+    largest = y.gather(-1, near)
+    return (y / largest).round(decimals=9) * largest.abs()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -256,38 +325,53 @@ def best_split(graph: Affinity, values: torch.Tensor) -> Split:
     values = real("values that nodes are sorted by", values)
     if values.shape != (len(graph),) or values.isnan().any():
         raise InputError(f"A split of {len(graph)} nodes needs as many values, none of them NaN, to sort them by.")
-    ranks = np.argsort(values.cpu().numpy(), kind="stable")
-    order, degrees = torch.from_numpy(ranks), graph.degrees.cpu().numpy()[ranks]
-    gains = graph.association_gains(order).cpu().numpy()
-    leaving = entering = crossing(degrees, gains)
-    if hasattr(graph, "indegrees"):
-        entering = crossing(graph.indegrees.cpu().numpy()[ranks], gains)
-    volume, rest = _both_ways(degrees)
+    order = values.cpu().argsort(stable=True)
+    gains, degrees = graph.association_gains(order), graph.degrees[order.to(graph.degrees.device)]
+    into = graph.indegrees[order.to(gains.device)] if hasattr(graph, "indegrees") else degrees
+    return _splits(order[None], degrees[None], into[None], gains[None], (len(graph),))[0]
+
+
+def _splits(
+    order: torch.Tensor, out: torch.Tensor, into: torch.Tensor, gains: torch.Tensor, sizes: Sequence[int]
+) -> list[Split]:
+    """The best splits of b graphs from degrees, indegrees and gains of their nodes in order, float64 (b, m)."""
+    leaving = entering = crossing(out, gains)
+    if into is not out:
+        entering = crossing(into, gains)
+    volume, rest = _both_ways(out)
     # a cut is no larger than the volume of its side: from a side of none nobody comes, whatever rounding says
-    curve = np.minimum(leaving, volume) / np.maximum(volume, TINY) + np.minimum(entering, rest) / np.maximum(rest, TINY)
-    best = int(curve.argmin())
-    return Split(order, best + 1, float(curve[best]), torch.from_numpy(curve))
+    leaving, entering = torch.minimum(leaving, volume), torch.minimum(entering, rest)
+    curves = leaving / volume.clamp_min(TINY) + entering / rest.clamp_min(TINY)
+    beyond = torch.arange(1, curves.shape[1] + 1, device="cpu") >= torch.tensor(sizes, device="cpu")[:, None]
+    curves.masked_fill_(beyond.to(curves.device), torch.inf)  # nodes that only fill up
+    best = curves.argmin(1, keepdim=True)
+    inside = torch.cat([(volume - leaving).gather(1, best), (rest - entering).gather(1, best)], 1).cpu()
+    found = zip(order.cpu(), best.cpu() + 1, curves.cpu(), inside.tolist(), sizes, strict=True)
+    return [
+        Split(nodes[:n], int(size), float(curve[size - 1]), curve[: n - 1], (first, other))
+        for nodes, size, curve, (first, other), n in found
+    ]
 
 
-def crossing(degrees: np.ndarray, gains: np.ndarray) -> np.ndarray:
-    """cut(S, S') = vol(S) - assoc(S) for the first 1, 2, ..., n - 1 nodes of an order: float64 (n-1,), not negative.
+def crossing(degrees: torch.Tensor, gains: torch.Tensor) -> torch.Tensor:
+    """cut(S, S') = vol(S) - assoc(S) for the first 1, 2, ..., n - 1 nodes of an order: (..., n-1), not negative.
 
     Summed from either end, and taken from the side of less volume: the cut around a small side at the end of the order
     would drown in the difference of two large sums.
 
     Parameters
     ----------
-    degrees, gains : float64 (n,)
+    degrees, gains : float64 Tensor (..., n)
         Of the nodes, in their order; see `walkcut.graph.Affinity.association_gains`. With the indegrees of a graph with
         directions, cut(S', S).
     """
     (volume, rest), (front, back) = _both_ways(degrees), _both_ways(degrees - gains)
-    return np.maximum(np.where(volume <= rest, front, -back), 0.0)
+    return torch.where(volume <= rest, front, -back).clamp_min(0.0)
 
 
-def _both_ways(terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of the first 1, 2, ..., n - 1 of n terms, and of the others, each from its own end."""
-    return terms[:-1].cumsum(), terms[:0:-1].cumsum()[::-1]
+def _both_ways(terms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sums of the first 1, 2, ..., n - 1 of n terms (..., n), and of the others, each from its own end."""
+    return terms[..., :-1].cumsum(-1), terms[..., 1:].flip(-1).cumsum(-1).flip(-1)
 
 
 @checked(tolerance=positive)
@@ -298,6 +382,19 @@ def best_cut(graph: Affinity, tolerance: float = 1e-4, twins: bool = True) -> Sp
         order = torch.from_numpy(np.argsort(~isolated, kind="stable"))
         # a region without any edge falls apart by halves
         size = len(graph) // 2 if isolated.all() else int(isolated.sum())
-        return Split(order, size, 0.0, torch.zeros_like(order[1:], dtype=torch.float64))
+        return Split(order, size, 0.0, torch.zeros_like(order[1:], dtype=torch.float64), (0.0, float(graph.degrees.sum())))
     pair = second_eigenvector(graph, tolerance, twins=twins)
     return replace(best_split(graph, pair.y), eigenpair=pair)
+
+
+@undisturbed()
+def best_cuts(graphs: Sequence[Graph], tolerance: float = 1e-4) -> list[Split]:
+    """`best_cut` of symmetric graphs of like size at once, on their device: without eigenpairs, and without twins."""
+    stack = Stack.of(graphs)
+    if ((stack.degrees > 0).sum(1).cpu() < torch.tensor(stack.sizes, device="cpu")).any():
+        return [best_cut(graph, tolerance, twins=False) for graph in graphs]
+    y = signed(_second_vectors(stack, tolerance))
+    y.masked_fill_(stack.degrees == 0, torch.inf)
+    order = y.argsort(stable=True)
+    degrees = stack.degrees.gather(1, order)
+    return _splits(order, degrees, degrees, stack.association_gains(order), stack.sizes)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.fft import irfft2, next_fast_len, rfft2
+from scipy.fft import next_fast_len
+from torch.fft import irfft2, rfft2
 
 from walkcut.capture import Grid
 from walkcut.errors import brief
@@ -33,53 +34,53 @@ class SpatialNull:
 
     Attributes
     ----------
-    u : float64 (h, w)
+    u : float64 Tensor (h, w)
         The law, but for the rescaling that keeps it.
-    f : float64 (2h-1, 2w-1)
+    f : float64 Tensor (2h-1, 2w-1)
         By displacement, from (1-h, 1-w) on: what was seen in all pairs of patches at one displacement, as a share of
         what the law expects. The same in opposite directions.
     """
 
-    u: np.ndarray
-    f: np.ndarray
+    u: torch.Tensor
+    f: torch.Tensor
 
     __repr__ = brief
 
     @classmethod
     def of(cls, walk: Walk) -> SpatialNull:
-        """The null of a walk, in the long run."""
-        law = walk.stationary().law
-        pi, seen = law.cpu().numpy().reshape(walk.grid), displacements(walk.P, law, walk.grid)
-        shape, (y, x) = _padded(pi.shape), (np.arange(1 - side, side) for side in pi.shape)
-        expected = irfft2(np.abs(rfft2(pi, shape)) ** 2, shape)[np.ix_(y, x)]  # of two who are led by the law alone
-        null = cls(pi, (seen + seen[::-1, ::-1]) / 2 / np.maximum(expected, TINY))
+        """The null of a walk, in the long run, on its device."""
+        law, (h, w) = walk.stationary().law, walk.grid
+        pi, seen, shape = law.view(h, w), displacements(walk.P, law, walk.grid), _padded(walk.grid)
+        around = irfft2(rfft2(pi, shape).abs() ** 2, shape)  # of two who are led by the law alone
+        expected = around.roll((h - 1, w - 1), (0, 1))[: 2 * h - 1, : 2 * w - 1]
+        null = cls(pi, (seen + seen.flip(0, 1)) / 2 / expected.clamp_min(TINY))
         for _ in range(ROUNDS):
             sums = null.u * null.reached(null.u)
-            if np.abs(sums - pi).sum() < CLOSE:
+            if (sums - pi).abs().sum() < CLOSE:
                 break
-            null = cls(null.u * np.sqrt(pi / np.maximum(sums, TINY)), null.f)
+            null = cls(null.u * (pi / sums.clamp_min(TINY)).sqrt(), null.f)
         return null
 
-    def reached(self, x: np.ndarray) -> np.ndarray:
+    def reached(self, x: torch.Tensor) -> torch.Tensor:
         """The sum over j of f(j - i) x_j for every patch i: float64 (..., h, w), as x; by Fourier transforms."""
         shape, (h, w) = _padded(self.u.shape), self.u.shape
         found = irfft2(rfft2(x, shape) * rfft2(self.f, shape), shape)
-        return np.maximum(found[..., h - 1 : 2 * h - 1, w - 1 : 2 * w - 1], 0)
+        return found[..., h - 1 : 2 * h - 1, w - 1 : 2 * w - 1].clamp_min(0)
 
     def flows(self, owner: np.ndarray) -> np.ndarray:
         """Chance of a step from one of m sets of patches to another: float64 (m, m), by whose set each patch is."""
-        found = []
-        for sets in np.array_split(np.arange(owner.max() + 1), owner.max() // TOGETHER + 1):
-            within = (owner == sets[:, None]).reshape(-1, *self.u.shape)
-            found.append(_summed((self.u * self.reached(within * self.u)).reshape(len(sets), -1), owner))
-        return np.concatenate(found)
+        found, whose = [], torch.from_numpy(owner).to(self.u.device)
+        for sets in torch.arange(int(owner.max()) + 1, device=whose.device).split(TOGETHER):
+            within = (whose == sets[:, None]).view(-1, *self.u.shape)
+            found.append(sums_by((self.u * self.reached(within * self.u)).flatten(1).T, owner).T)
+        return torch.cat(found).cpu().numpy()
 
     def matrix(self) -> torch.Tensor:
         """All chances, float64 (h*w, h*w)."""
         h, w = self.u.shape
-        y, x = (part.ravel() for part in np.indices((h, w)))
-        u = self.u.ravel()
-        return torch.from_numpy(np.outer(u, u) * self.f[y - y[:, None] + h - 1, x - x[:, None] + w - 1])
+        y, x = (torch.from_numpy(part.ravel()) for part in np.indices((h, w)))
+        u = self.u.flatten()
+        return torch.outer(u, u) * self.f[y - y[:, None] + h - 1, x - x[:, None] + w - 1]
 
 
 def _padded(grid: Grid) -> Grid:
@@ -88,7 +89,7 @@ def _padded(grid: Grid) -> Grid:
     return h, w
 
 
-def displacements(P: torch.Tensor, law: torch.Tensor, grid: Grid) -> np.ndarray:
+def displacements(P: torch.Tensor, law: torch.Tensor, grid: Grid) -> torch.Tensor:
     """Chance that a stationary walker's step has this displacement: float64 (2h-1, 2w-1), from (1-h, 1-w) on.
 
     Parameters
@@ -103,13 +104,13 @@ def displacements(P: torch.Tensor, law: torch.Tensor, grid: Grid) -> np.ndarray:
         # Padded to 2w and read with rows of 2w - 1, each row starts one place later: equal shifts share a column.
         shifted = torch.nn.functional.pad((rows * pi[:, None, None]).flip(0).transpose(0, 1), (0, w)).view(h, -1)
         found[h - 1 - y : 2 * h - 1 - y] += shifted[:, : w * (2 * w - 1)].view(h, w, -1).double().sum(1)
-    return found.cpu().numpy()
+    return found
 
 
-def _summed(x: np.ndarray, owner: np.ndarray) -> np.ndarray:
-    """Sums of x (m, n) over the patches of each owner (n,): (m, owners)."""
-    order = np.argsort(owner, kind="stable")
-    return np.add.reduceat(x[:, order], np.searchsorted(owner[order], np.arange(owner.max() + 1)), axis=1)
+def sums_by(x: torch.Tensor, owner: np.ndarray) -> torch.Tensor:
+    """Sums of the rows of x (n, m) float64 of each owner (n,), 0, 1, ..., on their device: (owners, m)."""
+    order, sizes = (torch.from_numpy(part).to(x.device) for part in (np.argsort(owner, kind="stable"), np.bincount(owner)))
+    return torch.segment_reduce(x[order], "sum", lengths=sizes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,8 +149,8 @@ class SplitPrices:
 
 def leaf_flows(tree: PartitionTree, walk: Walk, seen: torch.Tensor) -> np.ndarray:
     """Chance of a step from one leaf of a tree to another, (leaves, leaves), by where patches `seen` (n, leaves) go."""
-    law = walk.stationary().law.cpu().numpy()
-    return _summed((law[:, None] * seen.double().cpu().numpy()).T, leaf_of(tree)).T
+    flow = walk.stationary().law[:, None] * seen.double()
+    return sums_by(flow, leaf_of(tree)).cpu().numpy()
 
 
 def node_sums(tree: PartitionTree, flow: np.ndarray) -> np.ndarray:

@@ -102,13 +102,14 @@ def pixel_labels(membership: torch.Tensor, grid: Grid, shape: tuple[int, int]) -
     -------
     int32 (H, W), 0..m-1
     """
-    top, labels = torch.full(shape, -1.0), torch.zeros(shape, dtype=torch.int32)
+    top = membership.new_full(shape, -1.0, dtype=torch.float32)
+    labels = torch.zeros_like(top, dtype=torch.int32)
     # one segment at a time: the winner so far is all that is kept of (m, H, W) numbers
-    for segment, mask in enumerate(membership.float().cpu().T.reshape(-1, 1, 1, *grid)):
+    for segment, mask in enumerate(membership.float().T.reshape(-1, 1, 1, *grid)):
         here = functional.interpolate(mask, size=shape, mode="bilinear")[0, 0]
         labels.masked_fill_(here > top, segment)
         torch.maximum(top, here, out=top)
-    return labels.numpy()
+    return labels.cpu().numpy()
 
 
 @checked(smallest=whole(0))

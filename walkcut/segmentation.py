@@ -14,7 +14,7 @@ import torch
 from walkcut.backbone import Backbone
 from walkcut.capture import AttentionMaps, MeanAttention, Recorder, capture
 from walkcut.criteria import Pruning, prune
-from walkcut.graph import Affinity
+from walkcut.graph import Affinity, packed
 from walkcut.images import is_blank
 from walkcut.null import SplitPrices
 from walkcut.pixels import connected_parts, leaf_membership, pruned_membership, without_gaps
@@ -22,7 +22,7 @@ from walkcut.recipe import Recipe
 from walkcut.refine import refined_labels
 from walkcut.registry import GRAPHS, RECORDERS
 from walkcut.threads import single_threaded, undisturbed
-from walkcut.tree import Growth, PartitionTree
+from walkcut.tree import PartitionTree, partition
 from walkcut.walk import Walk, aggregate
 
 
@@ -70,6 +70,8 @@ class Segmentation:
     timings: dict[str, float] = field(repr=False)
     walk: Walk | None = field(default=None, repr=False)
     graph: Affinity | None = field(default=None, repr=False)
+
+    __reduce__ = packed
 
     @property
     def count(self) -> int:
@@ -120,8 +122,6 @@ class WalkRecord:
         What a graph needs beside the walk, see `walkcut.registry.RECORDERS`.
     timings : dict of str to float
         Seconds per stage so far.
-    growth : Growth or None
-        Of its tree, where a GPU began to cut: no region of more than `walkcut.graph.NEAR` patches is left.
     """
 
     image: np.ndarray
@@ -130,7 +130,6 @@ class WalkRecord:
     own: Walk
     features: Any = None
     timings: dict[str, float] = field(default_factory=dict)
-    growth: Growth | None = None
 
     @classmethod
     def prepared(cls, image: np.ndarray, attention: AttentionMaps, recipe: Recipe, features: Any = None) -> WalkRecord:
@@ -143,9 +142,9 @@ class WalkRecord:
         recorded = () if self.features is None else (self.features,)
         return GRAPHS[self.recipe.graph](self.walk, *recorded)
 
-    def begin(self, graph: Affinity) -> Growth:
-        """A tree to grow from this graph. A blank picture stays whole: the best of all cuts of nothing is none."""
-        return Growth(graph, self.walk.grid, len(graph) if is_blank(self.image) else None)
+    def tree(self, graph: Affinity) -> PartitionTree:
+        """The recursion on this graph. A blank picture stays whole: the best of all cuts of nothing is none."""
+        return partition(graph, self.walk.grid, len(graph) if is_blank(self.image) else None)
 
 
 @undisturbed()
@@ -167,14 +166,12 @@ def extract_walks(images: Sequence[np.ndarray], backbone: Backbone, recipe: Reci
 
 @undisturbed()
 def cut(record: WalkRecord, keep_walk: bool = False) -> Segmentation:
-    """The second half of `segment`: no eye is needed any more."""
+    """The second half of `segment`, on the device that holds the walk: no eye is needed any more."""
     recipe, walk, timings = record.recipe, record.walk, dict(record.timings)
     with timed(timings, "cut", walk.P.device), single_threaded():
         # a graph is as large as its walk: where nobody asks for it later, it goes with the first cut
         graph = record.graph() if keep_walk or recipe.threshold == "eigengap" else None
-        growth = record.growth or record.begin(graph or record.graph())
-        growth.cut()
-        tree = growth.tree()
+        tree = record.tree(graph or record.graph())
         membership = leaf_membership(walk, tree)
         prices = SplitPrices.of(tree, record.own, membership if record.own is walk else None)
         pruning = prune(tree, recipe.threshold, graph, prices)

@@ -9,8 +9,8 @@ import numpy as np
 
 from walkcut.capture import Grid
 from walkcut.errors import InputError, brief, shown
-from walkcut.graph import Affinity
-from walkcut.ncut import best_cut
+from walkcut.graph import Affinity, Graph, block_of
+from walkcut.ncut import Split, best_cut, best_cuts
 from walkcut.recipe import between, checked, or_none, positive, sides, whole
 from walkcut.threads import single_threaded
 
@@ -19,6 +19,8 @@ from walkcut.threads import single_threaded
 MEMORYLESS = 1.0
 TOLERANCE = 1e-5  # of eigenvectors: trees are then those of exact ones, on all samples, at eleven thresholds
 ROUNDING = 1e-6  # an NCut below it is what float32 sums leave of zero: a cut between components
+TOGETHER = 2  # blocks of numbers that are looked at together
+LIKE = 0.75  # of the largest region are those that are cut with it
 ARRAYS = ("start", "stop", "left", "right", "ncut", "volume", "association")  # one entry for each node of a tree
 
 
@@ -136,13 +138,14 @@ class PartitionTree:
         return np.stack([self.labels(threshold) for threshold in thresholds])
 
 
+@checked(grid=sides, smallest=or_none(whole(0)), tolerance=positive, max_ncut=between(0, 2))
 def partition(
     graph: Affinity, grid: Grid, smallest: int | None = None, tolerance: float = TOLERANCE, max_ncut: float = MEMORYLESS
 ) -> PartitionTree:
     """Cut recursively until regions are small or no cut is better than a memoryless walk's.
 
-    Each region is cut as a graph of its own (what leads out of it is forgotten), as in Shi & Malik 2000, section 3.
-    `Growth` does it in pieces.
+    Each region is cut as a graph of its own (what leads out of it is forgotten), as in Shi & Malik 2000, section 3; 
+    regions of like size are cut together.
 
     Parameters
     ----------
@@ -163,86 +166,78 @@ def partition(
     PartitionTree
         Its prunings at thresholds below `max_ncut` are those of a recursion run for that threshold alone.
     """
-    growth = Growth(graph, grid, smallest, tolerance, max_ncut)
-    growth.cut()
-    return growth.tree()
-
-
-class Growth:
-    """A tree while it grows: a process beside a GPU may cut the large regions, and another one the rest.
-
-    Parameters and errors are those of `partition`.
-
-    Attributes
-    ----------
-    waiting : list of (int, Affinity)
-        Nodes that were not tried yet, and their graphs. At first the root.
-    """
-
-    @checked(grid=sides, smallest=or_none(whole(0)), tolerance=positive, max_ncut=between(0, 2))
-    def __init__(
-        self,
-        graph: Affinity,
-        grid: Grid,
-        smallest: int | None = None,
-        tolerance: float = TOLERANCE,
-        max_ncut: float = MEMORYLESS,
-    ) -> None:
-        n = grid[0] * grid[1]
-        if n != len(graph):
-            raise InputError(f"A grid of {grid[0]}x{grid[1]} patches needs {n} nodes, not {len(graph)}.")
-        self.grid, self.tolerance, self.max_ncut = grid, tolerance, max_ncut
-        self.smallest = max(2, n // 256) if smallest is None else smallest
-        self.degrees, self.order = graph.degrees.cpu().numpy(), np.arange(n)
-        # start, stop, left, right, ncut and association of each node, in the order in which they came up
-        self.nodes: list[list[float]] = [[0, n, -1, -1, np.inf, self.degrees.sum()]]
-        self.waiting: list[tuple[int, Affinity]] = [(0, graph)]
-
-    @checked(above=whole(0))
-    def cut(self, above: int = 0) -> None:
-        """Cut regions of more than `above` patches, and their parts, until no such region is left.
-
-        A region waits until it is cut: what was interrupted can go on.
-        """
-        with single_threaded():
-            place = len(self.waiting) - 1
-            while place >= 0:
-                node, region = self.waiting[place]
-                if len(region) <= above:
-                    place -= 1
-                    continue
-                parts = self._split(node, region) if len(region) >= max(2 * self.smallest, 2) else []
-                self.waiting[place : place + 1] = parts
-                place += len(parts) - 1
-
-    def _split(self, node: int, region: Affinity) -> list[tuple[int, Affinity]]:
-        """The two parts of a node, if its best cut is worth it."""
-        split = best_cut(region, self.tolerance, twins=False)  # a mixture of twins is cut as well as either
-        if split.ncut >= self.max_ncut:
-            return []
-        parts = [region.subgraph(index) for index in (split.order[: split.size], split.order[split.size :])]
-        weights = [part.degrees.cpu().numpy().sum() for part in parts]
-        start, stop = (int(bound) for bound in self.nodes[node][:2])
-        middle, number = start + split.size, len(self.nodes)
-        self.order[start:stop] = self.order[start:stop][split.order.numpy()]
-        self.nodes[node][2:5] = number, number + 1, split.ncut if split.ncut > ROUNDING else 0.0
-        self.nodes.append([start, middle, -1, -1, np.inf, weights[0]])
-        self.nodes.append([middle, stop, -1, -1, np.inf, weights[1]])
-        return [(number, parts[0]), (number + 1, parts[1])]
-
-    def tree(self) -> PartitionTree:
-        """The tree as it stands, its nodes numbered from the last branch to the first, in whatever order they came."""
-        came, waiting = [0], [0]
+    n = grid[0] * grid[1]
+    if n != len(graph):
+        raise InputError(f"A grid of {grid[0]}x{grid[1]} patches needs {n} nodes, not {len(graph)}.")
+    smallest = max(2, n // 256) if smallest is None else smallest
+    least, degrees, order = max(2 * smallest, 2), graph.degrees.cpu().numpy(), np.arange(n)
+    # start, stop, left, right, ncut and association of each node, in the order in which they come up
+    nodes: list[list[float]] = [[0, n, -1, -1, np.inf, degrees.sum()]]
+    waiting: list[tuple[int, Affinity]] = [(0, graph)] if n >= least else []
+    with single_threaded():
         while waiting:
-            children = [int(child) for child in self.nodes[waiting.pop()][2:4]]
-            if children[0] >= 0:
-                came += children
-                waiting += children
-        number = np.full(len(came) + 1, -1)  # the last entry is nobody's, -1
-        number[came] = np.arange(len(came))
-        table = np.array(self.nodes)[came]
-        (start, stop, left, right), (ncut, association) = table[:, :4].T.astype(np.int64), table[:, 4:].T.copy()
-        running = np.r_[0.0, self.degrees[self.order].cumsum()]
-        total = running[-1] or 1.0
-        shares = (running[stop] - running[start]) / total, association / total
-        return PartitionTree(self.grid, self.order, start, stop, number[left], number[right], ncut, *shares)
+            alike, waiting = _alike(waiting)
+            for (node, region), split in zip(alike, _cut([region for _, region in alike], tolerance), strict=True):
+                if split.ncut < max_ncut:
+                    number, sides = len(nodes), _sides(region, split, least)
+                    _branch(nodes, node, order, split, [inside for _, inside in sides])
+                    waiting += [(number + side, part) for side, (part, _) in enumerate(sides) if part is not None]
+    return _numbered(grid, order, nodes, degrees)
+
+
+def _alike(waiting: list[tuple[int, Affinity]]) -> tuple[list[tuple[int, Affinity]], list[tuple[int, Affinity]]]:
+    """The largest region, and those of like size that a device looks at in one go; and the others.
+
+    Parts are smaller than what they are part of: nearly all regions of one size are there when it is their turn.
+    """
+    waiting = sorted(waiting, key=lambda one: -len(one[1]))
+    largest = waiting[0][1]
+    if type(largest) is not Graph:
+        return waiting[:1], waiting[1:]
+    most = max(TOGETHER * block_of(largest.W) // len(largest) ** 2, 1)
+    like = sum(type(region) is Graph and len(region) >= LIKE * len(largest) for _, region in waiting[:most])
+    return waiting[:like], waiting[like:]
+
+
+def _cut(regions: Sequence[Affinity], tolerance: float) -> list[Split]:
+    """The best cut of each region; a mixture of twins is cut as well as either."""
+    if type(regions[0]) is Graph:
+        return best_cuts(regions, tolerance)
+    return [best_cut(region, tolerance, twins=False) for region in regions]
+
+
+def _sides(region: Affinity, split: Split, least: int) -> list[tuple[Affinity | None, float]]:
+    """Both sides of a split region: the graph, if it is to be cut, and the weight that stays inside."""
+    sides = split.order[: split.size], split.order[split.size :]
+    if type(region) is Graph:
+        graphs = [region.subgraph(side) if len(side) >= least else None for side in sides]
+        return list(zip(graphs, split.association, strict=True))
+    held = [region.subgraph(side) for side in sides]  # a graph may keep more inside than is left of its edges
+    return [(part if len(part) >= least else None, float(part.degrees.sum())) for part in held]
+
+
+def _branch(nodes: list[list[float]], node: int, order: np.ndarray, split: Split, inside: Sequence[float]) -> None:
+    """Put a split into the table of nodes, and the patches of its node in order."""
+    start, stop = (int(bound) for bound in nodes[node][:2])
+    order[start:stop] = order[start:stop][split.order.numpy()]
+    nodes[node][2:5] = len(nodes), len(nodes) + 1, split.ncut if split.ncut > ROUNDING else 0.0
+    middle = start + split.size
+    nodes += [[start, middle, -1, -1, np.inf, inside[0]], [middle, stop, -1, -1, np.inf, inside[1]]]
+
+
+def _numbered(grid: Grid, order: np.ndarray, nodes: Sequence[Sequence[float]], degrees: np.ndarray) -> PartitionTree:
+    """The tree, its nodes numbered from the last branch to the first, in whatever order they came."""
+    came, waiting = [0], [0]
+    while waiting:
+        children = [int(child) for child in nodes[waiting.pop()][2:4]]
+        if children[0] >= 0:
+            came += children
+            waiting += children
+    number = np.full(len(came) + 1, -1)  # the last entry is nobody's, -1
+    number[came] = np.arange(len(came))
+    table = np.array(nodes)[came]
+    (start, stop, left, right), (ncut, association) = table[:, :4].T.astype(np.int64), table[:, 4:].T.copy()
+    running = np.r_[0.0, degrees[order].cumsum()]
+    total = running[-1] or 1.0
+    shares = (running[stop] - running[start]) / total, association / total
+    return PartitionTree(grid, order, start, stop, number[left], number[right], ncut, *shares)

@@ -21,11 +21,9 @@ from walkcut.backbone import Backbone
 from walkcut.errors import InputError, ModelError
 from walkcut.eyes.loading import find_device, load_backbone
 from walkcut.eyes.models import model_folder
-from walkcut.graph import NEAR
 from walkcut.memory import enough_memory, short_of_memory
 from walkcut.recipe import Recipe
-from walkcut.segmentation import WalkRecord, cut, extract_walks, timed
-from walkcut.threads import undisturbed
+from walkcut.segmentation import Segmentation, WalkRecord, cut, extract_walks
 
 READERS = 2  # processes that read ahead beside others that cut
 # What one picture may do wrong without stopping the others, beside asking for too much memory; anything else is a fault
@@ -64,7 +62,7 @@ def segment_files(
     engine : str
         "local" or "ray".
     workers : int, optional
-        Processes that cut while the denoiser looks; 0 cuts between two looks. Default: half of the processor's cores
+        Processes that cut while the denoiser looks, or write what was cut on a GPU; 0 does it between two looks. Default: half of the processor's cores
         beside a GPU; 0 where the denoiser itself needs the processor; with Ray, as many as this machine has cores.
     batch : int
         Pictures for one pass of the denoiser; of these, those of one size are looked at together.
@@ -135,7 +133,7 @@ def _look(pictures: Sequence[Picture], backbone: Backbone, recipe: Recipe) -> li
         with enough_memory(patches, recipe.grid, backbone.device, len(images)):
             return [
                 # carried also for this process: it is cut alike wherever that is done
-                replace(picture, record=carried(begun(record)))
+                replace(picture, record=carried(near(record)))
                 for picture, record in zip(pictures, extract_walks(images, backbone, recipe), strict=True)
             ]
     except Exception as error:
@@ -146,16 +144,9 @@ def _look(pictures: Sequence[Picture], backbone: Backbone, recipe: Recipe) -> li
     return [one for picture in pictures for one in _look([picture], backbone, recipe)]
 
 
-@undisturbed()
-def begun(record: WalkRecord) -> WalkRecord:
-    """Beside a GPU, the record with a tree whose large regions were cut there: the rest is left to the processor."""
-    if not record.walk.P.is_cuda or record.recipe.graph != "reversible":
-        return record
-    timings = dict(record.timings)
-    with timed(timings, "cut", record.walk.P.device):
-        growth = record.begin(record.graph())
-        growth.cut(above=NEAR)
-    return replace(record, growth=growth, timings=timings)
+def near(record: WalkRecord) -> WalkRecord | Segmentation:
+    """What a processor gets of a walk: on a GPU, which is not left by n^2 numbers, it is cut there."""
+    return cut(record) if record.walk.P.is_cuda else record
 
 
 def _cutter() -> Function:
@@ -166,9 +157,12 @@ def _cut(picture: Picture) -> Report:
     if picture.failure:
         return Report(picture.job, failure=picture.failure)
     try:
-        walk, grid = picture.record.walk, picture.record.recipe.grid
-        with enough_memory(walk.grid, grid, walk.P.device, pictures=0):
-            result = cut(picture.record)
+        result = picture.record
+        if isinstance(result, WalkRecord):
+            with enough_memory(result.walk.grid, result.recipe.grid, result.walk.P.device, pictures=0):
+                result = cut(result)
+                save(picture, result)
+        else:
             save(picture, result)
         return Report(picture.job, result.count)
     except Exception as error:

@@ -94,7 +94,7 @@ class Picture:
         Height and width of the picture in its file, in pixels.
     image : uint8 (H, W, 3), optional
         As `walkcut.reading.read_image` gives it.
-    record : WalkRecord, optional
+    record : WalkRecord, or Segmentation, optional
     failure : str
         One sentence on what went wrong.
     """
@@ -328,7 +328,7 @@ def save(picture: Picture, result: Segmentation) -> None:
         if image.shape[:2] != picture.size:
             raise InputError(f"{job.path} was replaced while it was segmented: run the same command again.")
     images = labels, _png(Image.fromarray(overlay(image, result.labels)), compress_level=1)
-    record = _origin(job, picture.digest, picture.record.recipe) | {
+    record = _origin(job, picture.digest, result.recipe) | {
         "outputs": [hashlib.sha256(content).hexdigest() for content in images],
         "size": list(picture.size),
         "patches": list(result.patch_labels.shape),

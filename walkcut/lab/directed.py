@@ -9,7 +9,7 @@ import torch
 from scipy.linalg import eig
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 
-from walkcut.graph import Graph, row_sums
+from walkcut.graph import Graph, row_sums, weight_before
 from walkcut.ncut import DENSE, Eigenpair, signed
 from walkcut.walk import Walk
 
@@ -38,8 +38,8 @@ class Directed(Graph):
     def association_gains(self, order: torch.Tensor) -> torch.Tensor:
         """As for a graph without directions, with both ways looked at."""
         order = order.to(self.W.device)
-        both = self._before(order) + Graph._trusted(self.W.T)._before(order)
-        return both - self.W.diagonal()[order]
+        both = sum(weight_before(W[None], order[None])[0] for W in (self.W, self.W.T))
+        return (both - self.W.diagonal())[order]
 
     def second_eigenvector(self, tolerance: float, seed: int, twins: bool) -> Eigenpair:
         """Second right eigenvector of D^-1 W by Arnoldi; P - 3 1 u^T moves 1 to -2, others only by a constant vector.
@@ -72,7 +72,7 @@ class Directed(Graph):
         residual = float(np.linalg.norm(after - value * v) / np.linalg.norm(v))
         y = v.real - (degrees @ v.real) / degrees.sum()
         gap = float(value.real - values[other].real) if n > 2 else float("inf")  # 0 for a complex pair
-        return Eigenpair(float(max(1 - value.real, 0.0)), signed(y), gap, residual, used)
+        return Eigenpair(float(max(1 - value.real, 0.0)), signed(torch.from_numpy(y)), gap, residual, used)
 
 
 def direct(walk: Walk) -> Graph:

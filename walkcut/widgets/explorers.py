@@ -128,8 +128,8 @@ def sweeps(graph: Affinity, count: int = 4) -> tuple[np.ndarray, np.ndarray, np.
     leaving, entering = np.empty((2, count, len(graph) - 1))
     for row, order in enumerate(np.argsort(y, axis=1, kind="stable")):
         volume = degrees[order].cumsum()
-        gains = graph.association_gains(torch.from_numpy(order)).cpu().numpy()
-        cut = crossing(degrees[order], gains)
+        gains = graph.association_gains(torch.from_numpy(order)).cpu()
+        cut = crossing(torch.from_numpy(degrees[order]), gains).numpy()
         # in float32 a patch may seem to sever a little more than it has
         sides = volume[:-1], volume[-1] - volume[:-1]
         leaving[row], entering[row] = (np.minimum(cut / side, 1) for side in sides)

@@ -1,5 +1,5 @@
 // One slider prunes a tree of cuts; a block of the tree lights up its region, a point of the picture its block. The tree grows
-// again, cut by cut, as the recursion made it. With a walk and an eigenvector beside it, it is the whole method in one figure.
+// again, cut by cut, as a recursion makes it. With a walk and an eigenvector beside it, it is the whole method in one figure.
 
 const STYLE = `
 & { --low: #b6bcc6; --edge: #ffffff; }
@@ -58,7 +58,7 @@ function readTree(model) {
     for (const node of parts) for (let place = start[node]; place < stop[node]; place += 1) owner[order[place]] = node;
     return owner;
   };
-  const growth = [...splits].sort((a, b) => left[a] - left[b]); // as the recursion cut: children are numbered as they come
+  const growth = [...splits].sort((a, b) => left[a] - left[b]); // branch by branch: children are numbered as a recursion comes to them
   return { rank, start, stop, left, right, ncut, nodes, leaf, parent, from, until, colour, splits, growth, inside,
     across, wide: wide.map((amount) => amount / wide[0]),
     // the segments at a threshold
