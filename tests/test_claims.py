@@ -714,8 +714,8 @@ def test_what_ablations_cost() -> None:
     assert level(changes("heads", *scenes)) == {f"down 0.0, 1, head {number}" for number in (0, 1)}
     says(page, named)
 
-    dear = {"graph": ("rows, Jensen-Shannon", "features, cosine^10"), "resolutions": ("coarsest grid alone", "16 patches")}
-    dear |= {"inflation": ("1 walker",), "timesteps": ("t=700",)}
+    dear = {"graph": ("rows, Jensen-Shannon", "features, cosine^10"), "inflation": ("1 walker",)}
+    dear |= {"resolutions": ("coarsest grid alone", "16 patches"), "timesteps": ("t=700",)}
     for what, names in dear.items():
         found = changes(what, *photographs)
         assert all(found[name][2] < 0 for name in names)
