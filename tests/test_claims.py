@@ -30,7 +30,7 @@ from walkcut.lab.directed import direct
 from walkcut.lab.markov import lazy, mixing_time, relaxation_time
 from walkcut.ncut import best_cut, best_split, ncut
 from walkcut.null import SplitPrices
-from walkcut.recipe import resolve
+from walkcut.recipe import Eye, resolve
 from walkcut.registry import CRITERIA
 from walkcut.tree import partition
 from walkcut.walk import aggregate
@@ -106,6 +106,20 @@ def test_it_was_trained_with_much_more() -> None:
     assert (round(100 * below[100]), below[10] < 1e-5) == (3, True)
     words = "three in a hundred of its timesteps lay below 100, fewer than one in a hundred thousand below 10"
     says("01-attention.ipynb", words)
+
+
+def test_what_an_eye_without_a_readout_gets() -> None:
+    new, seeing = resolve("walkcut", Eye("new")), {"noise": "none", "timesteps": [0], "grid": 37}
+    assert (new.timesteps, new.noise, new.heads, new.grid) == ((100,), "forward", {}, 64)
+    vision = resolve("walkcut", Eye("new", family="vision", readout=seeing))
+    for recipe in (new, vision):
+        assert recipe.plain
+        assert (recipe.heads, recipe.steps) == ({}, 1)
+    words = "A denoiser without that file is read at $t = 100$, all heads of all layers alike"
+    says("01-attention.ipynb", words + "; a vision transformer sees the clean picture")
+    says("02-walk.ipynb", "unless you ask: one walker, who may rest, and no prior")
+    says("gpu.md", "of a denoiser at timestep 100 under forward noise; a vision transformer sees the clean picture")
+    says("gpu.md", "one walker steps, with rests, no prior and 64 patches (a vision transformer: its own grid)")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
