@@ -718,6 +718,13 @@ def test_what_ablations_cost() -> None:
     assert max(peaks.values()) - min(peaks.values()) < 0.03
     says(page, "Other graphs and more steps reach about as high, elsewhere")
 
+    above, below = result("scenes-seeds"), result("ablate-graph-scenes-seeds")
+    for summary, name, pictures, grid, last in ((above, "walkcut", 50, 64, "0.5"), (below, "as usual", 25, 32, "0.9")):
+        found = summary["methods"][name]
+        assert (summary["pictures"], found["recipe"]["grid"], found["settings"][-1]) == (pictures, grid, last)
+    caption = "up to 0.9 there and to 0.5 above; and they were measured on 25 scenes instead of 50, with 32 patches a side"
+    assert f"{caption} instead of 64" in (BOOK / page).read_text(encoding="utf-8")
+
     noise = changes("timesteps", *scenes)
     assert all(noise[f"t={t}"][2] < 0 for t in (100, 200, 400, 700))
     assert noise["t=0"][1] < 0 < noise["t=0"][2]
