@@ -431,7 +431,7 @@ def curve_row(panels: Mapping[str, Lines], ylabel: str, logx: bool = True, colum
     figure, axes = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False, layout="constrained")
     for axis, (xlabel, lines) in zip(axes.flat, panels.items(), strict=False):
         curves(lines, xlabel, ylabel if axis in axes[:, 0] else "", axis, logx)
-        axis.legend(**BELOW)
+        axis.legend(**BELOW).set_visible(not shared)
         if logx:
             axis.xaxis.set_major_formatter("{x:g}")
         elif all(x % 1 == 0 for along, _ in lines.values() for x in along):
@@ -439,8 +439,6 @@ def curve_row(panels: Mapping[str, Lines], ylabel: str, logx: bool = True, colum
     for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()
     if shared:
-        for axis in axes.flat[: len(panels)]:
-            axis.get_legend().remove()
         figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
