@@ -16,7 +16,7 @@ from walkcut.bench.table import KINDS, Table
 from walkcut.criteria import SHARE
 from walkcut.errors import InputError
 from walkcut.eyes.loading import load_backbone
-from walkcut.registry import CRITERIA
+from walkcut.registry import CRITERIA, GRAPHS
 from walkcut.scenes import make_scene
 from walkcut_book import reading
 
@@ -148,6 +148,21 @@ def test_threshold_panels() -> None:
     panels = reading.threshold_panels()
     assert list(panels)[:2] == ["threshold, scenes-seeds", "threshold, bsds500-val"]
     assert list(panels["threshold, steps"]) == ["as usual", "k=2", "k=4", "k=8"]
+    assert {"P itself", "rows, dot product"} < set(panels["threshold, graph"])
+
+
+def test_graphs_layers_and_heads_have_one_name_each() -> None:
+    """Those of chapter 6's table and chapter 1's figure, where the command has others."""
+    measured = json.loads((RESULTS / "graphs.json").read_text(encoding="utf-8"))
+    chapter = {row["graph"] for part in measured["sets"].values() for row in part["graphs"]}
+    assert set(reading.GRAPHS.values()) - chapter == {"held walk"}
+    assert set(reading.GRAPHS) == set(GRAPHS) - {"reversible"}
+    for layer in ("down_blocks.0.attentions.0.transformer_blocks.1.attn1", "down_blocks.0.attentions.0, 1"):
+        assert reading.plain(layer) == "down 0.0, 1"
+    assert reading.plain("down_blocks.0.attentions.0, 1, head 0") == "down 0.0, 1, head 0"
+    summary = reading.result("ablate-graph-scenes-seeds")
+    found = {name for name, *_ in reading.changes_table(summary).rows}
+    assert found == {"as usual", *reading.GRAPHS.values()}
 
 
 def test_lines_of_chapter_6() -> None:

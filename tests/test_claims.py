@@ -30,7 +30,7 @@ from walkcut.lab.directed import direct
 from walkcut.lab.markov import lazy, mixing_time, relaxation_time
 from walkcut.ncut import best_cut, best_split, ncut
 from walkcut.null import SplitPrices
-from walkcut.recipe import resolve
+from walkcut.recipe import Eye, resolve
 from walkcut.registry import CRITERIA
 from walkcut.tree import partition
 from walkcut.walk import aggregate
@@ -106,6 +106,20 @@ def test_it_was_trained_with_much_more() -> None:
     assert (round(100 * below[100]), below[10] < 1e-5) == (3, True)
     words = "three in a hundred of its timesteps lay below 100, fewer than one in a hundred thousand below 10"
     says("01-attention.ipynb", words)
+
+
+def test_what_an_eye_without_a_readout_gets() -> None:
+    new, seeing = resolve("walkcut", Eye("new")), {"noise": "none", "timesteps": [0], "grid": 37}
+    assert (new.timesteps, new.noise, new.heads, new.grid) == ((100,), "forward", {}, 64)
+    vision = resolve("walkcut", Eye("new", family="vision", readout=seeing))
+    for recipe in (new, vision):
+        assert recipe.plain
+        assert (recipe.heads, recipe.steps) == ({}, 1)
+    words = "A denoiser without that file is read at $t = 100$, all heads of all layers alike"
+    says("01-attention.ipynb", words + "; a vision transformer sees the clean picture")
+    says("02-walk.ipynb", "unless you ask: one walker, who may rest, and no prior")
+    says("gpu.md", "of a denoiser at timestep 100 under forward noise; a vision transformer sees the clean picture")
+    says("gpu.md", "one walker steps, with rests, no prior and 64 patches (a vision transformer: its own grid)")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -704,6 +718,13 @@ def test_what_ablations_cost() -> None:
     assert max(peaks.values()) - min(peaks.values()) < 0.03
     says(page, "Other graphs and more steps reach about as high, elsewhere")
 
+    above, below = result("scenes-seeds"), result("ablate-graph-scenes-seeds")
+    for summary, name, pictures, grid, last in ((above, "walkcut", 50, 64, "0.5"), (below, "as usual", 25, 32, "0.9")):
+        found = summary["methods"][name]
+        assert (summary["pictures"], found["recipe"]["grid"], found["settings"][-1]) == (pictures, grid, last)
+    caption = "up to 0.9 there and to 0.5 above; and they were measured on 25 scenes instead of 50, with 32 patches"
+    assert f"{caption} a side instead of 64" in (BOOK / page).read_text(encoding="utf-8")
+
     noise = changes("timesteps", *scenes)
     assert all(noise[f"t={t}"][2] < 0 for t in (100, 200, 400, 700))
     assert noise["t=0"][1] < 0 < noise["t=0"][2]
@@ -714,8 +735,8 @@ def test_what_ablations_cost() -> None:
     assert level(changes("heads", *scenes)) == {f"down 0.0, 1, head {number}" for number in (0, 1)}
     says(page, named)
 
-    dear = {"graph": ("divergence", "features"), "resolutions": ("coarsest grid alone", "16 patches")}
-    dear |= {"inflation": ("1 walker",), "timesteps": ("t=700",)}
+    dear = {"graph": ("rows, Jensen-Shannon", "features, cosine^10"), "inflation": ("1 walker",)}
+    dear |= {"resolutions": ("coarsest grid alone", "16 patches"), "timesteps": ("t=700",)}
     for what, names in dear.items():
         found = changes(what, *photographs)
         assert all(found[name][2] < 0 for name in names)

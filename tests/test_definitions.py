@@ -1,6 +1,7 @@
 """What a term or a symbol means is cut from the glossary and the notation, and shown where it is read."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,22 @@ def test_a_table_of_code_defines_no_symbol() -> None:
         *(["Q", "K"], ["r_{ij}"], ["r_k"], [r"P^{(\sigma)}"], ["P"], [r"k_{\text{mix}}"], [r"\hat u"])
     ]
     assert found[0][1] == '<span class="math">\\(Q, K\\)</span>: queries and keys'
+
+
+def test_every_entry_is_linked_where_a_chapter_uses_it() -> None:
+    book = ROOT / "book"
+    glossary = (book / "glossary.md").read_text(encoding="utf-8").partition("```{glossary}")[2]
+    terms = re.findall(r"^(\S.*)\n  \S", glossary, re.MULTILINE)
+    pages = "\n".join(
+        "".join(cell["source"])
+        for path in book.glob("*.ipynb")
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+        if cell["cell_type"] == "markdown"
+    )
+    links = {" ".join(link.split()) for link in re.findall(r"\{term\}`([^`]+)`", pages)}
+    linked = {link.partition("<")[2].rstrip(">") or link for link in links}
+    assert {"NCut", "escape probability", "mixing time", "class token", "twist"} < set(terms)
+    assert {term.lower() for term in terms} == {link.lower() for link in linked}
 
 
 def test_the_glossary_says_once_where_a_term_is_used() -> None:

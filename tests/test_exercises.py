@@ -22,6 +22,7 @@ from walkcut.exercises import RIGHT, check_fiedler, check_ncut, check_recurse
 from walkcut.graph import Graph
 from walkcut.ncut import best_cut, second_eigenvector
 from walkcut.ncut import ncut as module_ncut
+from walkcut.walk import Walk
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
 
@@ -129,9 +130,14 @@ FROM_SCRATCH: dict[str, Callable[[], str]] = {
 }
 
 
-def grown_and_pruned(W: np.ndarray, threshold: float) -> list[torch.Tensor]:
-    names, graph = book("04"), Graph(torch.from_numpy(W))
-    return names["prune"](names["grow"](graph, torch.arange(len(W)), 1, 2.0), threshold)
+def grown_and_pruned(W: np.ndarray, threshold: float) -> list[np.ndarray]:
+    names = book("04")
+    return names["prune"](names["grow"](W, np.arange(len(W)), 1, 2.0), threshold)
+
+
+def test_the_reversible_form_of_chapter_4_is_the_module_s() -> None:
+    P = np.random.default_rng(0).dirichlet(np.ones(9), 9)
+    np.testing.assert_allclose(book("04")["reversible"](P), Walk(P, (3, 3)).reversible().W, atol=1e-8)
 
 
 @pytest.mark.parametrize("name", FROM_SCRATCH)

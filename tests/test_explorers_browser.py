@@ -253,7 +253,7 @@ def test_cut(show: Callable) -> None:
         assert f"{100 * found['leaving']:.1f}%" in said
         assert ("best of all" in said) == (split == np.argmin(price) + 1)
 
-    hand.mouse(chart, (0.2, 0.3), ((34 + 0.5 * 318) / 360, 0.3))  # from somewhere to the middle
+    hand.mouse(chart, (0.2, 0.3), ((40 + 0.5 * 312) / 360, 0.3))  # from somewhere to the middle
     agrees(0, n // 2)
     assert chart.value_of_css_property("outline-style") == "none", "a mouse leaves no ring"
     hand.keys(chart, "ARROW_RIGHT", "ARROW_UP", "ARROW_LEFT")
@@ -270,6 +270,22 @@ def test_cut(show: Callable) -> None:
     agrees(1, 10)
     hand.button("best split").click()
     agrees(1, int(np.argmin(leaving[1] + entering[1])) + 1)
+
+
+def test_prices_near_zero_are_told_apart_in_the_drawing(show: Callable) -> None:
+    """A logarithm: what is ten times dearer stands as much higher, wherever it lies."""
+    W = np.kron(np.eye(4), np.ones((12, 12)))
+    for i, tie in ((11, 1), (23, 0.2), (35, 1)):  # the second valley is beside the best one
+        W[i, i + 1] = W[i + 1, i] = tie
+    _, leaving, entering = sweeps(Graph(W))
+    price = (leaving + entering)[0]
+    hand = show(cut_explorer(IMAGE, GRID, Graph(W)))
+    path = hand.browser.execute_script("return document.querySelectorAll('svg path')[4].getAttribute('d')")
+    heights = np.array([point.split(",")[1] for point in path[1:].split("L")], float)
+    np.testing.assert_allclose(np.polyfit(np.log(price), heights, 1, full=True)[1], 0, atol=0.5)
+    assert np.ptp(heights[[11, 23]]) > 10
+    ticks = [text.text for text in hand.browser.find_elements("css selector", "svg text")]
+    assert {"1", "0.1", "0.01"} < set(ticks)
 
 
 def test_tree(show: Callable, tree: PartitionTree) -> None:
@@ -375,7 +391,11 @@ def test_criteria(show: Callable) -> None:
             getattr(hand, act)(hand.button(name), (0.5, 0.5))
             assert hand.button(name).get_attribute("aria-pressed") == "true"
             assert (hand.selected()["criterion"], hand.selected()["segments"]) == (name, len(pruning))
+            goes_by = "not used" if pruning.threshold is None else f"{pruning.threshold:.3f}"
+            assert hand.find("output").text == goes_by
+            assert ("unused" in hand.find("input").get_attribute("class")) == (goes_by == "not used")
     hand.keys(hand.find("input"), "HOME")
+    assert hand.find("output").text == "0.000"
     assert hand.selected() == {"criterion": "constant", "threshold": 0, "segments": len(tree.leaves(0.0))}
     hand.mouse(hand.find("svg"), (0.2, 0.3), (0.7, 0.3))
     found = hand.selected()
@@ -388,6 +408,16 @@ def test_criteria(show: Callable) -> None:
     (x, r), (y, less) = ([float(hand.find("circle", i).get_attribute(name)) for name in ("cx", "r")] for i in (0, 1))
     assert x == y
     assert r > less, "both dots are seen where two scores are largest"
+
+
+def test_a_criterion_has_the_colour_of_what_it_looks_at(show: Callable) -> None:
+    tree = four_pairs()
+    hand = show(criteria_explorer(IMAGE[:40], tree, {"gap": prune(tree, "gap"), "up to .1": prune(tree, 0.1)}, 0.6))
+    curve = hand.find("svg path").value_of_css_property("stroke")
+    for pressed in (False, True):
+        own, other = (hand.button(name).value_of_css_property("border-bottom-color") for name in ("gap", "up to .1"))
+        assert re.findall(r"\d+", own)[:3] == re.findall(r"\d+", curve)[:3] != re.findall(r"\d+", other)[:3]
+        hand.button("up to .1" if pressed else "gap").click()
 
 
 def test_graphs(show: Callable) -> None:

@@ -94,6 +94,26 @@ def test_segments_of_one_part_have_no_border_and_of_two_have(tree: PartitionTree
     assert two.collections
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.uint8])
+def test_borders_run_along_the_edges_of_patches_and_nowhere_else(kind: type) -> None:
+    labels = np.array([[0, 0, 1], [0, 2, 1]], kind)
+    _, axis = plots.plt.subplots()
+    plots.segments(PHOTO, labels, axis)
+    (lines,) = axis.collections
+    drawn = {tuple(map(tuple, np.sort(line, axis=0))) for line in lines.get_segments()}
+    upright = {((1.5, -0.5), (1.5, 1.5)), ((0.5, 0.5), (0.5, 1.5))}  # x, y of both ends
+    assert drawn == upright | {((0.5, 0.5), (1.5, 0.5))}
+    assert (axis.get_xlim(), axis.get_ylim()) == ((-0.5, 2.5), (1.5, -0.5))
+
+
+def test_borders_of_pixels_enclose_as_many_edges_as_differ() -> None:
+    labels = np.random.default_rng(0).integers(0, 3, (30, 40))
+    _, axis = plots.plt.subplots()
+    plots.segments(PHOTO, labels, axis)
+    length = sum(np.abs(np.diff(line, axis=0)).sum() for line in axis.collections[0].get_segments())
+    assert length == (labels[1:] != labels[:-1]).sum() + (labels[:, 1:] != labels[:, :-1]).sum()
+
+
 def test_two_sides_tints_each_patch_by_its_side() -> None:
     mask = np.zeros((4, 6), bool)
     mask[:, :2] = True
@@ -223,6 +243,28 @@ def test_curve_row_gives_each_panel_its_own_lines() -> None:
     assert {axis.get_xscale() for axis in figure.axes} == {"log"}
 
 
+def test_panels_with_the_same_lines_share_a_legend_and_others_have_their_own() -> None:
+    a, b = ([1, 2], [3, 4]), ([1, 2], [1, 2])
+    same = plots.curve_row({"k": {"a": a, "b": b}, "s": {"a": b, "b": a}}, "NCut")
+    assert [[text.get_text() for text in legend.get_texts()] for legend in same.legends] == [["a", "b"]]
+    assert not any(axis.get_legend().get_visible() for axis in same.axes)
+    other = plots.curve_row({"k": {"a": a}, "s": {"b": b}}, "NCut")
+    assert not other.legends
+    assert [axis.get_legend().get_texts()[0].get_text() for axis in other.axes] == ["a", "b"]
+
+
+def test_a_count_has_ticks_at_whole_numbers_and_a_share_may_have_others() -> None:
+    panels = {"number": {"a": (np.arange(1, 4), [1, 2, 3])}, "share": {"a": ([0.1, 0.9], [1, 2])}}
+    figure = plots.curve_row(panels, "y", logx=False)
+    figure.canvas.draw()
+    number, share = ({tick % 1 for tick in axis.get_xticks()} for axis in figure.axes)
+    assert number == {0}
+    assert share != {0}
+    doubling = plots.curve_row({"k": {"a": ([1, 32], [1, 2])}}, "y")
+    doubling.canvas.draw()
+    assert {text.get_text() for text in doubling.axes[0].get_xticklabels()} >= {"1", "4", "16"}
+
+
 def test_curve_row_breaks_into_rows_and_hides_what_is_left_over() -> None:
     line = {"one": ([0.1, 0.9], [0, 1])}
     figure = plots.curve_row({"a": line, "b": line, "c": line}, "y", logx=False, columns=2)
@@ -249,6 +291,16 @@ def test_interval_panels_keep_a_group_s_colour_and_name_each_row() -> None:
     assert both.containers[1].lines[0].get_color() == one.containers[0].lines[0].get_color()
     np.testing.assert_allclose(both.containers[1].lines[0].get_xdata(), [-0.1, 0.3])
     np.testing.assert_allclose(both.containers[1].lines[2][0].get_segments()[1][:, 0], [0.2, 0.5])
+
+
+def test_rows_of_intervals_are_as_high_as_their_names_need() -> None:
+    def height(name: str) -> float:
+        rows = {f"{name} {number}": (0, -1, 1) for number in range(30)}
+        return float(plots.intervals({"g": rows}, "gain").get_size_inches()[1])
+
+    short, long = height("short"), height("a name of many words, too long for a line")
+    assert short < 7
+    assert long > short + 30 * 0.1
 
 
 def test_interval_panels_side_by_side_share_their_rows() -> None:

@@ -15,8 +15,10 @@ from typing import Any, cast
 import numpy as np
 import torch
 from matplotlib import pyplot as plt
+from matplotlib.collections import LineCollection
 from matplotlib.colors import CenteredNorm, ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from walkcut.capture import Grid
 from walkcut.pixels import nearest
@@ -155,9 +157,21 @@ def segments(photo: np.ndarray, labels: np.ndarray, axis: plt.Axes, borders: boo
     tints = ListedColormap([OKABE_ITO[label % 7] for label in range(int(labels.max()) + 1)])
     axis.imshow(photo.mean(2), cmap="gray", vmin=0, vmax=255, extent=(-0.5, w - 0.5, h - 0.5, -0.5))
     axis.imshow(labels, cmap=tints, vmin=-0.5, vmax=tints.N - 0.5, alpha=0.6, interpolation="nearest")
-    for label in range(tints.N if borders and tints.N > 1 else 0):
-        axis.contour(labels == label, levels=[0.5], colors="white", linewidths=0.8)
+    if borders and tints.N > 1:
+        lines = LineCollection(_borders(labels), colors="white", linewidths=0.8, capstyle="projecting")
+        axis.add_collection(lines, autolim=False)
     axis.set_axis_off()
+
+
+def _borders(labels: np.ndarray) -> list[np.ndarray]:
+    """Lines along the edges between neighbours with other labels: each has two ends (2, 2), an x and a y."""
+    found = []
+    for across, order in ((labels, slice(None)), (labels.T, slice(None, None, -1))):
+        parts = across[1:] != across[:-1]  # each from what lies below it
+        turns = np.diff(parts, axis=1, prepend=False, append=False)  # where a run of them starts, and where it stops
+        row, column = np.nonzero(turns)
+        found.append((np.stack([column, row + 1], 1) - 0.5)[:, order].reshape(-1, 2, 2))
+    return list(np.concatenate(found))
 
 
 def gallery(photo: np.ndarray, cuts: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Figure:
@@ -411,15 +425,21 @@ def toy_and_curves(
 
 
 def curve_row(panels: Mapping[str, Lines], ylabel: str, logx: bool = True, columns: int = 2) -> Figure:
-    """`curves` in rows of `columns`, one panel for each label of an x axis."""
-    rows = -(-len(panels) // columns)
-    size = (WIDE, 3.2 * rows)
+    """`curves` in rows of `columns`, one panel for each label of an x axis; lines of the same names share a legend."""
+    rows, shared = -(-len(panels) // columns), len({tuple(lines) for lines in panels.values()}) == 1
+    size = (WIDE, (2.3 if shared else 3.2) * rows + 0.5 * shared)
     figure, axes = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False, layout="constrained")
     for axis, (xlabel, lines) in zip(axes.flat, panels.items(), strict=False):
         curves(lines, xlabel, ylabel if axis in axes[:, 0] else "", axis, logx)
-        axis.legend(**BELOW)
+        axis.legend(**BELOW).set_visible(not shared)
+        if logx:
+            axis.xaxis.set_major_formatter("{x:g}")
+        elif all(x % 1 == 0 for along, _ in lines.values() for x in along):
+            axis.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()
+    if shared:
+        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
@@ -502,7 +522,9 @@ def interval_panels(panels: Mapping[str, Intervals], xlabel: str, beside: bool =
     rows = [list(dict.fromkeys(name for row in panel.values() for name in row)) for panel in panels.values()]
     if beside:
         rows = [list(dict.fromkeys(name for names in rows for name in names))] * len(rows)
-    heights = [max(0.09 * (len(groups) + 1), 0.22) * (len(names) + 1) + 0.2 for names in rows]
+    tall = max((_folded(name, 1.6).count("\n") for names in rows for name in names), default=0)  # lines but the first
+    pitch = max(0.06 + 0.065 * len(groups), 0.17 + 0.13 * tall)
+    heights = [pitch * (len(names) + 0.5) + 0.2 for names in rows]
     shape = {"ncols": len(rows), "sharey": True} if beside else {"nrows": len(heights), "height_ratios": heights}
     size = (WIDE, (heights[0] if beside else sum(heights)) + 1)
     figure, axes = plt.subplots(sharex=True, squeeze=False, layout="constrained", figsize=size, **shape)

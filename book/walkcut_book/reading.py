@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from walkcut.bench import RESULTS
+from walkcut.bench import RESULTS, table
 from walkcut.bench.criteria import SHARES
 from walkcut.bench.datasets import Item
 from walkcut.bench.ladder import climb, told_affinity
@@ -27,6 +28,15 @@ RIVALS = (
     *("MaskCut", "k-means, features, true K", "spectral clustering, scikit-learn, true K", "SLIC + NCut"),
     *("mean shift", "Felzenszwalb", "k-means, colour"),
 )
+# As `walkcut --graph` knows them, and as the book calls them.
+GRAPHS = {"average": "plain average", "direct": "P itself", "renormalised": "held walk", "rows-cosine": "rows, cosine"}
+GRAPHS |= {"rows-dot": "rows, dot product", "divergence": "rows, Jensen-Shannon", "features": "features, cosine^10"}
+
+
+def plain(name: str) -> str:
+    """A layer, a head or a graph in the book's words: "down 0.0, 1" for layer 1 of "down_blocks.0.attentions.0"."""
+    short = re.sub(r"\.transformer_blocks\.(\d+)\.attn1", r", \1", name)
+    return GRAPHS.get(name, short.replace("_blocks.", " ").replace(".attentions.", "."))
 
 
 def result(name: str) -> dict:
@@ -110,8 +120,6 @@ def with_automatic(summary: dict, method: str, truth: str) -> dict[str, Line]:
 def gains(summary: dict, truth: str, alone: bool = False) -> dict[str, Interval]:
     """Of an ablation or a ladder: each change's difference in covering from the first method, with its interval.
 
-    Long names of layers are shortened.
-
     Parameters
     ----------
     truth : str
@@ -120,7 +128,13 @@ def gains(summary: dict, truth: str, alone: bool = False) -> dict[str, Interval]
     """
     names = {automatic(summary, name) if alone else name: name for name in summary["methods"]}
     found = {names[row["method"]]: difference(row) for row in leads(summary, truth=truth) if row["method"] in names}
-    return {name.replace("_blocks.", " ").replace(".attentions.", "."): value for name, value in found.items()}
+    return {plain(name): value for name, value in found.items()}
+
+
+def changes_table(summary: dict) -> Table:
+    """`walkcut.bench.table.changes`, in the book's words."""
+    head, rows = table.changes(summary)
+    return Table(head, [[plain(name), *cells] for name, *cells in rows])
 
 
 def gains_by_set(what: str, columns: Sequence[tuple[str, str]], alone: bool = False) -> dict[str, dict[str, Interval]]:
@@ -154,7 +168,8 @@ def threshold_panels() -> dict[str, dict[str, Line]]:
     others = {"graph": ("direct", "rows-dot", "rows-cosine", "features"), "steps": ("k=2", "k=4", "k=8")}
     for what, shown in others.items():
         summary = result(f"ablate-{what}-scenes-seeds")
-        panels[f"threshold, {what}"] = {name: constants(summary, name, "materials") for name in ("as usual", *shown)}
+        lines = {plain(name): constants(summary, name, "materials") for name in ("as usual", *shown)}
+        panels[f"threshold, {what}"] = lines
     return panels
 
 

@@ -5,6 +5,11 @@ const STYLE = `
 & input { flex: 1; min-width: 6rem; height: 44px; accent-color: var(--a); cursor: pointer; }
 & svg { cursor: pointer; touch-action: pan-y; }
 & .facts { min-height: 3em; }
+& [aria-label="Criterion"] button { border-bottom: 4px solid var(--own, var(--line)); } /* the colour of its curve, if it has one */
+& [aria-label="Criterion"] button[aria-pressed="true"] { background: transparent; color: inherit;
+  border-color: var(--own, currentColor); box-shadow: inset 0 0 0 2px var(--own, currentColor); }
+& input.unused { opacity: 0.3; }
+& output { min-width: 4.5em; font-variant-numeric: tabular-nums; }
 `;
 
 const STROKES = ["var(--a)", "var(--b)", "#009e73", "#cc79a7"];
@@ -27,9 +32,14 @@ function render({ model, el }) {
     threshold = chosen.threshold ?? threshold;
     draw();
   });
+  curves.forEach(({ criterion }, i) => {
+    const at = criteria.findIndex(({ name }) => name === criterion);
+    if (at >= 0) root.querySelectorAll("[aria-label=Criterion] button")[at].style.setProperty("--own", STROKES[i % 4]);
+  });
   const row = make("div", { class: "buttons" }, root);
   const label = make("label", {}, row, "Or a constant");
   const slider = make("input", { type: "range", min: 0, max: highest, step: 0.005 }, label);
+  const shown = make("output", { "aria-hidden": "true" }, label); // the slider itself says it aloud
   const constant = (value) => { [chosen, threshold] = [null, value]; draw(); };
   slider.addEventListener("input", () => constant(Number(slider.value)));
   const finest = Math.round(highest / 0.005);
@@ -74,6 +84,8 @@ function render({ model, el }) {
     const byThreshold = !chosen || chosen.threshold !== null;
     set(line, { visibility: byThreshold ? "visible" : "hidden", x1: x(threshold), x2: x(threshold) });
     slider.value = threshold;
+    slider.classList.toggle("unused", !byThreshold);
+    shown.textContent = byThreshold ? threshold.toFixed(3) : "not used";
     pressed(criteria.indexOf(chosen));
     const many = `${parts.length} segment${parts.length > 1 ? "s" : ""}`;
     facts.textContent = !chosen ? `Constant ${threshold.toFixed(3)}: ${many}.`

@@ -9,7 +9,7 @@ const STYLE = `
 `;
 
 // Left, right, and the heights of both panels, in the units of the drawing.
-const BOX = { left: 34, right: 352, y: [24, 114], price: [146, 266] };
+const BOX = { left: 40, right: 352, y: [24, 114], price: [146, 266] };
 
 function render({ model, el }) {
   const grid = model.get("grid");
@@ -35,18 +35,22 @@ function render({ model, el }) {
   const at = (place) => BOX.left + ((place - 0.5) / (n - 1)) * (BOX.right - BOX.left); // x of a number of patches
   const high = ([top, bottom], share) => bottom - share * (bottom - top);
   const top = Math.max(1, ...vectors.flatMap(({ price }) => price));
-  const points = (values, box, most, shift) => values.map((value, i) => `${at(i + shift).toFixed(1)},${high(box, value / most).toFixed(1)}`);
+  // Prices are drawn by their logarithm, or valleys near zero would all look alike; an escape far below any price lies on the floor.
+  const least = Math.max(1e-4, Math.min(0.5, ...vectors.flatMap(({ price }) => price)) / 6);
+  const priced = (value) => high(BOX.price, Math.log(Math.max(value, least) / least) / Math.log(top / least));
+  const points = (values, place, shift) => values.map((value, i) => `${at(i + shift).toFixed(1)},${place(value).toFixed(1)}`);
 
   make("text", { x: BOX.left, y: 14 }, chart, "patches, sorted by y");
-  make("text", { x: BOX.left, y: 136 }, chart, "NCut (line), its two escapes (thin)");
+  make("text", { x: BOX.left, y: 136 }, chart, "NCut (line), its two escapes (thin), by logarithm");
   for (const box of [BOX.y, BOX.price]) {
     make("line", { x1: BOX.left, x2: BOX.left, y1: box[0], y2: box[1], stroke: "var(--line)" }, chart);
   }
   const zero = make("line", { x1: BOX.left, x2: BOX.right, stroke: "var(--line)", "stroke-dasharray": "2 4" }, chart);
   const nought = make("text", { x: BOX.left - 6, "text-anchor": "end" }, chart, "0");
-  for (const tick of [0, 0.5, 1]) {
-    const line = high(BOX.price, tick / top);
-    make("line", { x1: BOX.left, x2: BOX.right, y1: line, y2: line, stroke: "var(--line)", opacity: tick ? 0.35 : 1 }, chart);
+  make("line", { x1: BOX.left, x2: BOX.right, y1: BOX.price[1], y2: BOX.price[1], stroke: "var(--line)" }, chart);
+  for (const tick of [1, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001].filter((value) => value > least)) {
+    const line = priced(tick);
+    make("line", { x1: BOX.left, x2: BOX.right, y1: line, y2: line, stroke: "var(--line)", opacity: 0.35 }, chart);
     make("text", { x: BOX.left - 6, y: line + 4, "text-anchor": "end" }, chart, String(tick));
   }
   const sides = ["--a", "--b"].map((colour) => make("path", { fill: "none", stroke: `var(${colour})`, "stroke-width": 3.5 }, chart));
@@ -67,8 +71,8 @@ function render({ model, el }) {
     const at0 = high(BOX.y, now.zero);
     set(zero, { y1: at0, y2: at0 });
     nought.setAttribute("y", at0 + 4);
-    now.curves ??= [now.leaving, now.entering, now.price].map((values) => points(values, BOX.price, top, 1));
-    now.points ??= points(now.y, BOX.y, 1, 0.5);
+    now.curves ??= [now.leaving, now.entering, now.price].map((values) => points(values, priced, 1));
+    now.points ??= points(now.y, (value) => high(BOX.y, value), 0.5);
     choose(split);
   }
 
@@ -78,7 +82,7 @@ function render({ model, el }) {
     const best = sweeping && split < now.best ? found + 1 : now.best;
     const x = at(best);
     triangle.setAttribute("d", `M${x - 6},${BOX.price[1] + 12}L${x},${BOX.price[1] + 3}L${x + 6},${BOX.price[1] + 12}Z`);
-    set(dot, { cx: x, cy: high(BOX.price, now.price[best - 1] / top) });
+    set(dot, { cx: x, cy: priced(now.price[best - 1]) });
     mark.textContent = sweeping ? "best so far" : "best";
     const room = sweeping ? 34 : 12; // for half of these words
     set(mark, { x: Math.max(BOX.left + room - 12, Math.min(BOX.right - room, x)), "text-anchor": "middle" });
@@ -95,7 +99,7 @@ function render({ model, el }) {
     bar.setAttribute("d", [BOX.y, BOX.price].map(([from, to]) => `M${x},${from - 2}V${to}`).join(""));
     grips.forEach((grip) => grip.setAttribute("cx", x));
     grips[0].setAttribute("cy", high(BOX.y, y[split - 1]));
-    grips[1].setAttribute("cy", high(BOX.price, price[split - 1] / top));
+    grips[1].setAttribute("cy", priced(price[split - 1]));
     sides[0].setAttribute("d", `M${now.points.slice(0, split).join("L")}`);
     sides[1].setAttribute("d", `M${now.points.slice(split).join("L")}`);
     const percent = (value) => `${(100 * value).toFixed(1)}%`;

@@ -262,7 +262,7 @@ def criteria_explorer(
             for name, found in prunings.items()
         ],
         "curves": [
-            {"name": name, "values": _stretched(np.array(scores))}
+            {"name": name, "criterion": LOOKS_AT[name], "values": _stretched(np.array(scores))}
             for name, scores in scores_along(tree, highest).items()
         ],
         "highest": float(highest),
@@ -274,6 +274,9 @@ def levels(tree: PartitionTree, highest: float) -> np.ndarray:
     """The thresholds up to `highest` at which the segments change, ascending."""
     values = np.unique(tree.split_height())
     return values[values <= highest]
+
+
+LOOKS_AT = {"width of the gap above": "gap", "stability": "stability", "map equation: bits saved": "map-equation"}
 
 
 def scores_along(tree: PartitionTree, highest: float) -> dict[str, list[float]]:
