@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 import numpy as np
 import pytest
+from devices import elsewhere  # noqa: F401 -- a fixture for all
 
 if TYPE_CHECKING:
     from selenium import webdriver

@@ -7,22 +7,19 @@ import shutil
 import subprocess
 import sys
 import weakref
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from devices import elsewhere, there  # noqa: F401 -- a fixture
+from devices import there
 from PIL import Image
 from sklearn.metrics import adjusted_rand_score
 
 from walkcut.app import batch, stages
 from walkcut.app.batch import segment_files
 from walkcut.app.cli import main
-from walkcut.app.export import tree_to_dict
 from walkcut.app.outputs import Job, finished, read
 from walkcut.door import segment
 from walkcut.errors import InputError

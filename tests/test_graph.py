@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from toy_graphs import random_weights
 
 from walkcut.errors import InputError
-from walkcut.graph import BLOCK, Graph, Stack, row_sums
+from walkcut.graph import BLOCK, Graph, row_sums
 
 TRIANGLE = [[2.0, 1.0, 0.5], [1.0, 0.0, 0.0], [0.5, 0.0, 0.0]]
 

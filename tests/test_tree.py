@@ -7,7 +7,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from devices import elsewhere, there  # noqa: F401 -- a fixture
+from devices import there
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
@@ -304,7 +304,7 @@ def test_the_tree_is_that_of_regions_cut_one_by_one(grid: tuple[int, int]) -> No
 
 
 def test_a_device_is_asked_for_all_regions_of_like_size(elsewhere: list[int]) -> None:
-    """On a GPU nothing is silently fetched: of a table only splits leave it, and far fewer times than there are cuts."""
+    """On a GPU nothing is silently fetched: of a table only splits leave it."""
     grid = (24, 32)
     graph = Graph(scattered(grid, 0).W.float())
     expected = partition(graph, grid)

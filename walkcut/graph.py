@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from types import MappingProxyType
@@ -132,47 +132,6 @@ class Graph:
         """
         order = order.to(self.W.device)
         return (2 * weight_before(self.W[None], order[None])[0] - self.W.diagonal())[order]
-
-
-@dataclass(frozen=True, eq=False)
-class Stack:
-    """Graphs of like size side by side, so that a device is asked once for all of them.
-
-    Attributes
-    ----------
-    W : Tensor (b, m, m)
-        The weights of each graph; nodes that fill up the smaller ones come last, and have no edges.
-    degrees : float64 Tensor (b, m)
-        Row sums of W.
-    sizes : tuple of int (b,)
-        Nodes of each graph.
-    """
-
-    W: torch.Tensor
-    degrees: torch.Tensor
-    sizes: tuple[int, ...]
-
-    @classmethod
-    def of(cls, graphs: Sequence[Graph]) -> Stack:
-        """Copies of the graphs, filled up to the largest; a single one is not copied."""
-        sizes = tuple(map(len, graphs))
-        if len(graphs) == 1:
-            return cls(graphs[0].W[None], graphs[0].degrees[None], sizes)
-        W = graphs[0].W.new_zeros(len(sizes), max(sizes), max(sizes))
-        for place, graph in zip(W, graphs, strict=True):
-            place[: len(graph), : len(graph)] = graph.W
-        return cls(W, row_sums(W.flatten(0, 1)).view(W.shape[:2]), sizes)
-
-    def matvec(self, v: torch.Tensor) -> torch.Tensor:
-        """W v of each graph, for v (b, m)."""
-        if len(v) == 1:
-            return Graph._trusted(self.W[0]).matvec(v[0])[None]
-        return torch.bmm(self.W, v.to(self.W)[..., None])[..., 0]
-
-    def association_gains(self, order: torch.Tensor) -> torch.Tensor:
-        """(b, m) float64: `Graph.association_gains` of each graph, for orders (b, m)."""
-        gains = 2 * weight_before(self.W, order) - self.W.diagonal(dim1=1, dim2=2)
-        return gains.gather(1, order)
 
 
 def weight_before(W: torch.Tensor, order: torch.Tensor) -> torch.Tensor:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.linalg.lapack import dstemr, dsyevr
 
 from walkcut.errors import InputError, brief
-from walkcut.graph import Affinity, Graph, Stack, real
+from walkcut.graph import Affinity, real, row_sums, weight_before
 from walkcut.recipe import checked, positive, whole
 from walkcut.threads import single_threaded, undisturbed
 
@@ -24,10 +25,9 @@ DENSE = 100  # up to this many nodes all eigenvectors are cheaper than a few
 PRODUCTS = 300  # then the vector is taken as it is; its sweep is still a valid cut
 TWINS = 1e-9  # eigenvalues this near are one and the same, up to rounding
 SAME = 1e-6  # entries of an eigenvector whose magnitudes are this near count as equal
-LITTLE = 0.1  # share of its length that is little of a vector
-APART = 2  # products of several graphs between two looks at them; twice as many where a look keeps a GPU waiting
 NOTHING = 1e-14  # what rounding leaves of a vector that should be none
 TINY = 1e-300  # in place of a zero that something is divided by
+Product = Callable[[torch.Tensor], torch.Tensor]  # of the matrices of b graphs with vectors (b, n)
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,20 +170,15 @@ def second_eigenvector(graph: Affinity, tolerance: float = 1e-4, seed: int = 0, 
 
 def _symmetric(graph: Affinity, tolerance: float, seed: int, twins: bool) -> Eigenpair:
     """The largest eigenpair of M beside the known one, and the value of the next."""
-    n, root, products = len(graph), graph.degrees.sqrt(), 0
-    first = root / torch.linalg.vector_norm(root)
-
-    def product(x: torch.Tensor) -> torch.Tensor:
-        return (graph.matvec(x[0] / root).double() / root)[None]
-
+    n, products = len(graph), 0
+    unit, first, product = _normalised(graph.degrees[None], lambda v: graph.matvec(v[0])[None])
     if n <= DENSE:
-        W = graph.matvec(torch.eye(n, device=root.device)).double()
-        values, x = _top_two((W / (root * root[:, None]))[None], first[None])
+        values, x = _top_two(graph.matvec(torch.eye(n, device=unit.device))[None], unit, first)
     else:
-        starts = starting_vectors(n, seed).to(root)
-        values, x, products = _lanczos(product, first[None, None], tolerance, starts[:1])
+        starts = torch.from_numpy(np.random.default_rng(seed).normal(size=(2, n))).to(unit)
+        values, x, products = _lanczos(product, first[:, None], tolerance, starts[:1])
         if twins:
-            known = torch.stack([first, x[0]])[None]
+            known = torch.stack([first, x], 1)
             beside, _, more = _lanczos(product, known, tolerance, starts[1:])
             if values[0, 1] - beside[0, 1] < tolerance:  # nearer than that tells: looked for as exactly as can be
                 beside, _, again = _lanczos(product, known, tolerance**2, starts[1:])
@@ -191,36 +186,22 @@ def _symmetric(graph: Affinity, tolerance: float, seed: int, twins: bool) -> Eig
             values[0, 0], products = max(values[0, 0], beside[0, 1]), products + more
     (second, value), wrong = values[0].tolist(), product(x) - values[0, 1] * x
     gap = max(value - second, 0.0) if n > 2 else float("inf")
-    y = signed(x / root)[0].cpu()
+    y = signed(x * unit)[0].cpu()
     return Eigenpair(max(1 - value, 0.0), y, gap, float(torch.linalg.vector_norm(wrong)), products)
 
 
-def starting_vectors(n: int, seed: int) -> torch.Tensor:
-    """Two vectors for Lanczos to start from, float64 (2, n)."""
-    return torch.from_numpy(np.random.default_rng(seed).normal(size=(2, n)))
+def _normalised(degrees: torch.Tensor, matvec: Product) -> tuple[torch.Tensor, torch.Tensor, Product]:
+    """Of b graphs D^-1/2 (b, n), the unit vector along D^1/2 1, and M x; a node that only fills up has 0 in all."""
+    root = degrees.sqrt()
+    unit = torch.where(root > 0, 1 / root, 0.0)
+    return unit, root / torch.linalg.vector_norm(root, dim=1, keepdim=True), lambda x: matvec(x * unit).double() * unit
 
 
-def _second_vectors(stack: Stack, tolerance: float) -> torch.Tensor:
-    """The relaxed problem of several graphs without isolated nodes: y of each, float64 (b, m)."""
-    root = stack.degrees.sqrt()
-    unit = torch.where(root > 0, 1 / root, 0.0)  # of nodes that only fill up, 0
-    first = root / torch.linalg.vector_norm(root, dim=1, keepdim=True)
-    if root.shape[1] <= DENSE:
-        M = stack.W * unit[:, None] * unit[..., None]
-        M.diagonal(dim1=1, dim2=2).sub_(2.0 * (root == 0))  # which have the least of all eigenvalues
-        return _top_two(M, first)[1] * unit
-    start = starting_vectors(root.shape[1], 0)[:1].to(root) * (root > 0)
-    product = lambda x: stack.matvec(x * unit) * unit  # noqa: E731
-    return _lanczos(product, first[:, None], tolerance, start)[1] * unit
-
-
-def _top_two(M: torch.Tensor, first: torch.Tensor) -> tuple[np.ndarray, torch.Tensor]:
-    """The two largest eigenvalues of each of M (b, n, n) beside the known vector `first` (b, n) of 1, ascending (b, 2).
-
-    And the vector of the largest, (b, n).
-    """
-    n = M.shape[1]
-    M = M - 3 * first[..., None] * first[:, None]  # what is known, 1, becomes -2
+def _top_two(W: torch.Tensor, unit: torch.Tensor, first: torch.Tensor) -> tuple[np.ndarray, torch.Tensor]:
+    """The two largest eigenvalues of each M beside the known one, (b, 2), and the vector of the largest, (b, n)."""
+    n = W.shape[1]
+    M = W * unit[..., None] * unit[:, None] - 3 * first[..., None] * first[:, None]  # what is known, 1, becomes -2
+    M.diagonal(dim1=1, dim2=2).sub_(2.0 * (unit == 0))  # and so does what only fills up
     if M.is_cuda:
         values, vectors = torch.linalg.eigh(M)
         return values[:, -2:].cpu().numpy(), vectors[..., -1]
@@ -234,7 +215,7 @@ def _top_two(M: torch.Tensor, first: torch.Tensor) -> tuple[np.ndarray, torch.Te
 
 
 def _lanczos(
-    product: Callable[[torch.Tensor], torch.Tensor], known: torch.Tensor, tolerance: float, start: torch.Tensor
+    product: Product, known: torch.Tensor, tolerance: float, start: torch.Tensor
 ) -> tuple[np.ndarray, torch.Tensor, int]:
     """The same of b symmetric matrices that are known by their products, beside eigenvectors that are; and how many.
 
@@ -244,7 +225,6 @@ def _lanczos(
     Parameters
     ----------
     product : function
-        Of vectors (b, n), one for each matrix.
     known : float64 Tensor (b, k, n)
         Orthonormal.
     tolerance : float
@@ -252,35 +232,29 @@ def _lanczos(
     start : float64 Tensor (b, n)
     """
     b, k, n = known.shape
-    most, apart = min(PRODUCTS, n - k), 2 * APART if start.is_cuda else min(b, APART)
-    basis = known.new_empty(b, k + most, n)  # as torch aligns it: else the last digits of products are not the same
-    basis[:, :k] = known
-    T = np.zeros((most + 1, 2, b))  # each matrix in its basis: the diagonal, and what stands below it
-    told: list[torch.Tensor] = []  # of T, that a GPU has not been asked for
-    v = start
+    most, apart = min(PRODUCTS, n - k), 4 if start.is_cuda else 2  # products between two looks: a GPU is kept waiting
+    basis, T = known.new_empty(b, k + most, n), known.new_zeros(most + 1, 2, b)  # each diagonal, and what is below it
+    basis[:, :k], ask, v = known, product, start[:, None]
+    if not start.is_cuda:  # NumPy's calls take half as long
+        basis, T, v = basis.numpy(), T.numpy(), v.numpy()  # type: ignore[assignment]
+        ask = lambda x: product(torch.from_numpy(x)).numpy()  # type: ignore[assignment,arg-type] # noqa: E731
     for j in range(most + 1):
         before = basis[:, : k + j]
-        v, overlap, length = _beside(before, v)
-        if v.is_cuda or (length < LITTLE * torch.linalg.vector_norm(overlap, dim=1)).any():
-            v, _, length = _beside(before, v)  # rounding left as much of the others; a GPU is not asked how much
-        told += [torch.stack([overlap[:, -1], length])] if j else []
+        overlap = v @ before.mT
+        v = v - overlap @ before
+        v = v - (v @ before.mT) @ before  # once leaves rounding
+        length = (v * v).sum(2) ** 0.5
+        if j:
+            T[j - 1, 0], T[j - 1, 1] = overlap[:, 0, -1], length[:, 0]
         if j == most or (j > 4 and j % apart == 0):
-            T[j - len(told) : j] = torch.stack(told).cpu().numpy()
-            told = []
-            values, vectors, residuals = zip(*(_ritz(*T[:j, :, at].T) for at in range(b)), strict=True)
+            rows = T[:j].cpu().numpy() if start.is_cuda else T[:j]
+            values, vectors, residuals = zip(*(_ritz(*rows[..., at].T) for at in range(b)), strict=True)
             if j == most or max(residuals) <= tolerance:
                 break
-        basis[:, k + j] = torch.where(length < NOTHING, 0.0, 1 / length)[:, None] * v
-        v = product(basis[:, k + j])
-    in_basis = torch.from_numpy(np.stack(vectors)).to(basis)
-    return np.stack(values), torch.bmm(in_basis[:, None], basis[:, k : k + j])[:, 0], j
-
-
-def _beside(basis: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """What of each v (b, n) lies outside an orthonormal basis (b, k, n), its coordinates inside, and its length."""
-    inside = torch.bmm(basis, v[..., None])
-    outside = torch.baddbmm(v[..., None], basis.mT, inside, alpha=-1)[..., 0]
-    return outside, inside[..., 0], torch.linalg.vector_norm(outside, dim=1)
+        basis[:, k + j] = v[:, 0] / (length + TINY)
+        v = ask(basis[:, k + j])[:, None]
+    in_basis = torch.from_numpy(np.stack(vectors)[:, None]).to(known)
+    return np.stack(values), torch.bmm(in_basis, torch.as_tensor(basis[:, k : k + j]))[:, 0], j
 
 
 def _ritz(diagonal: np.ndarray, below: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
@@ -288,14 +262,9 @@ def _ritz(diagonal: np.ndarray, below: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
     Where nothing is left of a direction, the matrix ends.
     """
-    ends = np.flatnonzero(below < NOTHING)
-    size = int(ends[0]) + 1 if len(ends) else len(below)
+    size, vector = int(np.argmax(np.r_[below[:-1] < NOTHING, True])) + 1, np.zeros(len(below))
     rest = below[:size].copy()  # of which LAPACK makes use
     found, values, vectors, _ = dstemr(diagonal[:size], rest, 2, 0.0, 0.0, max(size - 1, 1), size)
-    if found < min(size, 2):  # eigenvalues that nearly coincide may get lost
-        values, vectors = np.linalg.eigh(np.diag(diagonal[:size]) + np.diag(below[: size - 1], -1))
-        values, vectors, found = values[-2:], vectors[:, -2:], min(size, 2)
-    vector = np.zeros(len(below))
     vector[:size] = vectors[:, found - 1]
     return values[[0, found - 1]], vector, float(below[size - 1] * abs(vector[size - 1]))
 
@@ -342,8 +311,8 @@ def _splits(
     # a cut is no larger than the volume of its side: from a side of none nobody comes, whatever rounding says
     leaving, entering = torch.minimum(leaving, volume), torch.minimum(entering, rest)
     curves = leaving / volume.clamp_min(TINY) + entering / rest.clamp_min(TINY)
-    beyond = torch.arange(1, curves.shape[1] + 1, device="cpu") >= torch.tensor(sizes, device="cpu")[:, None]
-    curves.masked_fill_(beyond.to(curves.device), torch.inf)  # nodes that only fill up
+    beyond = np.arange(1, curves.shape[1] + 1) >= np.array(sizes)[:, None]  # nodes that only fill up
+    curves.masked_fill_(torch.from_numpy(beyond).to(curves.device), torch.inf)
     best = curves.argmin(1, keepdim=True)
     inside = torch.cat([(volume - leaving).gather(1, best), (rest - entering).gather(1, best)], 1).cpu()
     found = zip(order.cpu(), best.cpu() + 1, curves.cpu(), inside.tolist(), sizes, strict=True)
@@ -382,19 +351,38 @@ def best_cut(graph: Affinity, tolerance: float = 1e-4, twins: bool = True) -> Sp
         order = torch.from_numpy(np.argsort(~isolated, kind="stable"))
         # a region without any edge falls apart by halves
         size = len(graph) // 2 if isolated.all() else int(isolated.sum())
-        return Split(order, size, 0.0, torch.zeros_like(order[1:], dtype=torch.float64), (0.0, float(graph.degrees.sum())))
+        nothing = torch.zeros_like(order[1:], dtype=torch.float64)
+        return Split(order, size, 0.0, nothing, (0.0, float(graph.degrees.sum())))
     pair = second_eigenvector(graph, tolerance, twins=twins)
     return replace(best_split(graph, pair.y), eigenpair=pair)
 
 
 @undisturbed()
-def best_cuts(graphs: Sequence[Graph], tolerance: float = 1e-4) -> list[Split]:
-    """`best_cut` of symmetric graphs of like size at once, on their device: without eigenpairs, and without twins."""
-    stack = Stack.of(graphs)
-    if ((stack.degrees > 0).sum(1).cpu() < torch.tensor(stack.sizes, device="cpu")).any():
+def best_cuts(graphs: Sequence[Any], tolerance: float = 1e-4) -> list[Split]:
+    """`best_cut` of several graphs, without twins: a mixture of these is cut as well as either.
+
+    Graphs that are written down and of like size lie side by side, the smaller ones filled up by nodes without edges,
+    so that their device is asked once for all of them; they come without their eigenpairs.
+
+    Parameters
+    ----------
+    graphs : a single Affinity, or sequence of Graph
+    """
+    if len(graphs) == 1:
+        return [best_cut(graphs[0], tolerance, twins=False)]
+    sizes = [len(graph) for graph in graphs]
+    W, n = graphs[0].W.new_zeros(len(sizes), max(sizes), max(sizes)), max(sizes)
+    for table, graph in zip(W, graphs, strict=True):
+        table[: len(graph), : len(graph)] = graph.W
+    degrees = row_sums(W.flatten(0, 1)).view(-1, n)
+    if (degrees > 0).sum(1).tolist() != sizes:  # with isolated nodes
         return [best_cut(graph, tolerance, twins=False) for graph in graphs]
-    y = signed(_second_vectors(stack, tolerance))
-    y.masked_fill_(stack.degrees == 0, torch.inf)
-    order = y.argsort(stable=True)
-    degrees = stack.degrees.gather(1, order)
-    return _splits(order, degrees, degrees, stack.association_gains(order), stack.sizes)
+    unit, first, product = _normalised(degrees, lambda v: torch.bmm(W, v.to(W)[..., None])[..., 0])
+    if n <= DENSE:
+        _, x = _top_two(W, unit, first)
+    else:
+        start = torch.from_numpy(np.random.default_rng(0).normal(size=(1, n))).to(unit)
+        _, x, _ = _lanczos(product, first[:, None], tolerance, start * (unit > 0))
+    order = signed(x * unit).masked_fill(unit == 0, torch.inf).argsort(stable=True)
+    gains, out = (2 * weight_before(W, order) - W.diagonal(dim1=1, dim2=2)).gather(1, order), degrees.gather(1, order)
+    return _splits(order, out, out, gains, sizes)

@@ -6,6 +6,7 @@ direction, and does not know from where: what the null remembers of a split, dis
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,7 +84,7 @@ class SpatialNull:
         return torch.outer(u, u) * self.f[y - y[:, None] + h - 1, x - x[:, None] + w - 1]
 
 
-def _padded(grid: Grid) -> Grid:
+def _padded(grid: Sequence[int]) -> Grid:
     """Sides at which what wraps around meets nothing that is looked at."""
     h, w = (next_fast_len(2 * side - 1, True) for side in grid)
     return h, w
@@ -109,8 +110,8 @@ def displacements(P: torch.Tensor, law: torch.Tensor, grid: Grid) -> torch.Tenso
 
 def sums_by(x: torch.Tensor, owner: np.ndarray) -> torch.Tensor:
     """Sums of the rows of x (n, m) float64 of each owner (n,), 0, 1, ..., on their device: (owners, m)."""
-    order, sizes = (torch.from_numpy(part).to(x.device) for part in (np.argsort(owner, kind="stable"), np.bincount(owner)))
-    return torch.segment_reduce(x[order], "sum", lengths=sizes)
+    order, sizes = torch.from_numpy(np.argsort(owner, kind="stable")), torch.from_numpy(np.bincount(owner))
+    return torch.segment_reduce(x[order.to(x.device)], "sum", lengths=sizes.to(x.device))
 
 
 @dataclass(frozen=True, eq=False)

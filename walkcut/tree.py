@@ -10,7 +10,7 @@ import numpy as np
 from walkcut.capture import Grid
 from walkcut.errors import InputError, brief, shown
 from walkcut.graph import Affinity, Graph, block_of
-from walkcut.ncut import Split, best_cut, best_cuts
+from walkcut.ncut import Split, best_cuts
 from walkcut.recipe import between, checked, or_none, positive, sides, whole
 from walkcut.threads import single_threaded
 
@@ -144,7 +144,7 @@ def partition(
 ) -> PartitionTree:
     """Cut recursively until regions are small or no cut is better than a memoryless walk's.
 
-    Each region is cut as a graph of its own (what leads out of it is forgotten), as in Shi & Malik 2000, section 3; 
+    Each region is cut as a graph of its own (what leads out of it is forgotten), as in Shi & Malik 2000, section 3;
     regions of like size are cut together.
 
     Parameters
@@ -177,7 +177,7 @@ def partition(
     with single_threaded():
         while waiting:
             alike, waiting = _alike(waiting)
-            for (node, region), split in zip(alike, _cut([region for _, region in alike], tolerance), strict=True):
+            for (node, region), split in zip(alike, best_cuts([region for _, region in alike], tolerance), strict=True):
                 if split.ncut < max_ncut:
                     number, sides = len(nodes), _sides(region, split, least)
                     _branch(nodes, node, order, split, [inside for _, inside in sides])
@@ -197,13 +197,6 @@ def _alike(waiting: list[tuple[int, Affinity]]) -> tuple[list[tuple[int, Affinit
     most = max(TOGETHER * block_of(largest.W) // len(largest) ** 2, 1)
     like = sum(type(region) is Graph and len(region) >= LIKE * len(largest) for _, region in waiting[:most])
     return waiting[:like], waiting[like:]
-
-
-def _cut(regions: Sequence[Affinity], tolerance: float) -> list[Split]:
-    """The best cut of each region; a mixture of twins is cut as well as either."""
-    if type(regions[0]) is Graph:
-        return best_cuts(regions, tolerance)
-    return [best_cut(region, tolerance, twins=False) for region in regions]
 
 
 def _sides(region: Affinity, split: Split, least: int) -> list[tuple[Affinity | None, float]]:

@@ -62,8 +62,9 @@ def segment_files(
     engine : str
         "local" or "ray".
     workers : int, optional
-        Processes that cut while the denoiser looks, or write what was cut on a GPU; 0 does it between two looks. Default: half of the processor's cores
-        beside a GPU; 0 where the denoiser itself needs the processor; with Ray, as many as this machine has cores.
+        Processes that cut while the denoiser looks, or write what a GPU has cut; 0 does it between two looks. Default:
+        half of the processor's cores beside a GPU; 0 where the denoiser itself needs the processor; with Ray, as many
+        as this machine has cores.
     batch : int
         Pictures for one pass of the denoiser; of these, those of one size are looked at together.
     lookers : int
