@@ -858,7 +858,7 @@ def test_the_page_of_arithmetic_reads_its_numbers_right() -> None:
     assert all(0.5 < one["megabytes"] / one["affinity_megabytes"] <= 1 for one in curve if one["n"] >= 4096)
     says(page, "Not quite one table more, as said")
     assert round(gpu["cut"] / gpu["look"]) == 8
-    says(page, "They take eight times as long as a look")
+    says(page, "They took eight times as long as a look")
     assert gpu["chain"]["cutters"] == 14
     rate = gpu["chain"]["pictures_per_second"]
     says(page, f"With fourteen cutters beside it the chain passes {rate:.0f} photographs a second")

@@ -231,13 +231,16 @@ def _lanczos(
         Of residuals.
     start : float64 Tensor (b, n)
     """
+    basis: Any  # this and what follows are tensors on a GPU, and arrays elsewhere
+    T: Any
+    v: Any
+    ask: Callable[[Any], Any]
     b, k, n = known.shape
     most, apart = min(PRODUCTS, n - k), 4 if start.is_cuda else 2  # products between two looks: a GPU is kept waiting
     basis, T = known.new_empty(b, k + most, n), known.new_zeros(most + 1, 2, b)  # each diagonal, and what is below it
-    basis[:, :k], ask, v = known, product, start[:, None]
+    basis[:, :k], v, ask = known, start[:, None], product
     if not start.is_cuda:  # NumPy's calls take half as long
-        basis, T, v = basis.numpy(), T.numpy(), v.numpy()  # type: ignore[assignment]
-        ask = lambda x: product(torch.from_numpy(x)).numpy()  # type: ignore[assignment,arg-type] # noqa: E731
+        basis, T, v, ask = basis.numpy(), T.numpy(), v.numpy(), lambda x: product(torch.from_numpy(x)).numpy()
     for j in range(most + 1):
         before = basis[:, : k + j]
         overlap = v @ before.mT
