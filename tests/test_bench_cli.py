@@ -441,9 +441,9 @@ def one_sentence(capsys: pytest.CaptureFixture) -> str:
 
 
 @pytest.mark.situation("bench")
-@pytest.mark.parametrize("option", ["--out", "--results", "--out=", "--results="])
+@pytest.mark.parametrize("option", ["--out", "--out="])
 def test_one_name_leads_to_results(tmp_path: Path, capsys: pytest.CaptureFixture, option: str) -> None:
-    """Of those who measure and those who print; an older name does so, too."""
+    """Of those who measure and those who print."""
     assert command(*QUICK, "--out", str(tmp_path)) == 0
     told = capsys.readouterr().out
     where = [option + str(tmp_path)] if option.endswith("=") else [option, str(tmp_path)]

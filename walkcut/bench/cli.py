@@ -65,7 +65,6 @@ def add_bench(subparsers: argparse._SubParsersAction) -> None:
     table.add_argument("names", nargs="+", metavar="NAME|FILE", help="a data set, or a summary that a run wrote")
     table.add_argument("--format", choices=("markdown", "latex"), default="markdown", help="default: markdown")
     _add(table, "out")
-    table.add_argument("--results", dest="out", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     table.set_defaults(run=run_table)
 
 
@@ -117,7 +116,7 @@ def run_check(arguments: argparse.Namespace) -> int:
 
     report = check(arguments.name, arguments.data, arguments.classes, arguments.ignore)
     print(report.text)
-    return report.code
+    return int(bool(report.problems))
 
 
 def run_table(arguments: argparse.Namespace) -> int:

@@ -236,6 +236,15 @@ def read_bsds_truth(path: Path) -> tuple[np.ndarray, ...]:
     return truths
 
 
+def read_humans(entry: Entry) -> Item:
+    """A photograph of BSDS500 and its human segmentations; InputError if a file is damaged, or sizes differ."""
+    from walkcut.reading import read_image
+
+    image, truths = read_image(entry.image), read_bsds_truth(entry.truth)
+    check_sizes(entry, image, truths[0])
+    return Item(entry.name, image, {"human": truths})
+
+
 def bsds_layout(split: str) -> Layout:
     """Where the files of "train", "val" or "test" lie, below the folder that holds `data` or below `data` itself."""
     images, truths = ((f"{part}/{split}", f"data/{part}/{split}") for part in ("images", "groundTruth"))
@@ -261,15 +270,8 @@ def bsds500(root: str | Path, split: str = "val", every: int = 1) -> Dataset:
         If files are missing: which ones, and where to get them.
     """
     known = whole(bsds_layout(split), root, partial=True)
-
-    def load(name: str) -> Item:
-        from walkcut.reading import read_image
-
-        image, truths = read_image(known[name].image), read_bsds_truth(known[name].truth)
-        check_sizes(known[name], image, truths[0])
-        return Item(name, image, {"human": truths})
-
-    found = Dataset(f"bsds500-{split}", f"BSDS500 {split}", tuple(known), load, {"split": split})
+    title = f"BSDS500 {split}"
+    found = Dataset(f"bsds500-{split}", title, tuple(known), lambda name: read_humans(known[name]), {"split": split})
     return thin(replace(found, files=lambda name: known[name][1:]), every)
 
 

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from walkcut.bench.datasets import NOT_LABELLED, UNKNOWN, Dataset, Item, Layout, check_sizes, whole
+from walkcut.bench.datasets import NOT_LABELLED, UNKNOWN, Dataset, Entry, Item, Layout, check_sizes, whole
 from walkcut.errors import InputError
 from walkcut.images import resize_image
 from walkcut.pixels import nearest
@@ -107,11 +107,6 @@ def _read(path: Path, mode: str | None, what: str) -> np.ndarray:
         raise InputError(f"{path} cannot be read as a {what} ({why}): unpack the archive again.") from error
 
 
-def read_picture(path: Path) -> np.ndarray:
-    """The picture in a file, uint8 (H, W, 3), as it is stored; InputError if it is damaged."""
-    return _read(path, "RGB", "picture")
-
-
 def read_values(path: Path, kind: Layout) -> np.ndarray:
     """The values in a label file, uint8 (H, W); InputError if it is damaged or no 8-bit map."""
     values = _read(path, None, "label map")
@@ -133,15 +128,20 @@ def _of_colours(colours: np.ndarray, path: Path, kind: Layout) -> np.ndarray:
     return np.array([kind.colours[name] for name in names], np.uint8)[inverse].reshape(colours.shape[:2])
 
 
-def unknown_values(values: np.ndarray, path: Path, kind: Layout) -> str:
-    """One sentence on the values that no label file of this kind may hold; empty if there are none."""
+def read_classes(entry: Entry, kind: Layout) -> tuple[np.ndarray, np.ndarray]:
+    """A picture, uint8 (H, W, 3), and the values in its label file, uint8 (H, W).
+
+    InputError if a file is damaged, of another size than the other, or holds a value that no label has.
+    """
+    values = read_values(entry.truth, kind)
+    image = _read(entry.image, "RGB", "picture") if kind.square else read_image(entry.image)
+    check_sizes(entry, image, values)
     found = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
-    odd = [str(value) for value in found if kind.table[value] == UNKNOWN]
-    if not odd:
-        return ""
-    which = ", ".join(odd[:5]) + (f" and {len(odd) - 5} more" if len(odd) > 5 else "")
-    remedy = "name it in --classes, or in --ignore" if kind.name == FOLDER else "unpack the original labels again"
-    return f"{path} holds {which}, which no label of {kind.title} is: {remedy}."
+    if odd := [str(value) for value in found if kind.table[value] == UNKNOWN]:
+        which = ", ".join(odd[:5]) + (f" and {len(odd) - 5} more" if len(odd) > 5 else "")
+        remedy = "name it in --classes, or in --ignore" if kind.name == FOLDER else "unpack the original labels again"
+        raise InputError(f"{entry.truth} holds {which}, which no label of {kind.title} is: {remedy}.")
+    return image, values
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -184,12 +184,7 @@ def semantic(kind: Layout, root: str | Path, protocol: str | None = None, partia
     (size, score_size), known = PROTOCOLS[protocol or "diffseg"], whole(kind, root, partial)
 
     def load(name: str) -> Item:
-        entry = known[name]
-        image = read_picture(entry.image) if kind.square else read_image(entry.image)
-        values = read_values(entry.truth, kind)
-        check_sizes(entry, image, values)
-        if odd := unknown_values(values, entry.truth, kind):
-            raise InputError(odd)
+        image, values = read_classes(known[name], kind)
         if not kind.square:
             return Item(name, image, {"classes": (kind.table[values],)})
         truth = kind.table[nearest(square(values), (score_size, score_size))]
