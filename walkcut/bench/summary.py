@@ -207,15 +207,6 @@ def complexity(lines: Sequence[Line]) -> dict[str, dict]:
     return found
 
 
-def worst(line: Line, most: int = 12) -> dict[str, list[dict]]:
-    """By truth, the pictures that a line covers least at its first setting: where to look for what goes wrong."""
-    found, kept = {}, ("picture", "segments", "covering", "regions")
-    for kind in line.coverings:
-        rows = sorted((row | row["scores"][kind] for row in line.rows[0]), key=lambda row: row["covering"])
-        found[kind] = [{name: row[name] for name in kept} for row in rows[:most]]
-    return found
-
-
 def bench(
     dataset: Dataset,
     methods: Sequence[Method],
@@ -266,7 +257,6 @@ def bench(
         "left_whole": left_whole(lines) if dataset.config.get("blank") else {},
         "seconds": seconds(lines),
         "complexity": complexity(lines),
-        "worst": worst(lines[0]),
         "table": table_rows(lines),
         "differences": differences(pairs(lines)),
     }
