@@ -401,10 +401,10 @@ def test_help_loads_neither_torch_nor_scikit() -> None:
 
 def rows_of(folder: Path) -> dict[str, list[dict]]:
     """Of each method's files, by its folder's name and theirs."""
-    return {
-        f"{path.parent.name}/{path.name}": [{k: v for k, v in row.items() if k not in ("seconds", "look")} for row in run.read_rows(path)]
-        for path in (folder / "rows").glob("*/*.json")
-    }
+    paths = (folder / "rows").glob("*/*.json")
+    rows = {f"{path.parent.name}/{path.name}": run.read_rows(path) for path in paths}
+    apart = ("seconds", "look")
+    return {name: [{k: v for k, v in row.items() if k not in apart} for row in found] for name, found in rows.items()}
 
 
 def test_workers_write_the_rows_that_one_process_writes(tmp_path: Path) -> None:
