@@ -327,26 +327,6 @@ def test_a_label_file_of_another_kind_is_refused(tmp_path: Path, odd: np.ndarray
 # Scored whole
 
 
-def test_camvid_is_read_in_its_original_form_too(tmp_path: Path) -> None:
-    """32 colours instead of 11 values."""
-    colours = json.loads((LABELS / "camvid-11.json").read_text())["colours"]
-    assert len(colours) == 32
-    for classes, name in ((0, "128 128 128"), (8, "64 128 192"), (11, "0 0 0")):
-        assert colours[name] == classes
-    known = np.array([[int(part) for part in name.split()] for name in colours], np.uint8).reshape(4, 8, 3)
-    name = layout("camvid-11").listed[1]
-    save(tmp_path / "701_StillsRaw_full" / f"{name}.png", np.zeros((4, 8, 3), np.uint8))
-    truth = tmp_path / "LabeledApproved_full" / f"{name}_L.png"
-    save(truth, known)
-    data = open_dataset("camvid-11", tmp_path, partial=True)
-    assert data.names == (name,)
-    wanted = np.array(list(colours.values())).reshape(4, 8)
-    assert (data.load(name).truths["classes"][0] == np.where(wanted == 11, -1, wanted)).all()
-    save(truth, known + 1)
-    with pytest.raises(InputError, match=r"holds the colour .*, which no label of CamVid-11 has"):
-        data.load(name)
-
-
 def test_camvid_and_a_folder_are_scored_whole(tmp_path: Path) -> None:
     for name in ("camvid-11", "folder"):
         data = open_dataset(name, make(tmp_path / name, name), partial=True)

@@ -90,10 +90,6 @@ class Layout:
         Names of the pictures; empty if all that lie in the folder, or in folders inside it, count.
     square : bool
         Whether a protocol's square is cut out of each picture; else the whole of it counts.
-    colours : dict of "R G B" to value
-        Of label files in colour.
-    other : Layout or None
-        Where the files may lie instead.
     """
 
     name: str
@@ -107,8 +103,6 @@ class Layout:
     table: np.ndarray = field(default_factory=lambda: np.full(256, UNKNOWN, np.int32), repr=False, compare=False)
     listed: tuple[str, ...] = field(default=(), repr=False)
     square: bool = True
-    colours: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
-    other: Layout | None = None
 
 
 class Entry(NamedTuple):
@@ -135,8 +129,6 @@ def find(kind: Layout, root: str | Path) -> list[Entry]:
         If a folder is missing, or holds no picture at all.
     """
     root = Path(root)
-    if kind.other and not any((root / choice).is_dir() for choice in kind.images):
-        kind = kind.other if any((root / choice).is_dir() for choice in kind.other.images) else kind
     images, truths = _folder(root, kind.images, kind.where), _folder(root, kind.truths, kind.where)
     of_image, of_truth = kind.endings
     ends = (of_image,) if isinstance(of_image, str) else of_image

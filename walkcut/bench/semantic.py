@@ -54,11 +54,8 @@ def layout(name: str) -> Layout:
     names = LABELS / f"{name}.txt"
     listed = tuple(names.read_text(encoding="utf-8").split()) if names.is_file() else ()
     told.pop("about")
-    other = told.pop("other", {})
     facts: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
-    found = Layout(name, table=table, listed=listed, **facts)
-    elsewhere: dict[str, Any] = {key: tuple(value) for key, value in other.items()}
-    return replace(found, other=replace(found, **elsewhere)) if elsewhere else found
+    return Layout(name, table=table, listed=listed, **facts)
 
 
 def folder_layout(root: str | Path, classes: Sequence[str] = (), ignored: Sequence[int] = (255,)) -> Layout:
@@ -110,22 +107,11 @@ def _read(path: Path, mode: str | None, what: str) -> np.ndarray:
 def read_values(path: Path, kind: Layout) -> np.ndarray:
     """The values in a label file, uint8 (H, W); InputError if it is damaged or no 8-bit map."""
     values = _read(path, None, "label map")
-    if kind.colours and values.ndim == 3:
-        return _of_colours(values[:, :, :3], path, kind)
     if values.dtype != np.uint8 or values.ndim != 2:
         own = kind.name == FOLDER
         remedy = "save it as 8-bit grey, or with a palette" if own else "unpack the archive again"
         raise InputError(f"{path} is no map of 8-bit labels: {remedy}.")
     return values
-
-
-def _of_colours(colours: np.ndarray, path: Path, kind: Layout) -> np.ndarray:
-    """The values that colours (H, W, 3) stand for."""
-    found, inverse = np.unique(colours.reshape(-1, 3), axis=0, return_inverse=True)
-    names = [" ".join(map(str, colour)) for colour in found.tolist()]
-    if odd := [name for name in names if name not in kind.colours]:
-        raise InputError(f"{path} holds the colour {odd[0]}, which no label of {kind.title} has: get the file again.")
-    return np.array([kind.colours[name] for name in names], np.uint8)[inverse].reshape(colours.shape[:2])
 
 
 def read_classes(entry: Entry, kind: Layout) -> tuple[np.ndarray, np.ndarray]:
