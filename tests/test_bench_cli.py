@@ -22,7 +22,6 @@ from walkcut.app import options, stages
 from walkcut.app.cli import main
 from walkcut.bench import ablate, cli, config, datasets, method, ours, run, semantic, tasks
 from walkcut.bench import criteria as tried
-from walkcut.bench.catalogue import DATASETS
 from walkcut.bench.models import spectrum
 from walkcut.criteria import prune
 from walkcut.errors import InputError
@@ -48,7 +47,8 @@ def tiny(tiny_model: Path, tmp_path: Path) -> tuple[str, ...]:
 
 
 def test_names_are_those_of_the_modules() -> None:
-    assert DATASETS == config.DATASETS
+    scenes = tuple(f"scenes-{suite}" for suite in datasets.SCENE_SUITES)
+    assert (*scenes, *semantic.LAYOUTS, semantic.FOLDER) == config.DATASETS
     assert {*ablate.SETTINGS, *ablate.OTHERS} == set(config.ABLATIONS)
     assert set(config.PROTOCOLS) == set(semantic.PROTOCOLS)
     assert [tasks.TASKS[name] for name in ("run", "ablate", "ladder", "models", "criteria")]

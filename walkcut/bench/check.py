@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 from walkcut.app.outputs import digest
 from walkcut.app.progress import progress
-from walkcut.bench.catalogue import layout_of
 from walkcut.bench.datasets import find, read_humans
-from walkcut.bench.semantic import read_classes
+from walkcut.bench.semantic import layout_of, read_classes
 from walkcut.errors import InputError
 
 SHOWN = 10  # problems told one by one
@@ -38,7 +37,7 @@ def check(name: str, data: str | Path, classes: Sequence[str] = (), ignore: Sequ
     data : path
         Its folder.
     classes, ignore
-        As of `walkcut.bench.catalogue.open_dataset`.
+        As of `walkcut.bench.semantic.layout_of`.
 
     Raises
     ------

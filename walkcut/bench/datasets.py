@@ -244,6 +244,9 @@ def bsds_layout(split: str) -> Layout:
     return Layout(f"bsds500-{split}", f"BSDS500 {split}", BSDS_PICTURES[split], images, truths, ends, BSDS_WHERE)
 
 
+BSDS = {f"bsds500-{split}": bsds_layout(split) for split in BSDS_PICTURES}
+
+
 def bsds500(root: str | Path, split: str = "val", every: int = 1) -> Dataset:
     """The Berkeley Segmentation Data Set 500, in its original layout.
 
@@ -261,7 +264,7 @@ def bsds500(root: str | Path, split: str = "val", every: int = 1) -> Dataset:
     InputError
         If files are missing: which ones, and where to get them.
     """
-    known = whole(bsds_layout(split), root, partial=True)
+    known = whole(BSDS[f"bsds500-{split}"], root, partial=True)
     title = f"BSDS500 {split}"
     found = Dataset(f"bsds500-{split}", title, tuple(known), lambda name: read_humans(known[name]), {"split": split})
     return thin(replace(found, files=lambda name: known[name][1:]), every)

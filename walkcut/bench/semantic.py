@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from walkcut.bench.datasets import NOT_LABELLED, UNKNOWN, Dataset, Entry, Item, Layout, check_sizes, whole
+from walkcut.bench.datasets import BSDS, NOT_LABELLED, UNKNOWN, Dataset, Entry, Item, Layout, check_sizes, whole
 from walkcut.errors import InputError
 from walkcut.images import resize_image
 from walkcut.pixels import nearest
@@ -56,6 +56,33 @@ def layout(name: str) -> Layout:
     told.pop("about")
     facts: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
     return Layout(name, table=table, listed=listed, **facts)
+
+
+LAYOUTS = BSDS | {name: layout(name) for name in SEMANTIC}
+
+
+def layout_of(
+    name: str, data: str | Path | None, classes: Sequence[str] = (), ignore: Sequence[int] = ()
+) -> Layout:
+    """Where the files of a data set lie, in a folder that must be named; of BSDS500, too.
+
+    Parameters
+    ----------
+    name : str
+        Any but that of drawn scenes.
+    data : path
+        The folder. InputError, with where the files are obtained, if there is none.
+    classes, ignore
+        See `folder_layout`; only for "folder". If nothing is to be ignored, 255 is.
+    """
+    if data is None:
+        where = FOLDER_WHERE if name == FOLDER else LAYOUTS[name].where
+        raise InputError(f"{name} needs its files, with --data DIR. {where}")
+    if name == FOLDER:
+        return folder_layout(data, classes, ignore or (255,))
+    if classes or ignore:
+        raise InputError(f"{name} has classes of its own: leave out --classes and --ignore.")
+    return LAYOUTS[name]
 
 
 def folder_layout(root: str | Path, classes: Sequence[str] = (), ignored: Sequence[int] = (255,)) -> Layout:

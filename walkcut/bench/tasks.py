@@ -13,10 +13,9 @@ import torch
 from walkcut.app.stages import Function, Stage
 from walkcut.bench import baselines, table
 from walkcut.bench.ablate import THRESHOLDS, ablation, changed, compared
-from walkcut.bench.catalogue import open_dataset
 from walkcut.bench.config import RunConfig
 from walkcut.bench.criteria import VARIANTS, blank_pictures, choosing_scenes
-from walkcut.bench.datasets import Dataset, bsds500
+from walkcut.bench.datasets import Dataset, bsds500, held_out_scenes, thin
 from walkcut.bench.ladder import ladder, one_truth
 from walkcut.bench.look import Looker
 from walkcut.bench.method import Method
@@ -24,6 +23,7 @@ from walkcut.bench.models import lookers, spectra
 from walkcut.bench.ours import OURS, preset_methods
 from walkcut.bench.peers import autosc, clusters, diffcut, diffseg, maskcut
 from walkcut.bench.run import scorer
+from walkcut.bench.semantic import layout_of, semantic
 from walkcut.bench.summary import against_first, bench, pairs_of
 from walkcut.errors import InputError
 from walkcut.eyes.loading import find_device, load_backbone
@@ -79,10 +79,19 @@ def roster(
 
 
 def opened(config: RunConfig) -> Dataset:
-    """The data set of a configuration."""
-    return open_dataset(
-        config.dataset, config.data, config.every, config.protocol, config.partial, config.classes, config.ignore
-    )
+    """The data set of a configuration; InputError if files are missing, which are never downloaded, or for an option
+    that does not suit it.
+    """
+    name, scenes = config.dataset, config.dataset.startswith("scenes")
+    kind = None if scenes else layout_of(name, config.data, config.classes, config.ignore)
+    if kind and kind.classes:
+        return thin(semantic(kind, Path(config.data or ""), config.protocol, config.partial), config.every)
+    for option in ("protocol", "partial", *(("data", "classes", "ignore") if scenes else ())):
+        if getattr(config, option):
+            raise InputError(f"{name} has no option {option!r}: leave out --{option}.")
+    if scenes:
+        return thin(held_out_scenes(name.removeprefix("scenes-")), config.every)
+    return bsds500(config.data or "", name.removeprefix("bsds500-"), config.every)
 
 
 def looker_of(config: RunConfig) -> Looker:
