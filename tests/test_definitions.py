@@ -58,15 +58,6 @@ def test_a_table_of_code_defines_no_symbol() -> None:
     assert found[0][1] == '<span class="math">\\(Q, K\\)</span>: queries and keys'
 
 
-def test_the_glossary_says_once_where_a_term_is_used() -> None:
-    soup = html(GLOSSARY)
-    for title in ("The walk", "Once more"):  # the second time on a page that was not written anew
-        definitions.add_links_back(soup, {"term-walk": {"book/02-walk": title}})
-    (told,) = soup.select("p.used-in")
-    assert told.get_text() == "Used in: Once more."
-    assert (told.a["href"], told.find_parent("dd").find_previous_sibling("dt")["id"]) == ("02-walk.html", "term-walk")
-
-
 SHOWN = """
 const script = document.createElement('script');
 document.body.insertAdjacentHTML('beforeend', `<main><a id="link" href="glossary.html#term-walk">walk</a>

@@ -1,8 +1,8 @@
-"""Definitions at hand: what a term or a symbol means shows where it is read, and the glossary says where it is used.
+"""Definitions at hand: what a term or a symbol means shows where it is read.
 
-Both are cut from the pages that were just written. `definitions-data.js` holds the entries of the glossary by their
+It is cut from the pages that were just written. `definitions-data.js` holds the entries of the glossary by their
 anchors and the rows of the notation by their symbols; `definitions.js`, beside the site's other files, shows them on
-hover, focus and touch. Each entry of the glossary gets links back to the pages that link to it.
+hover, focus and touch.
 """
 
 import json
@@ -56,40 +56,14 @@ def rows(notation: BeautifulSoup) -> list[list]:
     return found
 
 
-def used(folder: Path, names: list[str]) -> dict[str, dict[str, str]]:
-    """For each entry of the glossary the titles of the pages that link to it, by their names."""
-    found: dict[str, dict[str, str]] = {}
-    for name in names:
-        soup = page(folder, name)
-        for link in soup.select(f'article a[href*="{GLOSSARY.rpartition("/")[2]}.html#term-"]'):
-            title = soup.h1.find(string=True).strip()
-            found.setdefault(link["href"].partition("#")[2], {})[name] = title
-    return found
-
-
-def add_links_back(glossary: BeautifulSoup, found: dict[str, dict[str, str]]) -> None:
-    """Say under each entry which pages use it."""
-    for paragraph in glossary.select("p.used-in"):  # of a page that was not written anew
-        paragraph.decompose()
-    for term in glossary.select("dl.glossary > dt[id]"):
-        pages = found.get(term["id"], {})
-        links = ", ".join(f'<a href="{Path(name).name}.html">{title}</a>' for name, title in pages.items())
-        if links:
-            told = BeautifulSoup(f'<p class="used-in">Used in: {links}.</p>', "html.parser")
-            term.find_next_sibling("dd").append(told)
-
-
 def write(app: Sphinx, error: Exception | None) -> None:
-    """Write the data beside the script, and the links back into the glossary."""
+    """Write the data beside the script."""
     if error or app.builder.name != "html":
         return
     folder = Path(app.outdir)
-    glossary = page(folder, GLOSSARY)
-    data = {"terms": entries(glossary), "symbols": rows(page(folder, NOTATION))}
+    data = {"terms": entries(page(folder, GLOSSARY)), "symbols": rows(page(folder, NOTATION))}
     text = f"window.DEFINITIONS = {json.dumps(data, ensure_ascii=False)};\n"
     (folder / "_static" / DATA).write_text(text, encoding="utf-8")
-    add_links_back(glossary, used(folder, sorted(app.env.found_docs - {GLOSSARY})))
-    (folder / f"{GLOSSARY}.html").write_text(str(glossary), encoding="utf-8")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

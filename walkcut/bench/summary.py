@@ -50,11 +50,6 @@ class Line:
     scores: dict[tuple[str, str], Scores]
     rows: Sequence[Sequence[dict]] = ()
 
-    @property
-    def coverings(self) -> dict[str, Scores]:
-        """Of each kind of truth that has any."""
-        return {kind: scores for (kind, measure), scores in self.scores.items() if measure == "covering"}
-
 
 def lines_of(rows: Sequence[dict], pictures: Sequence[str], methods: Sequence[Method]) -> list[Line]:
     """Each setting that stands alone, then the method with the settings that are swept."""
@@ -197,8 +192,9 @@ def complexity(lines: Sequence[Line]) -> dict[str, dict]:
     `COMPLEXITY` of [pictures, mean covering], each line at its one best setting."""
     found: dict[str, dict] = {}
     for line in lines:
-        for kind, scores in line.coverings.items():
+        for kind in [kind for kind, measure in line.scores if measure == "covering"]:
             bins: list[list[float]] = [[] for _ in COMPLEXITY]
+            scores = line.scores[kind, "covering"]
             for row in line.rows[scores.best.setting]:
                 cell = row["scores"][kind]
                 bins[bisect(COMPLEXITY, cell["regions"]) - 1].append(cell["covering"])
