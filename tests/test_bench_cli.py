@@ -22,7 +22,6 @@ from walkcut.app import options, stages
 from walkcut.app.cli import main
 from walkcut.bench import ablate, cli, config, datasets, method, ours, run, semantic, tasks
 from walkcut.bench import criteria as tried
-from walkcut.bench.models import spectrum
 from walkcut.criteria import prune
 from walkcut.errors import InputError
 from walkcut.graph import Graph
@@ -206,7 +205,7 @@ def test_a_spectrum_against_all_eigenvalues(n: int) -> None:
     W = np.random.default_rng(n).uniform(size=(n, n))
     graph = Graph(torch.from_numpy(W + W.T))
     every = np.linalg.eigvals((W + W.T) / (W + W.T).sum(1, keepdims=True)).real
-    found = spectrum(graph, 6)
+    found = tasks.spectrum(graph, 6)
     assert len(found) == min(6, n - 2)
     np.testing.assert_allclose(found, np.sort(every)[::-1][: len(found)], atol=1e-3)
 
