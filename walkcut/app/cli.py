@@ -198,7 +198,9 @@ def _settle() -> None:
 
 
 def _check_names(words: list[str]) -> None:
-    """Refuse a file that would be read as options, as by `walkcut segment *`."""
+    """Refuse what no name can hold, and a file that would be read as options, as by `walkcut segment *`."""
+    if odd := [word for word in words if "\0" in word]:
+        raise InputError(f"{odd[0]!r} holds a NUL character, which no name has: leave it out.")
     for word in words[: words.index("--")] if "--" in words else words:
         if word.startswith("-") and word != "-" and os.path.lexists(word):
             raise InputError(f"{word} is a file here, but reads as an option: name it ./{word}.")
