@@ -14,8 +14,13 @@ from bench_toys import CLASSES, HALVES, SETTINGS, fake_method, fake_segmentation
 from walkcut.bench import ours, run, scorer
 from walkcut.bench.datasets import Item
 from walkcut.bench.method import Method, Result
-from walkcut.errors import InputError
 from walkcut.segmentation import Segmentation
+
+
+def stored(folder: Path, method: Method) -> list[dict]:
+    """All rows of a method that lie in a folder, by their pictures."""
+    paths = sorted(run.rows_folder(folder, toy(), method).iterdir())
+    return [row for path in paths for row in run.read_rows(path)]
 
 
 def test_rows_hold_every_setting_and_one_tree_serves_all_thresholds(tmp_path: Path) -> None:
@@ -27,24 +32,24 @@ def test_rows_hold_every_setting_and_one_tree_serves_all_thresholds(tmp_path: Pa
     others = (1 if name == "half-life" else 2 for name in ours.OTHERS)
     assert [row["segments"] for row in rows[:SETTINGS]] == [2, *others, 1, 2, 2]
     assert rows[0]["scores"]["human"]["covering"] == pytest.approx(0.75)  # 1 with one human, 1/2 with the other
-    assert run.read_rows(run.rows_file(tmp_path, toy(), fake_method())) == rows
+    assert stored(tmp_path, fake_method()) == rows
 
 
 def test_a_run_goes_on_where_it_was_cut_and_ends_with_the_same_rows(tmp_path: Path) -> None:
     def strip(rows: list[dict]) -> list[dict]:
         return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
 
-    path = run.rows_file(tmp_path, toy(), fake_method())
     whole, _ = run.run(toy(), [fake_method()], tmp_path)
-    text = path.read_bytes()
-    lines = text.split(b"\n")
-    for cut in (10, len(text) - 1, len(b"\n".join(lines[: SETTINGS + 1])), len(b"\n".join(lines[: SETTINGS + 2])) + 7):
-        path.write_bytes(text[:cut])
+    paths = sorted(run.rows_folder(tmp_path, toy(), fake_method()).iterdir())
+    assert [path.name for path in paths] == ["p0.json", "p1.json", "p2.json"]
+    for lost in (1, 3):
+        for path in paths[:lost]:
+            path.unlink()
         log: list = []
         again, _ = run.run(toy(), [fake_method(log=log)], tmp_path)
-        assert strip(again) == strip(whole)
-        assert strip(run.read_rows(path)) == strip(whole)
-        assert len(log) == 3 - text[:cut].count(b"\n") // SETTINGS  # only what was not complete is made again
+        assert strip(by_picture(again)) == strip(whole)
+        assert strip(stored(tmp_path, fake_method())) == strip(whole)
+        assert len(log) == lost  # only what was not there is made again
 
 
 def test_a_kill_inside_a_picture_loses_only_that_picture(tmp_path: Path) -> None:
@@ -60,8 +65,7 @@ def test_a_kill_inside_a_picture_loses_only_that_picture(tmp_path: Path) -> None
     with pytest.raises(KeyboardInterrupt):
         run.run(toy(), [method], tmp_path)
     per = SETTINGS - 2
-    kept = run.read_rows(run.rows_file(tmp_path, toy(), method))
-    assert [row["picture"] for row in kept] == ["p0"] * per + ["p1"] * per
+    assert [row["picture"] for row in stored(tmp_path, method)] == ["p0"] * per + ["p1"] * per
     rows, _ = run.run(toy(), [method], tmp_path)
     assert len(calls) == 4
     assert len(rows) == 3 * per
@@ -119,13 +123,14 @@ def test_more_pictures_later_reuse_the_first_ones(tmp_path: Path) -> None:
     assert len(log) == 3
 
 
-def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
-    path = run.rows_file(tmp_path, toy(), one_segment())
-    run.run(toy(), [one_segment()], tmp_path)
-    lines = path.read_text().splitlines()
-    path.write_text("\n".join([lines[0], lines[1][:9], lines[2]]) + "\n")
-    with pytest.raises(InputError, match="Line 2 of"):
-        run.run(toy(), [one_segment()], tmp_path)
+def test_what_is_damaged_is_made_again(tmp_path: Path) -> None:
+    method = one_segment()
+    whole, _ = run.run(toy(), [method], tmp_path)
+    path = run.rows_folder(tmp_path, toy(), method) / "p1.json"
+    path.write_text(path.read_text()[:-9])
+    again, _ = run.run(toy(), [method], tmp_path)
+    assert [row["picture"] for row in by_picture(again)] == [row["picture"] for row in whole]
+    assert len(run.read_rows(path)) == 1
 
 
 def test_a_broken_picture_is_told_and_tried_again(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_what_starts_from_a_look_depends_on_the_noise(copy: Path, module: str) -
     assert edited(copy, "noise.py", module)
 
 
-@pytest.mark.parametrize("module", ["walkcut.bench.datasets", "walkcut.bench.criteria", "walkcut.bench.catalogue"])
+@pytest.mark.parametrize("module", ["walkcut.bench.datasets", "walkcut.bench.criteria", "walkcut.bench.tasks"])
 def test_what_draws_scenes_depends_on_textures(copy: Path, module: str) -> None:
     assert edited(copy, "textures.py", module)
 

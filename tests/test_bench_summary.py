@@ -144,9 +144,6 @@ def test_scene_complexity_sorts_pictures_by_their_true_regions(tmp_path: Path) -
     assert bins[0] == [2, pytest.approx((1 / 2 + 1 / 4) / 2)]
     assert bins[10] == [1, pytest.approx(1 / 12, abs=1e-4)]
     assert bins[5] == [0, None]
-    least = summary["worst"]["instances"]
-    assert [row["picture"] for row in least] == ["12", "4", "2"]
-    assert (least[0]["segments"], least[0]["regions"]) == (1, 12)
 
 
 def test_named_classes_are_scored_by_every_protocol(tmp_path: Path) -> None:
@@ -202,5 +199,5 @@ def test_a_result_names_the_fingerprint_of_its_rows(tmp_path: Path) -> None:
     summary = bench(toy(), [one_segment()], tmp_path, CONFIG)
     (rows,) = (tmp_path / "rows").iterdir()
     mark = summary["methods"]["Felzenszwalb"]["fingerprint"]
-    assert rows.name == f"toy.Felzenszwalb.{mark}.jsonl"
-    assert {json.loads(line)["fingerprint"] for line in rows.read_text().splitlines()} == {mark}
+    assert rows.name == f"toy.Felzenszwalb.{mark}"
+    assert {row["fingerprint"] for path in rows.iterdir() for row in json.loads(path.read_text())} == {mark}

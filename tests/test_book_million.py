@@ -34,28 +34,21 @@ def test_a_page_asks_for_sense(days: float, price: float | None) -> None:
         million.page({"one": 1.0}, 1, days, price)
 
 
-def test_rates_are_read_where_they_were_measured(tmp_path: Path) -> None:
+def test_rates_and_a_gpu_s_look_and_chain_are_read_where_they_were_measured(tmp_path: Path) -> None:
     seconds = {"VAE": 0.1, "denoiser": 9.0, "capture": 0.2, "walk": 0.1, "cut": 9.0, "pixels": 9.0}
-    record = {"command": "walkcut bench speed", "gpu": None, "processor": "a processor", "seconds": seconds}
-    (tmp_path / "speed-dead-leaves.json").write_text(json.dumps(record))
-    found = million.rates(tmp_path, ("dead-leaves",))
-    assert found["`walkcut bench speed`, a processor"] == pytest.approx(2.5)
-    assert len(found) == 1 + len(published()["speeds"])
-    (tmp_path / "speed-dead-leaves.json").write_text(json.dumps(record | {"chain": {"pictures_per_second": 1.5}}))
-    found = million.rates(tmp_path, ("dead-leaves",))
-    assert found["`walkcut bench speed`, a processor, the whole chain"] == 1.5
-
-
-def test_a_gpu_tells_its_look_and_its_chain(tmp_path: Path) -> None:
+    own = {"command": "walkcut bench speed", "gpu": None, "processor": "a processor", "seconds": seconds}
+    (tmp_path / "speed-dead-leaves.json").write_text(json.dumps(own))
     seconds = {"VAE": 0.1, "denoiser": 0.2, "listening": 0.1, "walk": 0.1, "cut": 1.0, "pixels": 0.5}
-    rows = [{"model": "a", "seconds": seconds, "pictures_per_second": 0.5}]
+    rows = [{"model": "sd-1.4", "seconds": seconds, "pictures_per_second": 0.5}]
     record = {"command": "walkcut bench speed --model MODEL", "gpu": "a GPU", "measurements": rows}
-    record |= {"chain": {"model": "a", "cutters": 3, "batch": 1, "pictures_per_second": 1.5}}
+    record |= {"chain": {"model": "sd-1.4", "cutters": 3, "batch": 1, "pictures_per_second": 1.5}}
     (tmp_path / "speed-gpu.json").write_text(json.dumps(record))
-    found = million.rates(tmp_path, ("a",))
-    assert found["`walkcut bench speed --model a`, a GPU"] == pytest.approx(2)
-    assert found["a with 3 cutters beside it, the whole chain, a GPU"] == 1.5
-    assert million.on_gpu(tmp_path, "a")["cut"] == 1.5
+    found = million.rates(tmp_path)
+    assert found["`walkcut bench speed`, a processor"] == pytest.approx(2.5)
+    assert found["`walkcut bench speed --model sd-1.4`, a GPU"] == pytest.approx(2)
+    assert found["sd-1.4 with 3 cutters beside it, the whole chain, a GPU"] == 1.5
+    assert len(found) == 3 + len(published()["speeds"])
+    assert million.on_gpu(tmp_path, "sd-1.4")["cut"] == 1.5
 
 
 def test_the_words_on_the_gpu_are_those_of_its_numbers() -> None:

@@ -61,14 +61,6 @@ def test_methods_of_others_ask_for_the_bench_extra(
 
 
 @pytest.mark.situation("optional")
-def test_the_table_of_speeds_asks_for_the_bench_extra(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, small: list[str]
-) -> None:
-    lacks(monkeypatch, "sklearn")
-    assert "pip install 'walkcut[bench]'" in told(capfd, ["bench", "speed", *small])
-
-
-@pytest.mark.situation("optional")
 def test_opencv_by_another_name_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """As `opencv-python`, or a distribution's own."""
     from importlib.metadata import PackageNotFoundError

@@ -1,5 +1,6 @@
 """Recorded walks of an eye that is not part of the book: what they hold, how far they stray, and how they are made."""
 
+import json
 import os
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 import transformers
 
-from walkcut.capture import AttentionMaps
+from walkcut.capture import AttentionMaps, attention_layers
 from walkcut.errors import InputError
 from walkcut.eyes.models import HOME
 from walkcut.samples import sample_names
@@ -90,7 +91,11 @@ def test_any_vision_model_can_be_recorded(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(recordings, "sample_names", lambda: ("fig",))
     monkeypatch.setattr(recordings, "SCENES", ("scene-0000",))
     monkeypatch.setattr(recordings, "GRID", 8)
-    words = [str(tmp_path / "tiny"), "--layers", "0,2", "--about", "Random.", "--out", str(tmp_path / "out")]
+    layers = list(attention_layers(recordings.load_backbone(str(tmp_path / "tiny"), device="cpu")))
+    heads = {layers[0]: [1.0, 1.0], layers[2]: [1.0, 1.0]}
+    (tmp_path / "heads.json").write_text(json.dumps({"heads": heads, "calibrated_on": {}}))
+    words = [str(tmp_path / "tiny"), "--readout", str(tmp_path / "heads.json"), "--about", "Random."]
+    words += ["--out", str(tmp_path / "out")]
     monkeypatch.setattr("sys.argv", ["recordings", *words])
     recordings.main()
     recordings.record.cache_clear(), recordings.folder.cache_clear()
@@ -102,7 +107,7 @@ def test_any_vision_model_can_be_recorded(tmp_path: Path, monkeypatch: pytest.Mo
         assert list(record["pictures"]) == ["fig", "scene-0000"]
         assert [len(heads) for heads in record["recipe"]["heads"].values()] == [2, 2]
         assert str(tmp_path) not in (tmp_path / "out" / "recordings.json").read_text().replace(record["command"], "")
-        assert record["command"].startswith("python -m walkcut_book.recordings tiny --layers 0,2")
+        assert record["command"].startswith("python -m walkcut_book.recordings tiny --readout")
         assert len(recordings.walk("fig")) == 40
         with pytest.raises(InputError, match=r"'cat'.*fig"):
             recordings.walk("cat")

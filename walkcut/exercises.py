@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from copy import deepcopy
-from functools import wraps
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -60,18 +59,23 @@ def _random(seed: int, groups: int, loops: bool) -> np.ndarray:
     return W if loops else W - np.diag(W.diagonal())
 
 
-def _call(function: Function, *question: Any) -> tuple[Any, str]:
-    """The answer and "", or None and a sentence on how the call failed."""
+def _as_it_is(answer: Any) -> Any:
+    return answer
+
+
+def _call(function: Function, *question: Any, read: Function = _as_it_is) -> tuple[Any, str]:
+    """What is read of the answer and "", or None and a sentence on how the call failed."""
     name, arrays = getattr(function, "__name__", "your function"), (np.ndarray, torch.Tensor)
     given = [deepcopy(one) if isinstance(one, arrays) else one for one in question]
     try:
         answer = function(*given)
+        found = None if answer is None else read(answer)
     except Exception as error:  # whatever a student's function may raise is told, never hidden
         return None, f"{name} stopped with {type(error).__name__}: {error}"
     pairs = zip(question, given, strict=True)
     if any(isinstance(one, arrays) and not np.array_equal(one, mine, equal_nan=True) for one, mine in pairs):
         return None, f"{name} changes an array that it is given: work on a copy, as W.copy() is one of W."
-    return (answer, "") if answer is not None else (None, f"{name} returns nothing: is a `return` missing?")
+    return (found, "") if answer is not None else (None, f"{name} returns nothing: is a `return` missing?")
 
 
 def _numbers(answer: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
@@ -107,16 +111,17 @@ def _judge(
     function: Function,
     made: Callable[..., tuple[Any, ...]] = lambda *given: given,
     same: Callable[[np.ndarray, np.ndarray], bool] = _close,
+    read: Function = _as_it_is,
 ) -> str:
     """The first sentence, right ("") or a mistake, that explains the answers to all cases; the first case if none.
 
-    `made` turns what the table holds of a case into what the function is given.
+    `made` turns what the table holds of a case into what the function is given, `read` its answer into one array.
     """
     table, answers = json.loads(TABLE.read_text(encoding="utf-8"))[name], []
     known = {said: [np.array(one) for one in found] for said, found in table["answers"].items()}
     for (case, given), right in zip(table["cases"].items(), known[""], strict=True):
         arrays = (tuple(one) if np.asarray(one).dtype.kind == "i" else np.array(one)[()] for one in given)  # or a grid
-        answer, fault = _call(function, *made(*arrays))
+        answer, fault = _call(function, *made(*arrays), read=read)
         mine, fault = (answer, fault) if fault else _numbers(answer, right.shape)
         if fault:
             return f"On {case}: {fault}"
@@ -531,12 +536,11 @@ def check_cheapest(cheapest: Function) -> str:
         One sentence; it begins with "Right" where nothing was found.
     """
 
-    @wraps(cheapest)
-    def flat(W: np.ndarray) -> np.ndarray:
-        value, price, S = cheapest(W)
+    def flat(found: tuple[float, float, np.ndarray]) -> np.ndarray:
+        value, price, S = found
         return np.r_[value, price, S[0] != S]
 
-    return _judge("cheapest", flat)
+    return _judge("cheapest", cheapest, read=flat)
 
 
 def check_end(end: Function) -> str:
@@ -604,13 +608,7 @@ def check_hitting(hitting: Function) -> str:
     str
         One sentence; it begins with "Right" where nothing was found.
     """
-
-    @wraps(hitting)
-    def steps(W: np.ndarray) -> Any:
-        found = hitting(W)
-        return found[0] if isinstance(found, tuple) else found
-
-    return _judge("hitting", steps)
+    return _judge("hitting", hitting, read=lambda found: found[0] if isinstance(found, tuple) else found)
 
 
 def check_far(far: Function) -> str:
@@ -658,12 +656,7 @@ def check_forms(forms: Function) -> str:
     str
         One sentence; it begins with "Right" where nothing was found.
     """
-
-    @wraps(forms)
-    def stacked(P: np.ndarray) -> np.ndarray:
-        return np.vstack(forms(P))
-
-    return _judge("forms", stacked)
+    return _judge("forms", forms, read=np.vstack)
 
 
 def check_wcut(wcut: Function) -> str:
@@ -716,9 +709,8 @@ def check_relaxed(relaxed: Function) -> str:
         One sentence; it begins with "Right" where nothing was found.
     """
 
-    @wraps(relaxed)
-    def flat(P: np.ndarray, mu: np.ndarray) -> np.ndarray:
-        floor, y = relaxed(P, mu)
+    def flat(found: tuple[float, np.ndarray]) -> np.ndarray:
+        floor, y = found
         return np.r_[floor, y / y[np.abs(y).argmax()]]
 
-    return _judge("relaxed", flat)
+    return _judge("relaxed", relaxed, read=flat)

@@ -26,25 +26,12 @@ from walkcut_book.reading import automatic
 
 LEAVES, KNOWING = "dead leaves", "knowing"
 GRID = 36  # of the leaves' eye: as near as it comes to the recordings' 37
-# Summaries of what was measured, by data set and eye; and whom to compare, see `paired_table`. A line that ends with
-# "itself" is the one that stops by itself, by whatever rule it was measured with.
-MEASURED = {
-    "bsds500-val": {LEAVES: "bsds500-val", KNOWING: "bsds500-val-vit-s14-eye-constant0.6-grid37"},
-    "camvid-11": {LEAVES: "camvid-11-eye", KNOWING: "camvid-11-vit-s14-eye-constant0.6-grid37"},
-}
-COMPARED = (
-    ("models-bsds500-val-dead-leaves+vit-s14-grid37", "vit-s14", "dead-leaves"),
-    ("models-camvid-11-dead-leaves+vit-s14-grid37", "vit-s14", "dead-leaves"),
-    (MEASURED["bsds500-val"][KNOWING], "walkcut, parts, 0.6", "DiffCut, tau=0.5"),
-    (MEASURED["bsds500-val"][KNOWING], "walkcut, parts, 0.6", "k-means, features, K=6"),
-    (MEASURED["camvid-11"][KNOWING], "walkcut, 0.6", "DiffCut, tau=0.5"),
-    (MEASURED["camvid-11"][KNOWING], "walkcut, 0.6", "k-means, features, K=6"),
-    (MEASURED["camvid-11"][KNOWING], "walkcut, itself", "k-means, features, K=6"),
-)
 STEPS = 4  # of the walkers of `destinations`
 Both = Mapping[str, Segmentation]  # by the name of the eye
 # Regions of photographs: the shares of height at which they begin and end, and of width. Walkers start in the first.
-REGIONS = json.loads(Path(__file__).with_name("regions.json").read_text(encoding="utf-8"))
+# Summaries of what was measured, by data set and eye; and whom to compare, see `paired_table`. A line that ends with
+# "itself" is the one that stops by itself, by whatever rule it was measured with.
+REGIONS, MEASURED, COMPARED = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8")).values()
 
 
 def both(name: str, grid: int | None = None) -> dict[str, Segmentation]:

@@ -68,26 +68,17 @@ def on_gpu(folder: Path, model: str) -> dict:
     return found | {"alone": row["pictures_per_second"]}
 
 
-def rates(folder: Path, models: Sequence[str]) -> dict[str, float]:
+def rates(folder: Path) -> dict[str, float]:
     """Pictures a second that denoisers look at, by what tells so.
 
-    From `speed-MODEL.json` in a folder of results, written by `walkcut bench speed`, else from its `speed-gpu.json`; a
-    whole chain has a row of its own. Then whole methods as their authors report them.
+    The embedded one's and Stable Diffusion 1.4's, from the committed speeds in a folder of results; the latter's whole
+    chain has a row of its own. Then whole methods as their authors report them.
     """
-    found: dict[str, float] = {}
-    for model in models:
-        path = folder / f"speed-{model}.json"
-        if path.is_file():
-            record = json.loads(path.read_text())
-            made = f"`{record['command']}`, {record['gpu'] or record['processor']}"
-            found[made] = 1 / sum(record["seconds"][stage] for stage in LOOKS)
-            if "chain" in record:
-                found[f"{made}, the whole chain"] = record["chain"]["pictures_per_second"]
-        else:
-            told = on_gpu(folder, model)
-            found[f"`{told['command']}`, {told['gpu']}"] = 1 / told["look"]
-            name = f"{model} with {told['chain']['cutters']} cutters beside it, the whole chain, {told['gpu']}"
-            found[name] = told["chain"]["pictures_per_second"]
+    own, told = json.loads((folder / "speed-dead-leaves.json").read_text()), on_gpu(folder, "sd-1.4")
+    found = {f"`{own['command']}`, {own['processor']}": 1 / sum(own["seconds"][stage] for stage in LOOKS)}
+    found[f"`{told['command']}`, {told['gpu']}"] = 1 / told["look"]
+    chain = f"sd-1.4 with {told['chain']['cutters']} cutters beside it, the whole chain, {told['gpu']}"
+    found[chain] = told["chain"]["pictures_per_second"]
     return found | {f"{row['method']}, as reported": row["pictures_per_second"] for row in published()["speeds"]}
 
 

@@ -418,3 +418,15 @@ def failure(look: Look, item: Item, truth: str) -> tuple[str, dict[str, tuple[np
         labels, value = found[rung]
         panels[f"{item.name}, {rung}: {value:.2f}"] = item.image, labels
     return line, panels
+
+
+def peers_table(summary: dict) -> Table:
+    """Of `speed.json`: seconds, segments, mean escape, agreement with what was planted; or why a peer did not run."""
+    rows = []
+    for row in summary["peers"]:
+        told = [row.get("not_run", ""), "", "", ""]
+        if "seconds" in row:
+            ari = f"{row['ari']:.3f}" if "ari" in row else ""
+            told = [f"{row['seconds']:.3f}", str(row["segments"]), f"{row['escape']:.3f}", ari]
+        rows.append([f"{row['affinity']}, {row['n']:,}", row["peer"], "yes" if row["given_k"] else "no", *told])
+    return Table(["affinity", "peer", "K given", "seconds", "segments", "mean escape", "adjusted Rand"], rows)

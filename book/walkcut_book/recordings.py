@@ -29,7 +29,7 @@ from PIL import Image
 from walkcut.backbone import Backbone
 from walkcut.bench.datasets import held_out_scenes
 from walkcut.bench.record import provenance
-from walkcut.capture import AttentionMaps, MeanAttention, attention_layers, capture, head_count
+from walkcut.capture import AttentionMaps, MeanAttention, capture
 from walkcut.errors import InputError
 from walkcut.eyes.loading import load_backbone
 from walkcut.eyes.models import HOME, MODELS
@@ -193,7 +193,7 @@ def write(backbone: Backbone, out: Path, settings: dict[str, Any], about: str, c
         used = Recipe.from_dict(usual.to_dict() | {"grid": grid})
         heard = look(backbone, image, used)
         if len(heard.maps) > 1:
-            raise InputError(f"{name} attends on {len(heard.maps)} grids, and one is recorded: name layers of one.")
+            raise InputError(f"{name} attends on {len(heard.maps)} grids, and one is recorded: give a readout of one.")
         stored, low, high = encoded(heard.maps[heard.finest])
         Image.fromarray(stored).save(out / f"{title}.png", optimize=True)
         read = AttentionMaps({heard.finest: decoded(stored, low, high)})
@@ -209,7 +209,6 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser("python -m walkcut_book.recordings", description="Record the book's pictures.")
     parser.add_argument("model", help="a short name, or a folder of a model")
-    parser.add_argument("--layers", help="read all heads of these layers alike, such as 6,10,11; else the usual ones")
     parser.add_argument("--readout", type=Path, help="a readout.json that counts in the place of the model's own")
     parser.add_argument("--about", default="", help="what is known of the weights, in one sentence")
     parser.add_argument("--out", type=Path, default=BOOK / FOLDER)
@@ -218,10 +217,6 @@ def main() -> None:
     if asked.readout:
         settings = json.loads(asked.readout.read_text(encoding="utf-8"))
         settings.pop("calibrated_on", None)
-    if asked.layers:
-        layers = list(attention_layers(backbone).items())
-        named = [layers[int(number)] for number in asked.layers.split(",")]
-        settings["heads"] = {layer: (1,) * head_count(backbone, module) for layer, module in named}
     name = Path(asked.model).name
     known = MODELS.get(name)
     about = asked.about or (f"{known.repository}, {known.licence}" if known else f"Weights of a folder {name}.")

@@ -58,26 +58,23 @@ def add_bench(subparsers: argparse._SubParsersAction) -> None:
     _add(check, "classes", "ignore")
     check.set_defaults(run=run_check)
 
-    about = "time of the cut beside other libraries; or of the whole method on a model"
-    _add_speed(parts.add_parser("speed", help=about))
+    _add_speed(parts.add_parser("speed", help="pictures a second of the whole method, stages, memory"))
 
     table = parts.add_parser("table", help="print results, beside published numbers for a data set's NAME")
     table.add_argument("names", nargs="+", metavar="NAME|FILE", help="a data set, or a summary that a run wrote")
     table.add_argument("--format", choices=("markdown", "latex"), default="markdown", help="default: markdown")
     _add(table, "out")
-    table.add_argument("--results", dest="out", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     table.set_defaults(run=run_table)
 
 
 def _add_speed(fast: argparse.ArgumentParser) -> None:
-    whole_method = fast.add_argument_group("the whole method")
-    option = partial(add_option, whole_method)
-    option("whole", action="store_true", help="pictures a second, stages, memory, instead of the cut")
-    option("random_weights", action="store_true", help="the same, with no weights but the architecture")
+    option = partial(add_option, fast)
+    option("whole", action="store_true", help=argparse.SUPPRESS)  # of commands that are recorded
+    option("random_weights", action="store_true", help="with no weights but the architecture")
     option("pictures", whole(1), default=10, help="default: 10")
     option("cutters", whole(0), help="run it too as a chain, with N processes that cut; default: do not")
     option("batch", whole(1), default=1, help="pictures for one pass of the denoiser in that chain; default: 1")
-    add_options(OPTIONS, whole_method, "compile", "offload")
+    add_options(OPTIONS, fast, "compile", "offload")
     _add(fast, "model", "grid", "device", "dtype", "out")
     fast.set_defaults(run=run_speed)
 
@@ -117,7 +114,7 @@ def run_check(arguments: argparse.Namespace) -> int:
 
     report = check(arguments.name, arguments.data, arguments.classes, arguments.ignore)
     print(report.text)
-    return report.code
+    return int(bool(report.problems))
 
 
 def run_table(arguments: argparse.Namespace) -> int:
@@ -148,14 +145,7 @@ def run_table(arguments: argparse.Namespace) -> int:
 
 def run_speed(arguments: argparse.Namespace) -> int:
     """`walkcut bench speed`"""
-    if arguments.whole or arguments.random_weights:
-        from walkcut.bench.throughput import measured, text
+    from walkcut.bench.throughput import measured, text
 
-        print(text(measured(arguments)))
-        return 0
-    from walkcut.bench.speed import markdown, speed
-
-    words = ["walkcut", "bench", "speed"]
-    words += ["--model", Path(arguments.model).name] * (arguments.model != "dead-leaves")
-    print(markdown(speed((1024, 4096), arguments.out / "speed.json", " ".join(words), arguments.model)))
+    print(text(measured(arguments)))
     return 0

@@ -1,6 +1,6 @@
 """What a run measures, on which pictures: told by the command line, recorded, and what files are named by.
 
-Nothing here takes long to import: names are those of `walkcut.bench.tasks`, `catalogue` and `ablate`.
+Nothing here takes long to import: names are those of `walkcut.bench.tasks`, `semantic` and `ablate`.
 """
 
 from __future__ import annotations

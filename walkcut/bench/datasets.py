@@ -90,10 +90,6 @@ class Layout:
         Names of the pictures; empty if all that lie in the folder, or in folders inside it, count.
     square : bool
         Whether a protocol's square is cut out of each picture; else the whole of it counts.
-    colours : dict of "R G B" to value
-        Of label files in colour.
-    other : Layout or None
-        Where the files may lie instead.
     """
 
     name: str
@@ -107,8 +103,6 @@ class Layout:
     table: np.ndarray = field(default_factory=lambda: np.full(256, UNKNOWN, np.int32), repr=False, compare=False)
     listed: tuple[str, ...] = field(default=(), repr=False)
     square: bool = True
-    colours: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
-    other: Layout | None = None
 
 
 class Entry(NamedTuple):
@@ -135,8 +129,6 @@ def find(kind: Layout, root: str | Path) -> list[Entry]:
         If a folder is missing, or holds no picture at all.
     """
     root = Path(root)
-    if kind.other and not any((root / choice).is_dir() for choice in kind.images):
-        kind = kind.other if any((root / choice).is_dir() for choice in kind.other.images) else kind
     images, truths = _folder(root, kind.images, kind.where), _folder(root, kind.truths, kind.where)
     of_image, of_truth = kind.endings
     ends = (of_image,) if isinstance(of_image, str) else of_image
@@ -236,11 +228,23 @@ def read_bsds_truth(path: Path) -> tuple[np.ndarray, ...]:
     return truths
 
 
+def read_humans(entry: Entry) -> Item:
+    """A photograph of BSDS500 and its human segmentations; InputError if a file is damaged, or sizes differ."""
+    from walkcut.reading import read_image
+
+    image, truths = read_image(entry.image), read_bsds_truth(entry.truth)
+    check_sizes(entry, image, truths[0])
+    return Item(entry.name, image, {"human": truths})
+
+
 def bsds_layout(split: str) -> Layout:
     """Where the files of "train", "val" or "test" lie, below the folder that holds `data` or below `data` itself."""
     images, truths = ((f"{part}/{split}", f"data/{part}/{split}") for part in ("images", "groundTruth"))
     ends = (".jpg", ".mat")
     return Layout(f"bsds500-{split}", f"BSDS500 {split}", BSDS_PICTURES[split], images, truths, ends, BSDS_WHERE)
+
+
+BSDS = {f"bsds500-{split}": bsds_layout(split) for split in BSDS_PICTURES}
 
 
 def bsds500(root: str | Path, split: str = "val", every: int = 1) -> Dataset:
@@ -260,16 +264,9 @@ def bsds500(root: str | Path, split: str = "val", every: int = 1) -> Dataset:
     InputError
         If files are missing: which ones, and where to get them.
     """
-    known = whole(bsds_layout(split), root, partial=True)
-
-    def load(name: str) -> Item:
-        from walkcut.reading import read_image
-
-        image, truths = read_image(known[name].image), read_bsds_truth(known[name].truth)
-        check_sizes(known[name], image, truths[0])
-        return Item(name, image, {"human": truths})
-
-    found = Dataset(f"bsds500-{split}", f"BSDS500 {split}", tuple(known), load, {"split": split})
+    known = whole(BSDS[f"bsds500-{split}"], root, partial=True)
+    title = f"BSDS500 {split}"
+    found = Dataset(f"bsds500-{split}", title, tuple(known), lambda name: read_humans(known[name]), {"split": split})
     return thin(replace(found, files=lambda name: known[name][1:]), every)
 
 

@@ -69,8 +69,8 @@ class Look:
         self.looker, self.image, self.kept = looker, image, kept
         self.backbone, self.recipe = looker.backbone, looker.recipe
 
-    def _once(self, make: Callable[[], Any], *names: str) -> Any:
-        key = (make.__name__, *(repr(getattr(self.recipe, name)) for name in names))
+    def _once(self, what: str, make: Callable[[], Any], *names: str) -> Any:
+        key = (what, *(repr(getattr(self.recipe, name)) for name in names))
         if key not in self.kept:
             self.kept[key] = make()
         return self.kept[key]
@@ -86,32 +86,26 @@ class Look:
     @property
     def attention(self) -> AttentionMaps:
         """Mean self-attention per grid, row-stochastic."""
-        return self._once(self._pass, *SHOWN)[0]
+        return self._once("pass", self._pass, *SHOWN)[0]
 
     @property
     def features(self) -> Features:
         """What the encoder's last self-attention says of each patch, float32 (h*w, d), on its own grid."""
-        return self._once(self._pass, *SHOWN)[1]
+        return self._once("pass", self._pass, *SHOWN)[1]
 
     def taken(self) -> float:
         """Look now, if that was not done before; the seconds that the pass took."""
-        return self._once(self._pass, *SHOWN)[2]
-
-    def _walk(self) -> Walk:
-        return self.own.under(self.recipe)
+        return self._once("pass", self._pass, *SHOWN)[2]
 
     @property
     def walk(self) -> Walk:
         """That is cut; to multiply P out takes longer than to cut it."""
-        return self._once(self._walk, *SHOWN, *WALKED)
-
-    def _own(self) -> Walk:
-        return aggregate(self.attention)
+        return self._once("walk", lambda: self.own.under(self.recipe), *SHOWN, *WALKED)
 
     @property
     def own(self) -> Walk:
         """Attention's own, by which splits are priced."""
-        return self._once(self._own, *SHOWN)
+        return self._once("own", lambda: aggregate(self.attention), *SHOWN)
 
     def segment(self, attention: AttentionMaps | None = None) -> Segmentation:
         """What the recipe finds, kept until another one is asked; or what it would find with another attention."""

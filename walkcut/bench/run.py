@@ -1,22 +1,22 @@
 """Run methods over a data set, one row per (picture, method, setting).
 
-Rows go to a JSONL file as soon as a picture and method are done; a run that was killed goes on where it stopped. The
-file's name, and each row in it, carry a fingerprint of all that the rows depend on: settings, weights, the code of the
-method and of the measures. Under other conditions there is another file: rows are never mixed, and none disappears.
+Rows are written, whole or not at all, as soon as a picture and method are done; a run that was killed goes on where it
+stopped. Their folder's name, and each row, carry a fingerprint of all that the rows depend on: settings, weights, the
+code of the method and of the measures. Under other conditions there is another folder: rows are never mixed, and none
+disappears.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from walkcut.app.batch import BROKEN
-from walkcut.app.outputs import alone_in, cannot_write, write_whole
 from walkcut.app.outputs import digest as content_digest
+from walkcut.app.outputs import write_whole
 from walkcut.app.progress import progress
 from walkcut.app.stages import Function, Stage, stream
 from walkcut.bench.datasets import Dataset
@@ -24,7 +24,7 @@ from walkcut.bench.method import Method
 from walkcut.bench.record import short_hash
 from walkcut.bench.scorer import Scorer, score_picture
 from walkcut.bench.sources import digest
-from walkcut.errors import InputError, ModelError
+from walkcut.errors import ModelError
 
 
 def conditions(dataset: Dataset, method: Method) -> list:
@@ -39,66 +39,17 @@ def fingerprint(dataset: Dataset, method: Method) -> str:
     return short_hash([*conditions(dataset, method), digest(frozenset(modules))])
 
 
-def rows_file(folder: Path, dataset: Dataset, method: Method) -> Path:
-    """Where a method's rows on a data set lie."""
+def rows_folder(folder: Path, dataset: Dataset, method: Method) -> Path:
+    """Where a method's rows on a data set lie, those of each picture in a file of its name."""
     name = re.sub(r"[^\w.]+", "-", method.name)
-    return folder / "rows" / f"{dataset.name}.{name}.{fingerprint(dataset, method)}.jsonl"
+    return folder / "rows" / f"{dataset.name}.{name}.{fingerprint(dataset, method)}"
 
 
 def read_rows(path: Path) -> list[dict]:
-    """Rows of a JSONL file; a last line that was cut short is left out, and no file means no rows.
-
-    Raises
-    ------
-    InputError
-        If another line is damaged, or the file cannot be read.
-    """
-    try:
-        lines = path.read_bytes().split(b"\n") if path.exists() else []
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): choose another --out.") from error
-    rows = []
-    for number, line in enumerate(lines[:-1], 1):  # what follows the last newline is empty or cut short
-        try:
-            row = json.loads(line)
-            rows.append(row | {name: row[name] for name in ("picture", "setting")})
-        except (ValueError, TypeError, KeyError) as error:
-            raise InputError(
-                f"Line {number} of {path} is damaged: delete that line or choose another --out."
-            ) from error
-    return rows
-
-
-def append_rows(path: Path, rows: Iterable[dict]) -> None:
-    """Append rows and wait until they are on disk; another run may do the same."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with alone_in(path.parent), path.open("ab") as file:
-            file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise cannot_write(path, error) from error
-
-
-def begun(path: Path, settings: Sequence[str], fresh: bool, made_from: Mapping[str, str]) -> list[dict]:
-    """Rows of the pictures that are complete in a file, which afterwards holds just these; none if it is `fresh`.
-
-    Those of a picture whose files, of which `made_from` has a digest, are others by now are left out. Where two runs
-    wrote side by side, a row counts once.
-    """
-    with alone_in(path.parent):
-        rows = [] if fresh else read_rows(path)
-        there = path.read_bytes() if path.is_file() else None
-    units: dict[str, dict[str, dict]] = {}
-    for row in rows:
-        if row.get("made_from") == made_from.get(row["picture"], row.get("made_from")):
-            units.setdefault(row["picture"], {})[row["setting"]] = row
-    kept = [row for unit in units.values() if list(unit) == list(settings) for row in unit.values()]
-    text = "".join(json.dumps(row) + "\n" for row in kept).encode()
-    if text != there:
-        write_whole({path: text})
-    return kept
+    """Rows of a method on one picture; none where there is no file of them, or one that cannot be read."""
+    with suppress(OSError, ValueError):
+        return json.loads(path.read_bytes())
+    return []
 
 
 def _digests(files: Iterable[Path]) -> str:
@@ -152,7 +103,7 @@ def run(
     folder : Path
         Where results lie; it is created.
     fresh : bool
-        Begin the files of these very conditions anew.
+        Write the rows of these very conditions anew.
     stage : Stage, optional
         Workers, each of which makes the function that `scorer` returns, for one picture at a time. Default: this
         process, which writes after each method.
@@ -165,11 +116,17 @@ def run(
     failed : dict of str
         Pictures that could not be read or segmented, with the reason; they are tried again by the next run.
     """
-    files = {method.name: rows_file(folder, dataset, method) for method in methods}
-    made_from = {name: found for name in dataset.names if (found := _digests(dataset.files(name)))}
-    rows = [row for method in methods for row in begun(files[method.name], method.settings, fresh, made_from)]
-    done = {(row["picture"], row["method"]) for row in rows}
-    left = {name: [m.name for m in methods if (name, m.name) not in done] for name in dataset.names}
+    folders = {method.name: rows_folder(folder, dataset, method) for method in methods}
+    made_from = {name: _digests(dataset.files(name)) for name in dataset.names}
+    rows: list[dict] = []
+    left: dict[str, list[str]] = {name: [] for name in dataset.names}
+    for name in dataset.names:
+        for method in methods:
+            kept = [] if fresh else read_rows(folders[method.name] / f"{name}.json")
+            if kept and kept[0]["made_from"] == made_from[name]:
+                rows += kept
+            else:
+                left[name].append(method.name)
     todo = [(name, wanted) for name, wanted in left.items() if wanted]
     failed: dict[str, str] = {}
     before = len(dataset.names) - len(todo)
@@ -181,8 +138,8 @@ def run(
                     failed[name] = reason
                     bar.write(f"{name}: {reason}")
                 else:
-                    new = [row | {"made_from": made_from[name]} for row in new] if name in made_from else new
-                    append_rows(files[new[0]["method"]], new)
+                    new = [row | {"made_from": made_from[name]} for row in new]
+                    write_whole({folders[new[0]["method"]] / f"{name}.json": json.dumps(new).encode()})
                     rows += new
             bar.update()
     return rows, failed

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from walkcut.bench.datasets import NOT_LABELLED, UNKNOWN, Dataset, Item, Layout, check_sizes, whole
+from walkcut.bench.datasets import BSDS, NOT_LABELLED, UNKNOWN, Dataset, Entry, Item, Layout, check_sizes, whole
 from walkcut.errors import InputError
 from walkcut.images import resize_image
 from walkcut.pixels import nearest
@@ -54,11 +54,35 @@ def layout(name: str) -> Layout:
     names = LABELS / f"{name}.txt"
     listed = tuple(names.read_text(encoding="utf-8").split()) if names.is_file() else ()
     told.pop("about")
-    other = told.pop("other", {})
     facts: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
-    found = Layout(name, table=table, listed=listed, **facts)
-    elsewhere: dict[str, Any] = {key: tuple(value) for key, value in other.items()}
-    return replace(found, other=replace(found, **elsewhere)) if elsewhere else found
+    return Layout(name, table=table, listed=listed, **facts)
+
+
+LAYOUTS = BSDS | {name: layout(name) for name in SEMANTIC}
+
+
+def layout_of(
+    name: str, data: str | Path | None, classes: Sequence[str] = (), ignore: Sequence[int] = ()
+) -> Layout:
+    """Where the files of a data set lie, in a folder that must be named; of BSDS500, too.
+
+    Parameters
+    ----------
+    name : str
+        Any but that of drawn scenes.
+    data : path
+        The folder. InputError, with where the files are obtained, if there is none.
+    classes, ignore
+        See `folder_layout`; only for "folder". If nothing is to be ignored, 255 is.
+    """
+    if data is None:
+        where = FOLDER_WHERE if name == FOLDER else LAYOUTS[name].where
+        raise InputError(f"{name} needs its files, with --data DIR. {where}")
+    if name == FOLDER:
+        return folder_layout(data, classes, ignore or (255,))
+    if classes or ignore:
+        raise InputError(f"{name} has classes of its own: leave out --classes and --ignore.")
+    return LAYOUTS[name]
 
 
 def folder_layout(root: str | Path, classes: Sequence[str] = (), ignored: Sequence[int] = (255,)) -> Layout:
@@ -107,16 +131,9 @@ def _read(path: Path, mode: str | None, what: str) -> np.ndarray:
         raise InputError(f"{path} cannot be read as a {what} ({why}): unpack the archive again.") from error
 
 
-def read_picture(path: Path) -> np.ndarray:
-    """The picture in a file, uint8 (H, W, 3), as it is stored; InputError if it is damaged."""
-    return _read(path, "RGB", "picture")
-
-
 def read_values(path: Path, kind: Layout) -> np.ndarray:
     """The values in a label file, uint8 (H, W); InputError if it is damaged or no 8-bit map."""
     values = _read(path, None, "label map")
-    if kind.colours and values.ndim == 3:
-        return _of_colours(values[:, :, :3], path, kind)
     if values.dtype != np.uint8 or values.ndim != 2:
         own = kind.name == FOLDER
         remedy = "save it as 8-bit grey, or with a palette" if own else "unpack the archive again"
@@ -124,24 +141,20 @@ def read_values(path: Path, kind: Layout) -> np.ndarray:
     return values
 
 
-def _of_colours(colours: np.ndarray, path: Path, kind: Layout) -> np.ndarray:
-    """The values that colours (H, W, 3) stand for."""
-    found, inverse = np.unique(colours.reshape(-1, 3), axis=0, return_inverse=True)
-    names = [" ".join(map(str, colour)) for colour in found.tolist()]
-    if odd := [name for name in names if name not in kind.colours]:
-        raise InputError(f"{path} holds the colour {odd[0]}, which no label of {kind.title} has: get the file again.")
-    return np.array([kind.colours[name] for name in names], np.uint8)[inverse].reshape(colours.shape[:2])
+def read_classes(entry: Entry, kind: Layout) -> tuple[np.ndarray, np.ndarray]:
+    """A picture, uint8 (H, W, 3), and the values in its label file, uint8 (H, W).
 
-
-def unknown_values(values: np.ndarray, path: Path, kind: Layout) -> str:
-    """One sentence on the values that no label file of this kind may hold; empty if there are none."""
+    InputError if a file is damaged, of another size than the other, or holds a value that no label has.
+    """
+    values = read_values(entry.truth, kind)
+    image = _read(entry.image, "RGB", "picture") if kind.square else read_image(entry.image)
+    check_sizes(entry, image, values)
     found = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
-    odd = [str(value) for value in found if kind.table[value] == UNKNOWN]
-    if not odd:
-        return ""
-    which = ", ".join(odd[:5]) + (f" and {len(odd) - 5} more" if len(odd) > 5 else "")
-    remedy = "name it in --classes, or in --ignore" if kind.name == FOLDER else "unpack the original labels again"
-    return f"{path} holds {which}, which no label of {kind.title} is: {remedy}."
+    if odd := [str(value) for value in found if kind.table[value] == UNKNOWN]:
+        which = ", ".join(odd[:5]) + (f" and {len(odd) - 5} more" if len(odd) > 5 else "")
+        remedy = "name it in --classes, or in --ignore" if kind.name == FOLDER else "unpack the original labels again"
+        raise InputError(f"{entry.truth} holds {which}, which no label of {kind.title} is: {remedy}.")
+    return image, values
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -184,12 +197,7 @@ def semantic(kind: Layout, root: str | Path, protocol: str | None = None, partia
     (size, score_size), known = PROTOCOLS[protocol or "diffseg"], whole(kind, root, partial)
 
     def load(name: str) -> Item:
-        entry = known[name]
-        image = read_picture(entry.image) if kind.square else read_image(entry.image)
-        values = read_values(entry.truth, kind)
-        check_sizes(entry, image, values)
-        if odd := unknown_values(values, entry.truth, kind):
-            raise InputError(odd)
+        image, values = read_classes(known[name], kind)
         if not kind.square:
             return Item(name, image, {"classes": (kind.table[values],)})
         truth = kind.table[nearest(square(values), (score_size, score_size))]

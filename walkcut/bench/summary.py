@@ -50,11 +50,6 @@ class Line:
     scores: dict[tuple[str, str], Scores]
     rows: Sequence[Sequence[dict]] = ()
 
-    @property
-    def coverings(self) -> dict[str, Scores]:
-        """Of each kind of truth that has any."""
-        return {kind: scores for (kind, measure), scores in self.scores.items() if measure == "covering"}
-
 
 def lines_of(rows: Sequence[dict], pictures: Sequence[str], methods: Sequence[Method]) -> list[Line]:
     """Each setting that stands alone, then the method with the settings that are swept."""
@@ -197,22 +192,14 @@ def complexity(lines: Sequence[Line]) -> dict[str, dict]:
     `COMPLEXITY` of [pictures, mean covering], each line at its one best setting."""
     found: dict[str, dict] = {}
     for line in lines:
-        for kind, scores in line.coverings.items():
+        for kind in [kind for kind, measure in line.scores if measure == "covering"]:
             bins: list[list[float]] = [[] for _ in COMPLEXITY]
+            scores = line.scores[kind, "covering"]
             for row in line.rows[scores.best.setting]:
                 cell = row["scores"][kind]
                 bins[bisect(COMPLEXITY, cell["regions"]) - 1].append(cell["covering"])
             means = [[len(values), round(float(np.mean(values)), 4) if values else None] for values in bins]
             found.setdefault(kind, {})[line.label] = means
-    return found
-
-
-def worst(line: Line, most: int = 12) -> dict[str, list[dict]]:
-    """By truth, the pictures that a line covers least at its first setting: where to look for what goes wrong."""
-    found, kept = {}, ("picture", "segments", "covering", "regions")
-    for kind in line.coverings:
-        rows = sorted((row | row["scores"][kind] for row in line.rows[0]), key=lambda row: row["covering"])
-        found[kind] = [{name: row[name] for name in kept} for row in rows[:most]]
     return found
 
 
@@ -266,7 +253,6 @@ def bench(
         "left_whole": left_whole(lines) if dataset.config.get("blank") else {},
         "seconds": seconds(lines),
         "complexity": complexity(lines),
-        "worst": worst(lines[0]),
         "table": table_rows(lines),
         "differences": differences(pairs(lines)),
     }

@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from walkcut.app.stages import Function, Stage
 from walkcut.bench import baselines, table
 from walkcut.bench.ablate import THRESHOLDS, ablation, changed, compared
-from walkcut.bench.catalogue import open_dataset
 from walkcut.bench.config import RunConfig
 from walkcut.bench.criteria import VARIANTS, blank_pictures, choosing_scenes
-from walkcut.bench.datasets import Dataset, bsds500
+from walkcut.bench.datasets import Dataset, bsds500, held_out_scenes, thin
 from walkcut.bench.ladder import ladder, one_truth
 from walkcut.bench.look import Looker
 from walkcut.bench.method import Method
-from walkcut.bench.models import lookers, spectra
 from walkcut.bench.ours import OURS, preset_methods
 from walkcut.bench.peers import autosc, clusters, diffcut, diffseg, maskcut
+from walkcut.bench.peers.common import smallest_eigenvectors
 from walkcut.bench.run import scorer
+from walkcut.bench.semantic import layout_of, semantic
 from walkcut.bench.summary import against_first, bench, pairs_of
 from walkcut.errors import InputError
 from walkcut.eyes.loading import find_device, load_backbone
+from walkcut.graph import Graph
 from walkcut.recipe import PRESETS
 
 Measured = tuple[Dataset, list[Method]]
+EIGENVALUES = 24  # of the walks of models side by side
 # From a `Looker` and a seed, for methods that start from what a denoiser sees, and for those that see the picture only.
 LOOKING: dict[str, Callable[[Looker, int], Method]] = {
     "diffseg": lambda looker, seed: diffseg.diffseg_method(looker),
@@ -79,10 +82,19 @@ def roster(
 
 
 def opened(config: RunConfig) -> Dataset:
-    """The data set of a configuration."""
-    return open_dataset(
-        config.dataset, config.data, config.every, config.protocol, config.partial, config.classes, config.ignore
-    )
+    """The data set of a configuration; InputError if files are missing, which are never downloaded, or for an option
+    that does not suit it.
+    """
+    name, scenes = config.dataset, config.dataset.startswith("scenes")
+    kind = None if scenes else layout_of(name, config.data, config.classes, config.ignore)
+    if kind and kind.classes:
+        return thin(semantic(kind, Path(config.data or ""), config.protocol, config.partial), config.every)
+    for option in ("protocol", "partial", *(("data", "classes", "ignore") if scenes else ())):
+        if getattr(config, option):
+            raise InputError(f"{name} has no option {option!r}: leave out --{option}.")
+    if scenes:
+        return thin(held_out_scenes(name.removeprefix("scenes-")), config.every)
+    return bsds500(config.data or "", name.removeprefix("bsds500-"), config.every)
 
 
 def looker_of(config: RunConfig) -> Looker:
@@ -127,12 +139,37 @@ def ladder_task(config: RunConfig) -> Measured:
 
 
 def models_task(config: RunConfig) -> Measured:
-    """Models side by side."""
-    dataset = opened(config)
-    beside = lookers(config.models, lambda model: looker_of(replace(config, model=model)))
-    changes = {name: changed(looker) for name, looker in beside.items()}
+    """Models side by side, each by its short name or the last part of its folder."""
+    dataset, names = opened(config), [Path(model).name for model in config.models]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InputError(f"Two models go by the name {twice[0]!r}: rename one of the folders.")
+    changes = {Path(model).name: changed(looker_of(replace(config, model=model))) for model in config.models}
     methods = compared(changes, by_parts(dataset), config.thresholds or THRESHOLDS)
     return retold(dataset, "Models", "models"), methods
+
+
+def spectrum(graph: Graph, count: int = EIGENVALUES) -> np.ndarray:
+    """The largest eigenvalues of the walk on a graph, those of D^-1/2 W D^-1/2, from one downwards.
+
+    A walk that is worth cutting is metastable: a few eigenvalues near one, then a gap (Meila & Shi 2001).
+
+    Parameters
+    ----------
+    graph : Graph
+        Every node needs a positive degree.
+    count : int
+        Of fewer nodes there are fewer.
+    """
+    return 1 - smallest_eigenvectors(graph.W.cpu(), min(count, len(graph) - 2))[0]
+
+
+def spectra(dataset: Dataset, lookers: Mapping[str, Looker]) -> dict[str, dict[str, list[float]]]:
+    """Under "spectra", the mean `spectrum` of each looker's walk over the pictures of a data set."""
+    found = {}
+    for model, looker in lookers.items():
+        each = [spectrum(looker(dataset.load(name).image).walk.reversible()) for name in dataset.names]
+        found[model] = np.mean([values[: min(map(len, each))] for values in each], 0).round(5).tolist()
+    return {"spectra": found}
 
 
 def criteria_task(config: RunConfig) -> Measured:

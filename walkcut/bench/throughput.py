@@ -162,9 +162,9 @@ def backbone_of(arguments: argparse.Namespace) -> Backbone:
 
 
 def measured(arguments: argparse.Namespace) -> dict:
-    """Carry out `walkcut bench speed --whole` or `--random-weights`; the record, which is written."""
+    """Carry out `walkcut bench speed`; the record, which is written."""
     model, backbone = Path(arguments.model).name, backbone_of(arguments)
-    words = ["--random-weights" if arguments.random_weights else "--whole"]
+    words = ["--random-weights"] * arguments.random_weights
     words += ["--compile"] * arguments.compiled + ["--offload"] * arguments.offload
     words += ["--dtype", arguments.dtype] * (arguments.dtype != "auto") + ["--grid", str(arguments.grid)]
     if arguments.cutters is not None:

@@ -19,7 +19,6 @@ from walkcut.recipe import checked, positive
 from walkcut.walk import Walk, reversible_form
 
 MOST = 1024  # patches for Jensen-Shannon: n^3 / 2 logarithms, 5e8 for 1,024
-ROWS = 64  # of features, summed up together
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +54,8 @@ class LowRank:
     @cached_property
     def degrees(self) -> torch.Tensor:
         """(n,) float64: F (F^T 1)."""
-        total = self.F.sum(0, dtype=torch.float64)
-        return torch.cat([rows.double() @ total for rows in self.F.split(ROWS)])
+        F = self.F.double()
+        return F @ F.sum(0)
 
     def matvec(self, v: torch.Tensor) -> torch.Tensor:
         """F (F^T v), for v (n,) or (n, c)."""
@@ -68,14 +67,8 @@ class LowRank:
 
     def association_gains(self, order: torch.Tensor) -> torch.Tensor:
         """(2 s + f_i) . f_i with s the sum of features before i: O(n d). Equation `eq-graphs-sweep` of the book."""
-        total = torch.zeros(self.F.shape[1], dtype=torch.float64, device=self.F.device)
-        gained = []
-        for rows in self.F.index_select(0, order.to(self.F.device)).split(ROWS):
-            rows = rows.double()
-            until = total + torch.cumsum(rows, 0)
-            gained.append(((2 * until - rows) * rows).sum(1))
-            total = until[-1]
-        return torch.cat(gained)
+        rows = self.F.index_select(0, order.to(self.F.device)).double()
+        return ((2 * torch.cumsum(rows, 0) - rows) * rows).sum(1)
 
 
 def _checked(features: Any) -> torch.Tensor:

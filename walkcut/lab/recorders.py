@@ -72,24 +72,14 @@ class QueriesAndKeys(HeadRecorder):
 class LayerFeatures:
     """What a layer passes on, averaged over timesteps: `Features` on its own grid for each picture.
 
-    By default the encoder's last self-attention, DiffCut's choice (Couairon et al. 2024); half-way where there is no
+    Of the encoder's last self-attention, DiffCut's choice (Couairon et al. 2024); half-way where there is no
     encoder; of a vision transformer the last of all, normalised if it does so.
-
-    Parameters
-    ----------
-    layer : str, optional
-        Name of a module that passes on a vector for each patch.
     """
 
     output = True
 
-    def __init__(self, layer: str = "") -> None:
-        self.layer = layer
-
     def begin(self, scene: Scene) -> Sequence[str]:
         self.scene, self.sum, self.passes = scene, torch.zeros((), dtype=torch.float32), 0
-        if self.layer:
-            return [self.layer]
         layers = list(attention_layers(scene.backbone, scene.backbone.networks.first))
         if scene.backbone.kind == "vision":
             ends = [name for name, _ in scene.backbone.denoiser.named_children() if name in ("layernorm", "norm")]

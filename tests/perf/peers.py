@@ -1,10 +1,13 @@
 """How fast is the cut? Peers side by side on one and the same affinity, in one run.
 
+    python tests/perf/peers.py              writes book/results/speed.json, in some minutes
+
 Each peer turns an affinity (n, n) into labels (n,). All get the same float32 numbers and the same threads.
 """
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
 import time
 from collections.abc import Callable
@@ -18,15 +21,18 @@ import numpy as np
 import torch
 from scipy.linalg import eigh
 
-from walkcut.bench.method import library
+from walkcut.app.outputs import write_whole
+from walkcut.bench.look import Looker
 from walkcut.bench.peers.common import indicators
-from walkcut.bench.record import keep, peak_memory, provenance
-from walkcut.bench.table import Table
+from walkcut.bench.record import as_text, peak_memory, provenance
+from walkcut.eyes.loading import load_backbone
 from walkcut.graph import Graph
 from walkcut.ncut import best_cut, best_split, second_eigenvector
 from walkcut.pixels import without_gaps
+from walkcut.samples import sample
 from walkcut.tree import TOLERANCE, partition
 
+OUT = Path(__file__).resolve().parent.parent.parent / "book" / "results" / "speed.json"
 THRESHOLD = 0.5  # for the peers that are not given K
 CANDIDATES = 100
 REGIONS, DIMENSIONS = 8, 16  # planted
@@ -82,10 +88,6 @@ def planted(n: int, noise: float = 0.35, seed: int = 0) -> Case:
 
 def attention(n: int, model: str = "dead-leaves") -> Case:
     """The reversible form of a sample photograph's walk, sqrt(n) x sqrt(n) patches."""
-    from walkcut.bench.look import Looker
-    from walkcut.eyes.loading import load_backbone
-    from walkcut.samples import sample
-
     walk = Looker(load_backbone(model), grid=round(n**0.5))(sample("astronaut")).walk
     return Case("attention", walk.reversible().W.cpu(), None)
 
@@ -269,11 +271,15 @@ def curve(sizes: tuple[int, ...] = CURVE) -> list[dict]:
     return points
 
 
-def speed(sizes: tuple[int, ...], path: Path, command: str, model: str = "dead-leaves") -> dict:
-    """Measure everything and write the summary to `path`."""
-    library("The table of peers", "scikit-learn", "sklearn")
-    cases = [make(n) for n in sizes for make in (planted, lambda n: attention(n, model))]
-    made = provenance(command)
+def main() -> None:
+    """Measure everything, and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="dead-leaves", help="whose walk is cut beside planted regions")
+    parser.add_argument("--out", type=Path, default=OUT)
+    chosen = parser.parse_args()
+    words = f" --model {Path(chosen.model).name}" * (chosen.model != "dead-leaves")
+    made = provenance(f"python tests/perf/peers.py{words}")
+    cases = [make(n) for n in (1024, 4096) for make in (planted, partial(attention, model=chosen.model))]
     measured = {
         "peers": [compare(case, peer) for case in cases for peer in PEERS],
         "root": [root(case) for case in cases],
@@ -282,17 +288,8 @@ def speed(sizes: tuple[int, ...], path: Path, command: str, model: str = "dead-l
         "curve_commit": made["commit"],
         "curve_date": made["date"],
     }
-    return keep(path, {"title": "Speed of the cut"} | made | measured, "command")
+    write_whole({chosen.out: as_text({"title": "Speed of the cut"} | made | measured).encode()})
 
 
-def markdown(summary: dict) -> str:
-    """The table of peers."""
-    head = ["affinity", "peer", "K given", "seconds", "segments", "mean escape", "adjusted Rand"]
-    rows = []
-    for row in summary["peers"]:
-        told = [row.get("not_run", ""), "", "", ""]
-        if "seconds" in row:
-            ari = f"{row['ari']:.3f}" if "ari" in row else ""
-            told = [f"{row['seconds']:.3f}", str(row["segments"]), f"{row['escape']:.3f}", ari]
-        rows.append([f"{row['affinity']}, {row['n']:,}", row["peer"], "yes" if row["given_k"] else "no", *told])
-    return f"{summary['processor']}, {summary['threads']} threads.\n\n{Table(head, rows).markdown()}"
+if __name__ == "__main__":
+    main()

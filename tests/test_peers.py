@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import adjusted_rand_score
 
-from walkcut.bench import speed
 from walkcut.graph import Graph
 from walkcut.tree import partition
+from walkcut_book.reading import peers_table
+
+sys.path.append(str(Path(__file__).parent / "perf"))  # also for the process that `curve` starts
+import peers
 
 N = 256
 
 
 @pytest.fixture(scope="module")
-def case() -> speed.Case:
-    return speed.planted(N)
+def case() -> peers.Case:
+    return peers.planted(N)
 
 
-def test_planted_regions_are_alike_within(case: speed.Case) -> None:
+def test_planted_regions_are_alike_within(case: peers.Case) -> None:
     same = case.truth[:, None] == case.truth
     assert case.W.shape == (N, N)
     assert case.W[torch.from_numpy(same)].mean() > 20 * case.W[torch.from_numpy(~same)].mean()
@@ -27,48 +33,48 @@ def test_planted_regions_are_alike_within(case: speed.Case) -> None:
 
 
 @pytest.mark.parametrize(
-    "run", [speed.whole_tree, speed.up_to_threshold, speed.grid_recursion, speed.scikit_learn, speed.scikit_image]
+    "run", [peers.whole_tree, peers.up_to_threshold, peers.grid_recursion, peers.scikit_learn, peers.scikit_image]
 )
-def test_peers_find_what_was_planted(case: speed.Case, run: object) -> None:
+def test_peers_find_what_was_planted(case: peers.Case, run: object) -> None:
     assert adjusted_rand_score(case.truth, run(case.W, 8)) >= 0.99
 
 
 def test_the_recursion_against_dense_eigenvectors_and_a_grid_of_splits() -> None:
     """The slow reference stops where ours does; its splits are from 100 candidates, so ours cost no more."""
-    case = speed.planted(N, noise=0.5, seed=3)
-    ours, theirs = speed.up_to_threshold(case.W, 8), speed.grid_recursion(case.W, 8)
-    assert speed.escape(case.W, ours) <= speed.escape(case.W, theirs) + 1e-5
+    case = peers.planted(N, noise=0.5, seed=3)
+    ours, theirs = peers.up_to_threshold(case.W, 8), peers.grid_recursion(case.W, 8)
+    assert peers.escape(case.W, ours) <= peers.escape(case.W, theirs) + 1e-5
     assert adjusted_rand_score(ours, theirs) >= 0.95
 
 
 def test_escape_is_one_minus_what_stays() -> None:
     W = torch.tensor([[0.0, 3, 1], [3, 0, 0], [1, 0, 0]])
-    assert speed.escape(W, np.array([0, 0, 1])) == pytest.approx((1 / 7 + 1) / 2)
+    assert peers.escape(W, np.array([0, 0, 1])) == pytest.approx((1 / 7 + 1) / 2)
 
 
-def test_the_root_is_as_good_as_the_dense_one(case: speed.Case) -> None:
-    found = speed.root(case)
+def test_the_root_is_as_good_as_the_dense_one(case: peers.Case) -> None:
+    found = peers.root(case)
     assert found["ncut"] <= found["ncut_dense"] + 1e-5
     assert found["products"] >= 3
 
 
-def test_rows_say_why_a_peer_did_not_run(case: speed.Case) -> None:
-    ours = speed.PEERS[1]
+def test_rows_say_why_a_peer_did_not_run(case: peers.Case) -> None:
+    ours = peers.PEERS[1]
     absent = ours._replace(name="absent", package="no-such-package-at-all")
     small = ours._replace(name="small", largest=8)
-    ran, missing, large = (speed.compare(case, peer) for peer in (ours, absent, small))
+    ran, missing, large = (peers.compare(case, peer) for peer in (ours, absent, small))
     assert ran["ari"] >= 0.99
     assert ran["segments"] == 8
     assert ran["seconds"] > 0
     assert missing["not_run"] == "not run yet: pip install no-such-package-at-all"
     assert "8 nodes" in large["not_run"]
-    text = speed.markdown({"processor": "P", "threads": 1, "peers": [ran, missing, large]})
+    text = peers_table({"peers": [ran, missing, large]}).markdown()
     assert text.count("\n| planted") == 3
     assert "pip install" in text
 
 
 def test_attention_as_an_affinity() -> None:
-    W = speed.attention(N).W
+    W = peers.attention(N).W
     assert W.shape == (N, N)
     assert W.sum() == pytest.approx(1, abs=1e-4)  # the flow of a walk at stationarity
     assert partition(Graph(W), (16, 16)).ncut[0] < 1
@@ -76,7 +82,7 @@ def test_attention_as_an_affinity() -> None:
 
 def test_time_and_memory_in_a_process_of_their_own() -> None:
     np.ones(2**26)  # half a gigabyte that was held here, before, is no memory of the tree
-    (point,) = speed.curve((1024,))
+    (point,) = peers.curve((1024,))
     assert point["n"] == 1024
     assert point["seconds"] > 0
     assert point["affinity_megabytes"] == 4
