@@ -337,13 +337,6 @@ def test_the_rule_is_no_constant_and_half_life_is_one() -> None:
     assert all(like[name][f"{own}, half-life"][1] == 1 for name, own, _ in TO_CHOOSE_BY[2:])
 
 
-def test_a_third_eye_was_looked_at_afterwards() -> None:
-    (entry,) = [one for one in result("model-log")["entries"] if one["tried"].startswith("the same through a third")]
-    values = [float(value) for value in re.findall(r"\.\d{3}", entry["note"])]  # found, of, found, of
-    assert max(abs(a - b) for a, b in (values[:2], values[2:])) < 0.004
-    says("05-threshold.ipynb", "it comes within .004 of its best constants")
-
-
 def test_what_the_rule_does_on_val_and_a_constant_of_the_same_eye() -> None:
     found = {}
     for name, summary in transfers().items():
@@ -448,13 +441,21 @@ def test_how_far_the_rule_is_from_the_best_constant() -> None:
 
 
 def test_what_is_blank_stays_whole_but_for_clouds() -> None:
-    blanks = [path for path in RESULTS.glob("criteria-blank*.json")]
-    assert len(blanks) == 2
-    for path in blanks:
-        whole = result(path.stem)["left_whole"]["walkcut, spatial-null"]
-        assert all(whole[kind][0] >= 0.9 for kind in ("white noise", "texture", "gradient", "colour"))
-        assert whole["1/f noise"][0] < 0.5
+    blanks = reading.blank()
+    assert len(blanks) == len(list(RESULTS.glob("criteria-blank*.json"))) == 3
+    assert {summary["data"]["each"] for summary in blanks.values()} == {200}
+    whole = {eye: summary["left_whole"]["walkcut, spatial-null"] for eye, summary in blanks.items()}
+    # by the lower end of the interval
+    sure = {eye: {kind for kind, (_, low, _) in shares.items() if low >= 0.9} for eye, shares in whole.items()}
+    always = {"white noise", "colour"}
+    assert sure == {"leaves": always | {"texture", "gradient"}, "knowing": always | {"gradient"}, "earlier": always}
+    assert max(whole[eye]["1/f noise"][0] for eye in ("leaves", "earlier")) < 0.1
     says("05-threshold.ipynb", "**1/f noise** fails: to the eye of dead leaves its clouds are regions")
+    assert [round(1 - whole["knowing"][kind][0], 1) for kind in ("1/f noise", "texture")] == [0.5, 0.1]
+    says("05-threshold.ipynb", "the knowing one cuts nearly half of them, and a tenth of the **textures**")
+    assert 0.45 <= round(1 - whole["earlier"]["texture"][0], 3) < 0.5
+    assert 1 / (1 - whole["earlier"]["gradient"][0]) == pytest.approx(7, abs=0.3)
+    says("05-threshold.ipynb", "nobody tuned, cuts nearly half of the textures too, and a seventh of the gradients")
 
 
 @given(seed=seeds, q=st.floats(0, 0.9))
@@ -861,7 +862,7 @@ def test_the_page_of_arithmetic_reads_its_numbers_right() -> None:
     says(page, "They took eight times as long as a look")
     assert gpu["chain"]["cutters"] == 14
     rate = gpu["chain"]["pictures_per_second"]
-    says(page, f"With fourteen cutters beside it the chain passes {rate:.0f} photographs a second")
+    says(page, f"With fourteen cutters beside it the chain passed {rate:.0f} photographs a second")
     height, width = sample("fig").shape[:2]
     assert 75 < 12e6 / (height * width) < 80
     says(page, "A photograph of twelve megapixels has nearly eighty times as many as ours")

@@ -208,10 +208,15 @@ def set_aside() -> dict[str, dict]:
     return {f"{kind}, {eye}": result(name + end) for eye, end in eyes.items() for kind, name in names.items()}
 
 
+BLANK = {"leaves": "dead-leaves", "knowing": "vit-s14", "earlier": "first-model"}
+
+
 def blank() -> dict[str, dict]:
     """The same on blank pictures, by eye."""
-    files = sorted(RESULTS.glob("criteria-blank*.json"))
-    return dict(zip(("leaves", "knowing"), map(read_summary, files), strict=True))
+    found = {}
+    for summary in map(read_summary, sorted(RESULTS.glob("criteria-blank*.json"))):
+        found[summary["methods"][OURS]["recipe"]["model"]] = summary
+    return {eye: found[model] for eye, model in BLANK.items()}
 
 
 def scored(truth: str) -> tuple[str, str]:
