@@ -224,7 +224,7 @@ def test_what_was_tried_is_scored_from_the_command(
     assert do("criteria", "--every", "50", "--thresholds", "0.3,0.6", *tiny) == 0
     name = tiny_model.name
     found = {path.name.split(f"-{name}")[0]: path for path in (tmp_path / "out").glob("*.json")}
-    assert set(found) == {"criteria-scenes", "criteria-blank"}
+    assert set(found) == {"criteria-scenes", "criteria-blank", "criteria-documents"}
     summary = json.loads(found["criteria-scenes"].read_text())
     line = f"walkcut bench criteria --model {name} --every 50 --device cpu --thresholds 0.3,0.6 --grid 16"
     assert summary["command"] == line

@@ -212,11 +212,13 @@ BLANK = {"leaves": "dead-leaves", "knowing": "vit-s14", "earlier": "first-model"
 
 
 def blank() -> dict[str, dict]:
-    """The same on blank pictures, by eye."""
-    found = {}
-    for summary in map(read_summary, sorted(RESULTS.glob("criteria-blank*.json"))):
-        found[summary["methods"][OURS]["recipe"]["model"]] = summary
-    return {eye: found[model] for eye, model in BLANK.items()}
+    """Shares of blank pictures left whole, and of pages of words, by eye and line; each a share with its interval."""
+    found: dict[str, dict] = {model: {} for model in BLANK.values()}
+    for path in (*sorted(RESULTS.glob("criteria-blank*.json")), *sorted(RESULTS.glob("criteria-documents*.json"))):
+        summary = read_summary(path)
+        for line, shares in summary["left_whole"].items():
+            found[summary["methods"][OURS]["recipe"]["model"]].setdefault(line, {}).update(shares)
+    return {eye: {"left_whole": found[model]} for eye, model in BLANK.items()}
 
 
 def scored(truth: str) -> tuple[str, str]:

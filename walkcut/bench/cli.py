@@ -101,7 +101,7 @@ def run_task(arguments: argparse.Namespace) -> int:
 
 def run_criteria(arguments: argparse.Namespace) -> int:
     """`walkcut bench criteria`"""
-    sets = {"scenes": "criteria-scenes", "blank": "criteria-blank"}
+    sets = {"scenes": "criteria-scenes", "blank": "criteria-blank", "documents": "criteria-documents"}
     sets |= {"photographs": "criteria-bsds500-train"} if arguments.data else {}
     config = config_of(arguments)
     chosen = [dataset for name, dataset in sets.items() if arguments.only in (None, name)]

@@ -106,7 +106,7 @@ class RunConfig:
     classes: tuple[str, ...] = _option((), "of a folder: names of the values 0, 1, ...", listed=_classes)
     ignore: tuple[int, ...] = _option((), "of a folder: values that do not count; default: 255", listed=_values)
     every: int = _option(1, "one picture of N; default: all", check=whole(1))
-    only: str | None = _option(None, "only these pictures", choices=("photographs", "scenes", "blank"))
+    only: str | None = _option(None, "only these pictures", choices=("photographs", "scenes", "blank", "documents"))
     noise: str | None = _option(None, _SHOWN, choices=NOISES)
     timesteps: tuple[int, ...] | None = _option(None, "how noisy, 0 to 999; default: the model's", listed=_timesteps)
     dtype: str = _option(**OPTIONS["dtype"])

@@ -6,10 +6,12 @@ there is nothing to find.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from walkcut import scenes
 from walkcut.bench.datasets import SCENE_SIDE, Dataset, Item, scene_item
@@ -88,17 +90,37 @@ BLANK: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
 }
 
 
-def blank_pictures(each: int = 200) -> Dataset:
-    """Pictures in which there is nothing to find, so many of each kind."""
-    names = tuple(f"{kind}-{i:03d}" for kind in BLANK for i in range(each))
+def document(rng: np.random.Generator) -> np.ndarray:
+    """A page of words: no things, but something to see."""
+    page = Image.new("L", (BLANK_SIDE, BLANK_SIDE), 250)
+    size, draw = int(rng.integers(7, 15)), ImageDraw.Draw(page)
+    for top in range(size, BLANK_SIDE - 2 * size, round(1.4 * size)):
+        letters = rng.choice(list("etaoinshrdlu     "), 2 * BLANK_SIDE // size)
+        draw.text((size, top), "".join(letters), int(rng.integers(0, 60)), ImageFont.load_default(size))
+    page.paste(250, (BLANK_SIDE - size, 0, BLANK_SIDE, BLANK_SIDE))
+    return np.repeat(np.asarray(page)[..., None], 3, 2)
+
+
+def blank_pictures(each: int = 200, kinds: Sequence[str] = tuple(BLANK)) -> Dataset:
+    """Pictures in which there is nothing to find, so many of each kind; or those of another kind in `KINDS`."""
+    names = tuple(f"{kind}-{i:03d}" for kind in kinds for i in range(each))
 
     def load(name: str) -> Item:
         kind, _, index = name.rpartition("-")
-        image = BLANK[kind](np.random.default_rng([BLANK_SEED, list(BLANK).index(kind), int(index)]))
+        image = KINDS[kind](np.random.default_rng([BLANK_SEED, list(KINDS).index(kind), int(index)]))
         return Item(name, image, {"human": (np.zeros(image.shape[:2], np.int32),)})
 
-    config = {"seed": BLANK_SEED, "blank": list(BLANK), "each": each, "size": BLANK_SIDE}
+    config = {"seed": BLANK_SEED, "blank": list(kinds), "each": each, "size": BLANK_SIDE}
     return Dataset("criteria-blank", "Criteria where there is nothing to find", names, load, config)
+
+
+def documents(each: int = 200) -> Dataset:
+    """Pages of words, which need not stay whole: how many do is told beside blank pictures."""
+    title = "Criteria on pages of words"
+    return replace(blank_pictures(each, ["document"]), name="criteria-documents", title=title)
+
+
+KINDS = BLANK | {"document": document}
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from walkcut.app.stages import Function, Stage
 from walkcut.bench import baselines, table
 from walkcut.bench.ablate import THRESHOLDS, ablation, changed, compared
 from walkcut.bench.config import RunConfig
-from walkcut.bench.criteria import VARIANTS, blank_pictures, choosing_scenes
+from walkcut.bench.criteria import VARIANTS, blank_pictures, choosing_scenes, documents
 from walkcut.bench.datasets import Dataset, bsds500, held_out_scenes, thin
 from walkcut.bench.ladder import ladder, one_truth
 from walkcut.bench.look import Looker
@@ -175,10 +175,11 @@ def spectra(dataset: Dataset, lookers: Mapping[str, Looker]) -> dict[str, dict[s
 def criteria_task(config: RunConfig) -> Measured:
     """Where to stop, on one of the sets of pictures that were set aside for choosing."""
     looker = looker_of(config)
-    if config.dataset == "criteria-blank":  # where no criterion stops there are hundreds of borders, and nobody looks
+    thingless = {"criteria-blank": blank_pictures, "criteria-documents": documents}
+    if config.dataset in thingless:  # where no criterion stops there are hundreds of borders, and nobody looks
         looker = looker.under(pixels="bilinear")
         methods = preset_methods(looker, config.thresholds, VARIANTS)
-        return blank_pictures(max(1, 200 // config.every)), methods[:1]  # one segment has one part
+        return thingless[config.dataset](max(1, 200 // config.every)), methods[:1]  # one segment has one part
     methods = preset_methods(looker, config.thresholds, VARIANTS)
     if config.dataset == "criteria-scenes":
         return choosing_scenes(config.every), methods
