@@ -159,12 +159,10 @@ def _cut(picture: Picture) -> Report:
         return Report(picture.job, failure=picture.failure)
     try:
         result = picture.record
-        if isinstance(result, WalkRecord):
+        if not isinstance(result, Segmentation):
             with enough_memory(result.walk.grid, result.recipe.grid, result.walk.P.device, pictures=0):
                 result = cut(result)
-                save(picture, result)
-        else:
-            save(picture, result)
+        save(picture, result)
         return Report(picture.job, result.count)
     except Exception as error:
         return Report(picture.job, failure=_excused(picture, error).failure)

@@ -101,13 +101,15 @@ def document(rng: np.random.Generator) -> np.ndarray:
     return np.repeat(np.asarray(page)[..., None], 3, 2)
 
 
-def blank_pictures(each: int = 200, kinds: Sequence[str] = tuple(BLANK)) -> Dataset:
-    """Pictures in which there is nothing to find, so many of each kind; or those of another kind in `KINDS`."""
+def blank_pictures(each: int = 200, kinds: Sequence[str] = ()) -> Dataset:
+    """Pictures in which there is nothing to find, so many of each kind; or those of another kind, "document"."""
+    kinds = kinds or list(BLANK)
     names = tuple(f"{kind}-{i:03d}" for kind in kinds for i in range(each))
 
     def load(name: str) -> Item:
         kind, _, index = name.rpartition("-")
-        image = KINDS[kind](np.random.default_rng([BLANK_SEED, list(KINDS).index(kind), int(index)]))
+        drawn = BLANK | {"document": document}
+        image = drawn[kind](np.random.default_rng([BLANK_SEED, list(drawn).index(kind), int(index)]))
         return Item(name, image, {"human": (np.zeros(image.shape[:2], np.int32),)})
 
     config = {"seed": BLANK_SEED, "blank": list(kinds), "each": each, "size": BLANK_SIDE}
@@ -118,9 +120,6 @@ def documents(each: int = 200) -> Dataset:
     """Pages of words, which need not stay whole: how many do is told beside blank pictures."""
     title = "Criteria on pages of words"
     return replace(blank_pictures(each, ["document"]), name="criteria-documents", title=title)
-
-
-KINDS = BLANK | {"document": document}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
