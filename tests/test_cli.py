@@ -39,7 +39,6 @@ def quarters(record: SimpleNamespace) -> SimpleNamespace:
     labels = np.unique(labels, return_inverse=True)[1].reshape(height, width).astype(np.int32)
     return SimpleNamespace(
         image=record.image,
-        recipe=getattr(record, "recipe", None),
         labels=labels,
         count=int(labels.max()) + 1,
         patch_labels=np.zeros((2, 3), np.int32),

@@ -328,7 +328,7 @@ def save(picture: Picture, result: Segmentation) -> None:
         if image.shape[:2] != picture.size:
             raise InputError(f"{job.path} was replaced while it was segmented: run the same command again.")
     images = labels, _png(Image.fromarray(overlay(image, result.labels)), compress_level=1)
-    record = _origin(job, picture.digest, result.recipe) | {
+    record = _origin(job, picture.digest, picture.record.recipe) | {
         "outputs": [hashlib.sha256(content).hexdigest() for content in images],
         "size": list(picture.size),
         "patches": list(result.patch_labels.shape),
