@@ -322,8 +322,9 @@ def _corrected(P: torch.Tensor, tolerance: float) -> Stationary | None:
     law = step(law)
     for _ in range(CORRECTIONS if gap > 100 * torch.finfo(P.dtype).eps else 0):
         missing = step(law) - law
-        residual = missing.abs().max().item()
-        error = missing.abs().sum().item() / gap if residual else 0.0  # where nothing is missing, no gap is told either
+        residual, error = missing.abs().max().item(), missing.abs().sum().item() / gap
+        if not math.isfinite(error):  # rounding was corrected by rounding
+            break
         if residual <= tolerance and error <= ACCURACY:
             return Stationary(law, residual, False, error)
         V, moved = _krylov(P.T.matmul, missing.to(P))
