@@ -13,6 +13,7 @@ from skimage.segmentation import find_boundaries
 
 from walkcut.bench import boundaries
 from walkcut.bench.scores import boundary_scores
+from walkcut.errors import InputError
 
 maps = hnp.arrays(np.int32, (6, 8), elements=st.integers(0, 2))
 REACH = 0.15  # 1.5 pixels of a 6x8 map's diagonal of 10
@@ -145,6 +146,11 @@ def test_names_of_regions_do_not_matter_and_a_human_finds_himself(a: np.ndarray,
     assert recalled == human == 2 * total
 
 
+def test_maps_of_another_size_are_refused() -> None:
+    with pytest.raises(InputError):
+        boundary_counts([np.zeros((4, 4), int)], np.zeros((4, 5), int))
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Over a data set
 
@@ -192,3 +198,8 @@ def test_differences_are_paired() -> None:
         alone = ours.interval()[name]
         assert high - low < 0.5 * (alone[1] - alone[0])
     assert ours.difference(ours) == {"ods": (0, 0, 0), "ois": (0, 0, 0)}
+
+
+def test_pairs_need_the_same_pictures() -> None:
+    with pytest.raises(InputError, match="on 50 and 49 pictures"):
+        boundary_scores(random_counts(0)).difference(boundary_scores(random_counts(0, 49)))

@@ -146,7 +146,12 @@ def test_what_is_no_map_of_classes_is_refused(truth: list, labels: list) -> None
         matching.class_table(np.array(truth), np.array(labels), 3)
 
 
-def test_tables_without_a_labelled_pixel_are_refused() -> None:
+def test_tables_of_different_classes_or_none_are_refused() -> None:
+    for matched in MATCHINGS:
+        with pytest.raises(InputError):
+            matched([np.zeros((2, 3), int), np.zeros((3, 3), int)])
+        with pytest.raises(InputError):
+            matched([])
     with pytest.raises(InputError):
         matching.scores(matching.field_matching([np.zeros((2, 3), int)]))
     with pytest.raises(InputError):
@@ -425,3 +430,6 @@ def test_paired_differences_are_narrower_than_unpaired_ones_and_zero_with_onesel
         assert 0 < low < difference < high
         alone = both(ours)[name]
         assert high - low < alone[2] - alone[1]
+    few = matching.Counts(*(part[:5] for part in (ours.hits, ours.wrong, ours.missed, ours.void)))
+    with pytest.raises(InputError):
+        class_scores((ours,), "miou").difference(class_scores((few,), "miou"))

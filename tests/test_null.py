@@ -112,7 +112,7 @@ def test_the_null_is_that_of_the_slow_way(grid: Grid) -> None:
 def test_nobody_is_under_the_null_where_the_law_does_not_say(seed: int, grid: Grid) -> None:
     walk = random_walk(grid, seed)
     off = SpatialNull.of(walk).matrix().sum(1) - walk.stationary().law
-    assert float(off.abs().sum()) < 1e-4  # after a hundred rounds, of which few need ten
+    assert float(off.abs().sum()) < 1e-6
 
 
 @pytest.mark.parametrize("grid", GRIDS)

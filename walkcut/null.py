@@ -20,7 +20,7 @@ from walkcut.pixels import leaf_membership, leaf_of
 from walkcut.tree import PartitionTree
 from walkcut.walk import Walk
 
-ROUNDS = 100  # of rescaling, of which ten are enough for most
+ROUNDS = 400  # of rescaling, of which ten are enough for most
 CLOSE = 1e-9  # to the law, in total variation
 TINY = 1e-300  # in place of a zero that something is divided by
 TOGETHER = 32  # sets of patches whose flows are looked for at once

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import stat
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any, BinaryIO
-from warnings import catch_warnings
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -21,6 +21,7 @@ from walkcut.images import check_image, too_large
 
 MAX_SIDE = 2048  # a larger picture is reduced while it is read: at most 64 to 128 patches see a side anyway
 MAX_PIXELS = 250_000_000  # of a file: beyond this it is taken for a decompression bomb
+MISSING = 0.05  # of a JPEG's rows, at most, where it ends early: a few rows of patches
 KINDS = "JPEG, PNG, GIF, BMP, TIFF, WebP, AVIF, HEIC, JPEG 2000 or PPM"
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".png", ".apng", ".gif", ".bmp", ".tif", ".tiff", ".webp"),
@@ -29,9 +30,11 @@ SUFFIXES = (
 # Only decoders that live inside Pillow, beside that of HEIC: no EPS, which would start another program.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM")
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL ")
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, zlib.error)  # what decoders raise
 Source = str | Path | BinaryIO
-_alone = Lock()  # while a picture is read, warnings are ignored, and all threads share one list of their filters
+_lock, _inside = Lock(), 0  # pictures that are being read
+_caught: Any = None  # the filters of warnings from before
 
 
 def read_image(source: Source, max_side: int = MAX_SIDE) -> np.ndarray:
@@ -54,7 +57,7 @@ def read_image(source: Source, max_side: int = MAX_SIDE) -> np.ndarray:
     ------
     InputError
         If there is no such file, or it is not a readable picture, or it has more than 250 million pixels. A JPEG that
-        lacks its last bytes is read where no row is missing.
+        ends early is read where at most 5% of its rows are missing: they become like the last that is there.
     """
     with _opened(source) as picture:
         picture.draft(picture.mode, (max_side, max_side))  # a large JPEG is decoded small from the start
@@ -68,21 +71,26 @@ def _load(picture: Any, name: str) -> None:
     """Decode a picture. Where a JPEG ends early, its decoder is told that this is the end, as in viewers; Pillow's own
     switch for that is the whole process's.
     """
-    early: list[bool] = []
+    enough: list[bool] = []  # at the end: whether the row from which on some may be missing was written
 
     def read(size: int) -> bytes:
         content = picture.fp.read(size)
-        if content or early:
+        if content or enough:
             return content
-        early.append(True)
+        enough.append(bool(np.any(picture.im.getpixel((0, int((1 - MISSING) * picture.height))))))
         return b"\xff\xd9"
 
     if picture.format in ("JPEG", "MPO"):
         picture.load_read = read
     picture.load()
-    corner = np.array(picture.getpixel((picture.width - 1, picture.height - 1)), float)
-    if early and (abs(corner - 127.5) < 1).all():  # grey is what was never written
-        raise InputError(f"{name} is damaged (its lowest rows are missing): get a whole copy of the picture.")
+    if enough:  # what is missing is grey now
+        width, height = picture.size
+        edge = np.asarray(picture.crop((width - 1, 0, width, height)), float).reshape(height, -1)
+        whole = int(np.flatnonzero((abs(edge - 127.5) > 1).any(1)).max(initial=-1)) + 1
+        if (lost := 1 - whole / height) > MISSING and not enough[0]:
+            raise InputError(f"{name} is damaged (its lowest {lost:.0%} are missing): get a whole copy of the picture.")
+        for row in range(max(whole, int((1 - MISSING) * height)), height):
+            picture.paste(picture.crop((0, row - 1, width, row)), (0, row))
 
 
 def image_size(source: Source) -> tuple[int, int]:
@@ -103,12 +111,31 @@ def _orientation(picture: Image.Image) -> int:
 
 
 @contextmanager
+def _without_remarks() -> Iterator[None]:
+    """No warnings inside. All threads share one list of filters: the first to enter saves it, the last restores it."""
+    global _inside, _caught
+    with _lock:
+        if not _inside:
+            _caught = warnings.catch_warnings()
+            _caught.__enter__()
+            warnings.simplefilter("ignore")
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if not _inside:
+                _caught.__exit__(None, None, None)
+
+
+@contextmanager
 def _opened(source: Source) -> Iterator[Any]:
     """The picture, its header read and its size checked; what goes wrong in the block is told in a sentence, too."""
     name = _name(source)
     try:
         # of size we judge below; other remarks concern the metadata, and what spoils pixels raises
-        with _alone, _file(source, name) as file, catch_warnings(action="ignore"), _parsed(file, name) as picture:
+        with _file(source, name) as file, _without_remarks(), _parsed(file, name) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise too_large(f"{name} ({picture.width}x{picture.height})", MAX_PIXELS)
             yield picture
@@ -163,6 +190,8 @@ def _parsed(file: BinaryIO, name: str) -> Any:
                 raise InputError(f"{name} begins with a preview, as a camera's raw data do: save it as JPEG or TIFF.")
     if head[4:8] == b"ftyp" and head[8:12] in _HEIC:
         return _heic(file, name)
+    if head.startswith(_JPEG_XL):
+        raise InputError(f"{name} is a JPEG XL picture, which nothing here reads: save it as JPEG or PNG.")
     raise InputError(f"{name} {told}: use a common {KINDS} file.")
 
 

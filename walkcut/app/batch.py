@@ -158,11 +158,11 @@ def _cut(picture: Picture) -> Report:
     if picture.failure:
         return Report(picture.job, failure=picture.failure)
     try:
-        result = picture.record
-        if not isinstance(result, Segmentation):
-            with enough_memory(result.walk.grid, result.recipe.grid, result.walk.P.device, pictures=0):
-                result = cut(result)
-        save(picture, result)
+        record, here = picture.record, torch.device("cpu")
+        done = isinstance(record, Segmentation)
+        with enough_memory(record.tree.grid if done else record.walk.grid, record.recipe.grid, here, pictures=0):
+            result = record if done else cut(record)
+            save(picture, result)
         return Report(picture.job, result.count)
     except Exception as error:
         return Report(picture.job, failure=_excused(picture, error).failure)

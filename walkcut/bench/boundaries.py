@@ -24,6 +24,8 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
 from skimage.morphology import thin
 
+from walkcut.errors import InputError
+
 DISTANCE = 0.0075  # of the picture's diagonal
 Counts = tuple[int, int, int, int]  # matched and all boundary pixels for precision, matched and all for recall
 
@@ -82,6 +84,8 @@ class HumanBoundaries:
         -------
         (matched by any human, boundary pixels of `labels`, matched pixels of humans, boundary pixels of humans)
         """
+        if np.shape(labels) != self.shape:
+            raise InputError(f"The true maps are {self.shape} and the labels {np.shape(labels)}: sizes must agree.")
         rows, columns = np.nonzero(boundary_map(labels))
         here = (rows + self.margin) * self.width + columns + self.margin
         near = here[:, None] + self.steps  # (boundary pixels, steps)

@@ -198,6 +198,8 @@ def count(table: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> list[np.n
 def named(tables: Iterable[np.ndarray], pairs: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]) -> Counts:
     """What is counted when `pairs` says of each picture's table which classes are given which clusters."""
     found = [count(table, *pairs(table)) for table in tables]
+    if len({len(hits) for hits, *_ in found}) != 1:
+        raise InputError("Tables (classes, clusters) of one number of classes are needed, at least one.")
     return Counts(*(np.array(part) for part in zip(*found, strict=True)))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from walkcut.bench import boundaries, matching, metrics
 from walkcut.bench.metrics import Aggregate, bootstrap
+from walkcut.errors import InputError
 
 Drawn = Callable[[np.ndarray], np.ndarray]
 
@@ -67,6 +68,9 @@ class Scores:
 
     def difference(self, other: Scores) -> dict[str, tuple[float, float, float]]:
         """Self minus other, with 95% paired bootstrap intervals over the same pictures."""
+        if self.pictures != other.pictures:
+            counts = f"{self.pictures} and {other.pictures}"
+            raise InputError(f"The methods were scored on {counts} pictures: pairs need the same pictures.")
         return self._bootstrap(lambda draws: self.drawn(draws) - other.drawn(draws))
 
     def _bootstrap(self, measure: Drawn) -> dict[str, tuple]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.linalg import eigh, qr, svd
-from scipy.sparse.linalg import LinearOperator, eigsh
+from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 from torch.nn import functional
 
 from walkcut.lab.recorders import Features
@@ -47,12 +47,14 @@ def smallest_eigenvectors(W: torch.Tensor, count: int) -> tuple[np.ndarray, np.n
     """
     n, root = len(W), W.sum(1).double().sqrt().numpy()
     normal = (W.numpy() / root[:, None] / root).astype(W.numpy().dtype)
+    found = None
     if n > 4 * count:
         operator = LinearOperator((n, n), matvec=lambda x: normal @ x.astype(normal.dtype), dtype=np.float64)
-        start = np.random.default_rng(0).normal(size=n)
-        values, vectors = eigsh(operator, count, which="LA", v0=start, tol=TOLERANCE)
-    else:
-        values, vectors = eigh(normal.astype(np.float64))
+        try:
+            found = eigsh(operator, count, which="LA", v0=np.random.default_rng(0).normal(size=n), tol=TOLERANCE)
+        except ArpackError:
+            found = None  # slow and sure, below
+    values, vectors = eigh(normal.astype(np.float64)) if found is None else found
     first = np.argsort(-values, kind="stable")[:count]
     return np.maximum(1 - values[first], 0), vectors[:, first] / root[:, None]
 
