@@ -12,7 +12,7 @@ from toy_graphs import barbell, clique, path, random_graph, random_weights, ring
 
 from walkcut.errors import InputError
 from walkcut.graph import Graph
-from walkcut.ncut import DENSE, PRODUCTS, Eigenpair, _lanczos, best_cut, best_split, ncut, second_eigenvector
+from walkcut.ncut import DENSE, PRODUCTS, Eigenpair, _lanczos, best_cut, best_cuts, best_split, ncut, second_eigenvector
 
 seeds = st.integers(0, 2**32 - 1)
 SMALL, LARGE = 40, DENSE + 60  # one on either side of the change of solver
@@ -218,9 +218,9 @@ def test_lanczos_against_all_eigenvectors(seed: int, n: int, known: int, twins: 
     A = basis @ np.diag(exact) @ basis.T
     matrix, kept = torch.from_numpy(A), torch.from_numpy(basis.T[n - known :].copy())
     start = torch.from_numpy(rng.normal(size=(beside, n)))  # the same matrix several times, from elsewhere each time
-    values, x, products = _lanczos(lambda v: v @ matrix, kept.expand(beside, -1, -1), 1e-9, start)
+    values, vectors, products = _lanczos(lambda v: v @ matrix, kept.expand(beside, -1, -1), 1e-9, start)
     np.testing.assert_allclose(values[:, 1], exact[-1 - known], atol=1e-9)
-    for vector in x.numpy():
+    for vector in vectors[:, 1].numpy():
         assert np.linalg.norm(A @ vector - exact[-1 - known] * vector) < 1e-8
         assert np.linalg.norm(vector) == pytest.approx(1)
         assert np.abs(basis.T[n - known :] @ vector).max(initial=0) < 1e-9
@@ -479,6 +479,22 @@ def test_components_come_apart_at_no_cost(n: int) -> None:
     assert split.ncut == pytest.approx(0, abs=1e-9)
     assert sides.all() or not sides.any()
     assert split.size in (n // 4, n - n // 4)
+
+
+@pytest.mark.parametrize("graph", [random_graph(LARGE, 2), Graph(torch.block_diag(*[clique(LARGE // 4)] * 4) + 0.1)])
+@pytest.mark.parametrize("which", ["nothing", "first", "second", "third", "last", "one node", "short"])
+def test_no_guess_leads_astray(graph: Graph, which: str) -> None:
+    """Not even at another eigenvector, exactly, from which products alone never lead away; nor where three coincide."""
+    root, n = graph.degrees.sqrt().numpy(), len(graph)
+    x = np.linalg.eigh(graph.W.numpy() / np.outer(root, root))[1]
+    guesses = {"nothing": 0 * root, "one node": np.eye(n)[3], "short": x[: n // 2, -2]}
+    guesses |= dict(zip(["last", "third", "second", "first"], x.T[[0, -3, -2, -1]], strict=True))
+    tolerance = 1e-8
+    found, expected = best_cuts([graph], tolerance, [torch.from_numpy(guesses[which])])[0], best_cut(graph, tolerance)
+    assert found.ncut == pytest.approx(expected.ncut, abs=1e-5)
+    together = best_cuts([graph, random_graph(LARGE - 20, 5)], tolerance, [torch.from_numpy(guesses[which]), None])
+    assert together[0].ncut == pytest.approx(expected.ncut, abs=1e-5)
+    assert together[1].ncut == pytest.approx(best_cut(random_graph(LARGE - 20, 5), tolerance).ncut, abs=1e-5)
 
 
 @pytest.mark.gpu

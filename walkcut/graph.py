@@ -116,14 +116,14 @@ class Graph:
 
         Equation `eq-tree-restrict` of the book.
         """
-        index = index.to(self.W.device)
-        size = block_of(self.W) // len(self)
-        if self.W.is_cuda or len(index) <= size:
+        if self.W.is_cuda:
+            index = index.to(self.W.device)
             return self._trusted(self.W.index_select(0, index).index_select(1, index))
-        part = torch.from_numpy(np.empty((len(index),) * 2, self.W.numpy().dtype))  # in large pages, unlike torch's own
-        for rows, nodes in zip(part.split(max(size, 1)), index.split(max(size, 1)), strict=True):
-            torch.index_select(self.W.index_select(0, nodes), 1, index, out=rows)
-        return self._trusted(part)
+        W, nodes, size = self.W.numpy(), index.numpy(), max(BLOCK // len(self), 1)
+        part = np.empty((len(nodes), len(nodes)), W.dtype)  # in large pages, unlike torch's own
+        for at in range(0, len(nodes), size):  # "wrap": rows were looked up, so no node is out of range
+            W[nodes[at : at + size]].take(nodes, axis=1, out=part[at : at + size], mode="wrap")
+        return self._trusted(torch.from_numpy(part))
 
     def association_gains(self, order: torch.Tensor) -> torch.Tensor:
         """Adding node i to S turns its edges to S from cut into inside: w_ii + 2 sum over j before i of w_ij.

@@ -17,7 +17,7 @@ import torch
 from scipy.linalg.lapack import dstemr, dsyevr
 
 from walkcut.errors import InputError, brief
-from walkcut.graph import Affinity, real, row_sums, weight_before
+from walkcut.graph import Affinity, Graph, real, row_sums, weight_before
 from walkcut.recipe import checked, positive, whole
 from walkcut.threads import single_threaded, undisturbed
 
@@ -26,6 +26,7 @@ PRODUCTS = 300  # then the vector is taken as it is; its sweep is still a valid 
 TWINS = 1e-9  # eigenvalues this near are one and the same, up to rounding
 SAME = 1e-6  # entries of an eigenvector whose magnitudes are this near count as equal
 NOTHING = 1e-14  # what rounding leaves of a vector that should be none
+NOISE = 0.1  # beside a guess, so that nothing is orthogonal to the vector that is looked for
 TINY = 1e-300  # in place of a zero that something is divided by
 Product = Callable[[torch.Tensor], torch.Tensor]  # of the matrices of b graphs with vectors (b, n)
 
@@ -85,6 +86,8 @@ class Split:
         Weight that stays inside the first side, and inside the other.
     eigenpair : Eigenpair or None
         That the nodes were sorted by; None if by something else.
+    guess : float64 Tensor (n,) or None
+        The eigenvector of M after that one, from which the search in a part may start.
     """
 
     order: torch.Tensor
@@ -93,6 +96,7 @@ class Split:
     curve: torch.Tensor
     association: tuple[float, float] = (0.0, 0.0)
     eigenpair: Eigenpair | None = None
+    guess: torch.Tensor | None = None
 
     __repr__ = brief
 
@@ -176,7 +180,8 @@ def _symmetric(graph: Affinity, tolerance: float, seed: int, twins: bool) -> Eig
         values, x = _top_two(graph.matvec(torch.eye(n, device=unit.device))[None], unit, first)
     else:
         starts = torch.from_numpy(np.random.default_rng(seed).normal(size=(2, n))).to(unit)
-        values, x, products = _lanczos(product, first[:, None], tolerance, starts[:1])
+        values, vectors, products = _lanczos(product, first[:, None], tolerance, starts[:1])
+        x = vectors[:, 1]
         if twins:
             known = torch.stack([first, x], 1)
             beside, _, more = _lanczos(product, known, tolerance, starts[1:])
@@ -217,10 +222,11 @@ def _top_two(W: torch.Tensor, unit: torch.Tensor, first: torch.Tensor) -> tuple[
 def _lanczos(
     product: Product, known: torch.Tensor, tolerance: float, start: torch.Tensor
 ) -> tuple[np.ndarray, torch.Tensor, int]:
-    """The same of b symmetric matrices that are known by their products, beside eigenvectors that are; and how many.
+    """The two largest eigenpairs of b symmetric matrices (b, 2), (b, 2, n), beside those known; and how many products.
 
     Lanczos' method without restarts: each new direction is made orthogonal to all before it, so that neither the known
-    ones nor one found twice come back (Golub & Van Loan 2013, section 10.3.5). All go on until the last is exact.
+    ones nor one found twice come back (Golub & Van Loan 2013, section 10.3.5). All go on until the largest of the last
+    is exact; the one before it is then a guess.
 
     Parameters
     ----------
@@ -256,20 +262,20 @@ def _lanczos(
                 break
         basis[:, k + j] = v[:, 0] / (length + TINY)
         v = ask(basis[:, k + j])[:, None]
-    in_basis = torch.from_numpy(np.stack(vectors)[:, None]).to(known)
-    return np.stack(values), torch.bmm(in_basis, torch.as_tensor(basis[:, k : k + j]))[:, 0], j
+    in_basis = torch.from_numpy(np.stack(vectors)).to(known)
+    return np.stack(values), torch.bmm(in_basis, torch.as_tensor(basis[:, k : k + j])), j
 
 
 def _ritz(diagonal: np.ndarray, below: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """The two largest eigenvalues of a tridiagonal matrix (j, j), the vector of the largest, and its residual outside.
+    """The two largest eigenpairs of a tridiagonal matrix (j, j), (2,) and (2, j), and the last one's residual outside.
 
     Where nothing is left of a direction, the matrix ends.
     """
-    size, vector = int(np.argmax(np.r_[below[:-1] < NOTHING, True])) + 1, np.zeros(len(below))
+    size, pair = int(np.argmax(np.r_[below[:-1] < NOTHING, True])) + 1, np.zeros((2, len(below)))
     rest = below[:size].copy()  # of which LAPACK makes use
     found, values, vectors, _ = dstemr(diagonal[:size], rest, 2, 0.0, 0.0, max(size - 1, 1), size)
-    vector[:size] = vectors[:, found - 1]
-    return values[[0, found - 1]], vector, float(below[size - 1] * abs(vector[size - 1]))
+    pair[:, :size] = vectors[:, [0, found - 1]].T
+    return values[[0, found - 1]], pair, float(below[size - 1] * abs(pair[1, size - 1]))
 
 
 def signed(y: torch.Tensor) -> torch.Tensor:
@@ -361,31 +367,48 @@ def best_cut(graph: Affinity, tolerance: float = 1e-4, twins: bool = True) -> Sp
 
 
 @undisturbed()
-def best_cuts(graphs: Sequence[Any], tolerance: float = 1e-4) -> list[Split]:
+def best_cuts(
+    graphs: Sequence[Any], tolerance: float = 1e-4, guesses: Sequence[torch.Tensor | None] = ()
+) -> list[Split]:
     """`best_cut` of several graphs, without twins: a mixture of these is cut as well as either.
 
-    Graphs that are written down and of like size lie side by side, the smaller ones filled up by nodes without edges,
-    so that their device is asked once for all of them; they come without their eigenpairs.
+    Graphs that are written down lie side by side, the smaller ones filled up by nodes without edges, so that their
+    device is asked once for all of them; they come without their eigenpairs.
 
     Parameters
     ----------
-    graphs : a single Affinity, or sequence of Graph
+    graphs : a single Affinity, or sequence of Graph of like size
+    tolerance : float
+    guesses : sequence of float64 Tensor (n,) or None, optional
+        Where to look for the eigenvector of each, of norm at most 1; a wrong one costs time alone.
     """
-    if len(graphs) == 1:
-        return [best_cut(graphs[0], tolerance, twins=False)]
     sizes = [len(graph) for graph in graphs]
-    W, n = graphs[0].W.new_zeros(len(sizes), max(sizes), max(sizes)), max(sizes)
+    if type(graphs[0]) is Graph:
+        W, degrees, product = _side_by_side(graphs)
+    if type(graphs[0]) is not Graph or (degrees > 0).sum(1).tolist() != sizes:  # with isolated nodes
+        return [best_cut(graph, tolerance, twins=False) for graph in graphs]
+    (unit, first, product), n = _normalised(degrees, product), max(sizes)
+    if n <= DENSE:
+        vectors = _top_two(W, unit, first)[1][:, None]
+    else:
+        noise = torch.from_numpy(np.random.default_rng(0).normal(size=(1, n))).to(unit)
+        start = NOISE / n**0.5 * noise * (unit > 0)
+        for row, guess in zip(start, guesses, strict=False):
+            if guess is not None:
+                row[: len(guess)] += guess
+        _, vectors, _ = _lanczos(product, first[:, None], tolerance, start)
+    order = signed(vectors[:, -1] * unit).masked_fill(unit == 0, torch.inf).argsort(stable=True)
+    gains, out = (2 * weight_before(W, order) - W.diagonal(dim1=1, dim2=2)).gather(1, order), degrees.gather(1, order)
+    splits = _splits(order, out, out, gains, sizes)
+    return [replace(split, guess=guess[:size]) for split, guess, size in zip(splits, vectors[:, 0], sizes, strict=True)]
+
+
+def _side_by_side(graphs: Sequence[Graph]) -> tuple[torch.Tensor, torch.Tensor, Product]:
+    """Weights (b, n, n) and degrees (b, n) of b graphs, and products with them."""
+    if len(graphs) == 1:
+        return graphs[0].W[None], graphs[0].degrees[None], lambda v: graphs[0].matvec(v[0])[None]
+    n = max(len(graph) for graph in graphs)
+    W = graphs[0].W.new_zeros(len(graphs), n, n)
     for table, graph in zip(W, graphs, strict=True):
         table[: len(graph), : len(graph)] = graph.W
-    degrees = row_sums(W.flatten(0, 1)).view(-1, n)
-    if (degrees > 0).sum(1).tolist() != sizes:  # with isolated nodes
-        return [best_cut(graph, tolerance, twins=False) for graph in graphs]
-    unit, first, product = _normalised(degrees, lambda v: torch.bmm(W, v.to(W)[..., None])[..., 0])
-    if n <= DENSE:
-        _, x = _top_two(W, unit, first)
-    else:
-        start = torch.from_numpy(np.random.default_rng(0).normal(size=(1, n))).to(unit)
-        _, x, _ = _lanczos(product, first[:, None], tolerance, start * (unit > 0))
-    order = signed(x * unit).masked_fill(unit == 0, torch.inf).argsort(stable=True)
-    gains, out = (2 * weight_before(W, order) - W.diagonal(dim1=1, dim2=2)).gather(1, order), degrees.gather(1, order)
-    return _splits(order, out, out, gains, sizes)
+    return W, row_sums(W.flatten(0, 1)).view(-1, n), lambda v: torch.bmm(W, v.to(W)[..., None])[..., 0]
