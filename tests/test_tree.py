@@ -269,7 +269,7 @@ def test_any_graph_gives_a_sound_tree(seed: int, h: int, w: int, data: st.DataOb
 def one_by_one(graph: Graph, grid: tuple[int, int], smallest: int) -> PartitionTree:
     """Slow reference: regions are cut alone, in the order in which they come up."""
 
-    def cut_alone(regions: list[Graph], tolerance: float, _: list[torch.Tensor | None]) -> list[Split]:
+    def cut_alone(regions: list[Graph], tolerance: float, _: list[torch.Tensor]) -> list[Split]:
         return [best_cut(region, tolerance, twins=False) for region in regions]
 
     with pytest.MonkeyPatch.context() as patch:

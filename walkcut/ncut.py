@@ -367,9 +367,7 @@ def best_cut(graph: Affinity, tolerance: float = 1e-4, twins: bool = True) -> Sp
 
 
 @undisturbed()
-def best_cuts(
-    graphs: Sequence[Any], tolerance: float = 1e-4, guesses: Sequence[torch.Tensor | None] = ()
-) -> list[Split]:
+def best_cuts(graphs: Sequence[Any], tolerance: float = 1e-4, guesses: Sequence[torch.Tensor] = ()) -> list[Split]:
     """`best_cut` of several graphs, without twins: a mixture of these is cut as well as either.
 
     Graphs that are written down lie side by side, the smaller ones filled up by nodes without edges, so that their
@@ -379,7 +377,7 @@ def best_cuts(
     ----------
     graphs : a single Affinity, or sequence of Graph of like size
     tolerance : float
-    guesses : sequence of float64 Tensor (n,) or None, optional
+    guesses : sequence of float64 Tensor (n,), optional
         Where to look for the eigenvector of each, of norm at most 1; a wrong one costs time alone.
     """
     sizes = [len(graph) for graph in graphs]
@@ -394,8 +392,7 @@ def best_cuts(
         noise = torch.from_numpy(np.random.default_rng(0).normal(size=(1, n))).to(unit)
         start = NOISE / n**0.5 * noise * (unit > 0)
         for row, guess in zip(start, guesses, strict=False):
-            if guess is not None:
-                row[: len(guess)] += guess
+            row[: len(guess)] += guess
         _, vectors, _ = _lanczos(product, first[:, None], tolerance, start)
     order = signed(vectors[:, -1] * unit).masked_fill(unit == 0, torch.inf).argsort(stable=True)
     gains, out = (2 * weight_before(W, order) - W.diagonal(dim1=1, dim2=2)).gather(1, order), degrees.gather(1, order)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from walkcut.capture import Grid
 from walkcut.errors import InputError, brief, shown
@@ -140,14 +138,6 @@ class PartitionTree:
         return np.stack([self.labels(threshold) for threshold in thresholds])
 
 
-class Region(NamedTuple):
-    """Patches that are to be cut: their node, their graph, and where to look for its eigenvector, if that is known."""
-
-    node: int
-    graph: Affinity
-    guess: torch.Tensor | None = None
-
-
 @checked(grid=sides, smallest=or_none(whole(0)), tolerance=positive, max_ncut=between(0, 2))
 def partition(
     graph: Affinity, grid: Grid, smallest: int | None = None, tolerance: float = TOLERANCE, max_ncut: float = MEMORYLESS
@@ -183,45 +173,45 @@ def partition(
     least, degrees, order = max(2 * smallest, 2), graph.degrees.cpu().numpy(), np.arange(n)
     # start, stop, left, right, ncut and association of each node, in the order in which they come up
     nodes: list[list[float]] = [[0, n, -1, -1, np.inf, degrees.sum()]]
-    waiting: list[Region] = [Region(0, graph)] if n >= least else []
+    waiting: list[tuple[int, Affinity]] = [(0, graph)] if n >= least else []
+    guess = graph.degrees.new_zeros(n)  # in that order: where to look for the eigenvectors of regions
     with single_threaded():
         while waiting:
             alike, waiting = _alike(waiting)
-            graphs, guesses = [region.graph for region in alike], [region.guess for region in alike]
-            for region, split in zip(alike, best_cuts(graphs, tolerance, guesses), strict=True):
+            spans = [slice(*map(int, nodes[node][:2])) for node, _ in alike]
+            splits = best_cuts([region for _, region in alike], tolerance, [guess[span] for span in spans])
+            for (node, region), split, span in zip(alike, splits, spans, strict=True):
                 if split.ncut < max_ncut:
-                    parts, inside = _parts(region.graph, split, len(nodes), least)
-                    _branch(nodes, region.node, order, split, inside)
-                    waiting += parts
+                    if split.guess is not None:
+                        guess[span] = split.guess[split.order.to(guess.device)]
+                    number, sides = len(nodes), _sides(region, split, least)
+                    _branch(nodes, node, order, split, [inside for _, inside in sides])
+                    waiting += [(number + side, part) for side, (part, _) in enumerate(sides) if part is not None]
     return _numbered(grid, order, nodes, degrees)
 
 
-def _alike(waiting: list[Region]) -> tuple[list[Region], list[Region]]:
+def _alike(waiting: list[tuple[int, Affinity]]) -> tuple[list[tuple[int, Affinity]], list[tuple[int, Affinity]]]:
     """The largest region, and those of like size that a device looks at in one go; and the others.
 
     Parts are smaller than what they are part of: nearly all regions of one size are there when it is their turn.
     """
-    waiting = sorted(waiting, key=lambda region: -len(region.graph))
-    largest = waiting[0].graph
+    waiting = sorted(waiting, key=lambda one: -len(one[1]))
+    largest = waiting[0][1]
     if type(largest) is not Graph:
         return waiting[:1], waiting[1:]
     most = max(TOGETHER * block_of(largest.W) // len(largest) ** 2, 1)
-    like = sum(type(one.graph) is Graph and len(one.graph) >= LIKE * len(largest) for one in waiting[:most])
+    like = sum(type(region) is Graph and len(region) >= LIKE * len(largest) for _, region in waiting[:most])
     return waiting[:like], waiting[like:]
 
 
-def _parts(graph: Affinity, split: Split, node: int, least: int) -> tuple[list[Region], Sequence[float]]:
-    """What is to be cut of the sides of a split, which are `node` and the next; and the weight that stays inside."""
-    parts, inside, guess = [], list(split.association), split.guess
-    for at, side in enumerate([split.order[: split.size], split.order[split.size :]]):
-        if len(side) < least and type(graph) is Graph:
-            continue
-        part = graph.subgraph(side)
-        if type(graph) is not Graph:  # it may keep more inside than is left of its edges
-            inside[at] = float(part.degrees.sum())
-        if len(side) >= least:
-            parts.append(Region(node + at, part, None if guess is None else guess[side.to(guess.device)]))
-    return parts, inside
+def _sides(region: Affinity, split: Split, least: int) -> list[tuple[Affinity | None, float]]:
+    """Both sides of a split region: the graph, if it is to be cut, and the weight that stays inside."""
+    sides = split.order[: split.size], split.order[split.size :]
+    if type(region) is Graph:
+        graphs = [region.subgraph(side) if len(side) >= least else None for side in sides]
+        return list(zip(graphs, split.association, strict=True))
+    held = [region.subgraph(side) for side in sides]  # a graph may keep more inside than is left of its edges
+    return [(part if len(part) >= least else None, float(part.degrees.sum())) for part in held]
 
 
 def _branch(nodes: list[list[float]], node: int, order: np.ndarray, split: Split, inside: Sequence[float]) -> None:
