@@ -53,6 +53,7 @@ def _pictures(titles: Collection[str], shape: tuple[int, ...], columns: int) -> 
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     for axis in axes.flat:
         axis.set_axis_off()
+        axis.set_anchor("S")  # what the layout leaves over is above, for the title
     for title, axis in zip(folded, axes.flat, strict=False):
         axis.set_title(title)
     return figure, iter(axes.flat)
@@ -279,7 +280,8 @@ def toy_graph(W: np.ndarray, values: np.ndarray, ax: plt.Axes | None = None) -> 
     if ax is None:
         _, ax = plt.subplots(figsize=(WIDE, 2.5), layout="constrained")
     places = np.array([[0, 1], [0, -1], [1.2, 0], [2.8, 0], [4, 1], [4, -1]])
-    _graph(ax, W, places, np.repeat(OKABE_ITO[:2], 3), [f"{i}\n{value:.2g}" for i, value in enumerate(values)])
+    names = [f"{i}\n{value:.2g}".replace("-", "\N{MINUS SIGN}") for i, value in enumerate(values)]
+    _graph(ax, W, places, np.repeat(OKABE_ITO[:2], 3), names, node=1200)
     return cast(Figure, ax.figure)
 
 

@@ -62,7 +62,8 @@ def gallery(seen: Mapping[str, Both], across: int = 6) -> Figure:
         axis.set_axis_off()
     for band, start in zip(bands, range(0, len(ratios), 4), strict=True):
         for row, title in enumerate(("photograph", LEAVES, KNOWING), start):
-            axes[row, 0].set_title(title, x=-0.13, y=0.5, rotation=90, size=8.5, **plots.CENTRED)
+            beside: plots.Style = {"x": -0.03, "y": 0.5, "pad": 0, "rotation": 90, "ha": "right", "va": "center"}
+            axes[row, 0].set_title(title.replace(" ", "\n"), **beside)  # no longer than a picture is high
         for (_, eyes), (top, *below) in zip(band, axes[start : start + 3].T, strict=False):
             image = next(iter(eyes.values())).image
             cut = tuple(slice((side - min(image.shape[:2])) // 2, None) for side in image.shape[:2])

@@ -1,6 +1,7 @@
 // What a function of Python shows at each place of its controls, recorded: move a control, see the frame.
 
 const STYLE = `
+& { width: fit-content; margin-inline: auto; } /* a figure, above the middle of its caption */
 & .controls { display: flex; flex-wrap: wrap; align-items: center; gap: 0 1.5rem; max-width: 600px; padding: 0 5px; margin-bottom: 0.25rem; }
 & label { flex: 1 1 15rem; font-variant-numeric: tabular-nums; }
 & input { display: block; width: 100%; min-height: 32px; margin: 0; accent-color: var(--a); cursor: pointer; }
