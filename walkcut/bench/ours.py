@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -32,15 +32,15 @@ def thresholds_for(looker: Looker) -> tuple[float, ...]:
     return AGREED if looker.recipe.inflation > 1 else THRESHOLDS
 
 
-@lru_cache(1)
-def _drawn(found: Segmentation) -> dict[bytes, Segmentation]:
-    """Prunings of the last tree, by their patches."""
-    return {found.patch_labels.tobytes(): found}
+# Prunings of what is still at hand, by their patches: many hold the same, and segments and their parts share pixels.
+_drawn: WeakKeyDictionary[Segmentation, dict[bytes, Segmentation]] = WeakKeyDictionary()
 
 
 def draw(found: Segmentation, leaves: np.ndarray) -> Segmentation:
-    """The pruning with these leaves. Many prunings hold the same patches, and segments and their parts share pixels."""
-    known, key = _drawn(found), found.tree.labels(leaves=leaves).tobytes()
+    """What was found, pruned to these leaves: its pixels are made once for all prunings with the same patches."""
+    known, key = _drawn.setdefault(found, {}), found.tree.labels(leaves=leaves).tobytes()
+    if key == found.patch_labels.tobytes():
+        return found
     if key not in known:
         known[key] = found.pruned(Pruning(AUTO, leaves))  # whose leaves they are, nobody asks
     return known[key]
