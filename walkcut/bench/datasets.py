@@ -261,9 +261,9 @@ def bsds500(root: str | Path, split: str = "val", every: int = 1) -> Dataset:
     InputError
         If files are missing: which ones, and where to get them.
     """
-    known = whole(BSDS[f"bsds500-{split}"], root, partial=True)
-    title = f"BSDS500 {split}"
-    found = Dataset(f"bsds500-{split}", title, tuple(known), lambda name: read_humans(known[name]), {"split": split})
+    kind = BSDS[f"bsds500-{split}"]
+    known = whole(kind, root, partial=True)
+    found = Dataset(kind.name, kind.title, tuple(known), lambda name: read_humans(known[name]), {"split": split})
     return thin(replace(found, files=lambda name: known[name][1:]), every)
 
 

@@ -72,14 +72,14 @@ def climb(
     found: Segmentation, truth: np.ndarray, told: tuple[str, ...], connected: bool, thresholds: tuple[float, ...]
 ) -> np.ndarray:
     """Labels (H, W) with threshold, one of a few, and pixels told, or not."""
+
+    def shown(pruning: Segmentation) -> np.ndarray:
+        labels = true_pixels(truth, pruning.patch_labels) if "pixels" in told else pruning.labels
+        return connected_parts(labels, labels.size // 512) if connected else labels
+
     prunings = [found] + ([found.at(t) for t in thresholds] if "threshold" in told else [])
-    best, labels = -1.0, found.labels
-    for pruning in {p.patch_labels.tobytes(): p for p in prunings}.values():
-        shown = true_pixels(truth, pruning.patch_labels) if "pixels" in told else pruning.labels
-        shown = connected_parts(shown, shown.size // 512) if connected else shown
-        if (value := covering(contingency(truth, shown))) > best:
-            best, labels = value, shown
-    return labels
+    distinct = {p.patch_labels.tobytes(): p for p in prunings}.values()
+    return max(map(shown, distinct), key=lambda labels: covering(contingency(truth, labels)))
 
 
 def ladder(looker: Looker, connected: bool = False) -> list[Method]:
