@@ -10,7 +10,7 @@ import torch
 
 from walkcut.backbone import Backbone
 from walkcut.bench import ablate, ladder
-from walkcut.bench.config import ABLATIONS
+from walkcut.bench.config import ABLATIONS, RunConfig
 from walkcut.bench.datasets import Item, held_out_scenes
 from walkcut.bench.look import Looker
 from walkcut.bench.metrics import contingency, covering
@@ -77,7 +77,7 @@ def test_a_preset_brings_its_own_noise(stable_model: Path, tiny: Backbone) -> No
     assert stable.under("paper-v1").recipe.noise == "inversion"
     assert Looker(stable.backbone, noise="none").under("paper-v1").recipe.noise == "none"
     assert Looker(tiny).under("paper-v1").recipe.noise == "forward"  # an inversion would cost it minutes
-    methods = roster(("walkcut", "paper-v1", "diffseg"), held_out_scenes("seeds"), stable)
+    methods = roster(RunConfig(methods=("walkcut", "paper-v1", "diffseg")), held_out_scenes("seeds"), stable)
     noises = {method.name: method.conditions["recipe"]["noise"] for method in methods}
     assert noises == dict.fromkeys(("walkcut", "walkcut, parts", "DiffSeg"), "forward") | dict.fromkeys(
         ("paper-v1", "paper-v1, parts"), "inversion"

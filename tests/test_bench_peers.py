@@ -16,6 +16,7 @@ from sklearn.cluster import SpectralClustering
 
 from walkcut.backbone import Backbone
 from walkcut.bench import tasks
+from walkcut.bench.config import RunConfig
 from walkcut.bench.datasets import Item
 from walkcut.bench.look import Looker
 from walkcut.bench.method import Method
@@ -294,7 +295,7 @@ def test_every_peer_yields_each_setting_and_the_same_twice(
     picture = np.full_like(two_halves, 90) if plain else two_halves
     runs = []
     for _ in range(2):
-        methods = tasks.roster([name], toy(), Looker(tiny, grid=16))
+        methods = tasks.roster(RunConfig(methods=(name,)), toy(), Looker(tiny, grid=16))
         runs.append([result for method in methods for result in method.run(halves(picture))])
         for method in methods:
             assert len(method.settings) == len(set(method.settings)) <= 12
@@ -310,4 +311,4 @@ def test_every_peer_yields_each_setting_and_the_same_twice(
 @pytest.mark.parametrize("name", [*tasks.PRESETS, *tasks.LOOKING])
 def test_a_method_that_starts_from_a_look_asks_for_a_looker(name: str) -> None:
     with pytest.raises(InputError, match="Looker"):
-        tasks.roster([name], toy(), None)
+        tasks.roster(RunConfig(methods=(name,)), toy(), None)

@@ -129,7 +129,7 @@ def test_every_published_speed_names_its_work() -> None:
 
 def test_the_line_that_repeats_a_published_row_exists(tiny: Backbone) -> None:
     lines = set()
-    for method in tasks.roster(METHODS, toy_classes(), Looker(tiny, grid=16)):
+    for method in tasks.roster(RunConfig(), toy_classes(), Looker(tiny, grid=16)):
         lines |= {method.name, *(f"{method.name}, {setting}" for setting in method.alone)}
     for row in table.published()["rows"]:
         if "run" in row:

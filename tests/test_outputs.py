@@ -153,8 +153,8 @@ def test_two_results_that_lead_to_one_file_are_refused(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         Image.new("RGB", (3, 3)).save(tmp_path / name)
     (tmp_path / "b.labels.png").symlink_to("a.labels.png")
-    failures: list[str] = []
-    assert [job.path.name for job in plan([str(tmp_path)], [], None, failures)] == ["a.png"]
+    jobs, failures, _ = plan([str(tmp_path)], [], None)
+    assert [job.path.name for job in jobs] == ["a.png"]
     assert "b.png would overwrite" in failures[0]
 
 

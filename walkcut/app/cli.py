@@ -260,17 +260,13 @@ def run_calibrate(arguments: argparse.Namespace) -> None:
 
 def run_segment(arguments: argparse.Namespace) -> int:
     """`walkcut segment`"""
-    from collections import Counter
-
     from walkcut.app.outputs import STREAM, plan
     from walkcut.samples import sample_path
 
     if not arguments.paths and not arguments.sample:
         raise InputError("There is nothing to segment: name a picture, a folder or --sample NAME.")
     samples = [sample_path(name) for name in arguments.sample]
-    failures: list[str] = []
-    passed: Counter[str] = Counter()
-    jobs = plan(arguments.paths, samples, arguments.out, failures, arguments.labels, arguments.recursive, passed)
+    jobs, failures, passed = plan(arguments.paths, samples, arguments.out, arguments.labels, arguments.recursive)
     total = len(jobs) + len(failures)
     if arguments.out == STREAM:
         if total > 1:

@@ -113,14 +113,14 @@ class Picture:
 
 
 def plan(
-    paths: Sequence[str], samples: Sequence[Path], out: Path | None, failures: list[str],
-    labels: str = "palette", recursive: bool = False, passed: Counter[str] | None = None,
-) -> list[Job]:
-    """One job per picture whose header can be read and whose outputs can be written; the others go to `failures`.
+    paths: Sequence[str], samples: Sequence[Path], out: Path | None, labels: str = "palette", recursive: bool = False
+) -> tuple[list[Job], list[str], Counter[str]]:
+    """One job per picture whose header can be read and whose outputs can be written; why others have none.
 
-    What else lies in a folder is counted in `passed`, by why it is passed over.
+    Last comes what else lies in a folder, counted by why it is passed over.
     """
-    passed = Counter() if passed is None else passed
+    failures: list[str] = []
+    passed: Counter[str] = Counter()
     found: list[Job] = []
     for name in dict.fromkeys(paths):
         try:
@@ -154,7 +154,7 @@ def plan(
             failures.append(str(error))
         else:
             jobs.append(job)
-    return jobs
+    return jobs, failures, passed
 
 
 def job_of(name: str | Path, out: Path | None, labels: str = "palette") -> Job:

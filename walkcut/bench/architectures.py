@@ -11,14 +11,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
-from diffusers import (
-    AutoencoderKL,
-    DDIMScheduler,
-    FlowMatchEulerDiscreteScheduler,
-    SD3Transformer2DModel,
-    UNet2DConditionModel,
-)
 
 from walkcut.backbone import Backbone, Networks
 from walkcut.errors import InputError
@@ -69,22 +63,23 @@ def random_backbone(
     """
     config = network_config(name, small) | changes
     flow = "patch_size" in config
+    network = diffusers.SD3Transformer2DModel if flow else diffusers.UNet2DConditionModel
     where = torch.device(device)
     with torch.random.fork_rng(), torch.device("cpu") if offload else where:
         torch.manual_seed(0)
-        denoiser: Any = (SD3Transformer2DModel if flow else UNet2DConditionModel)(**config).to(dtype)
-        vae: Any = AutoencoderKL(**vae_config(name, small))
+        denoiser, vae = network(**config).to(dtype), diffusers.AutoencoderKL(**vae_config(name, small))
         width = config["joint_attention_dim" if flow else "cross_attention_dim"]
         context = torch.randn(1, TOKENS + 256 if flow else TOKENS, width, dtype=dtype)
         pooled = torch.randn(1, pooled_width(config), dtype=dtype) if pooled_width(config) else None
-    diffusion = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False}
-    scheduler: Any = FlowMatchEulerDiscreteScheduler(shift=3.0) if flow else DDIMScheduler(**diffusion, steps_offset=1)
+    betas = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+    diffusion = diffusers.DDIMScheduler(**betas, clip_sample=False, steps_offset=1)
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0) if flow else diffusion
     denoiser, vae = (part.eval().requires_grad_(False) for part in (denoiser, vae))
     if offload:
         offload_layers(where, denoiser, vae)
     context, pooled = context.to(where), None if pooled is None else pooled.to(where)
     eye = Eye(name, dtype=str(dtype).removeprefix("torch."))
-    alphas = None if flow else scheduler.alphas_cumprod
+    alphas = None if flow else diffusion.alphas_cumprod
     kind, networks = "flow" if flow else "unet", Networks(lambda: (denoiser, scheduler))
     return LatentBackbone(eye, kind, networks, alphas, context, vae=vae, pooled=pooled)
 

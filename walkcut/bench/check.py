@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,12 +69,7 @@ def check(name: str, data: str | Path, classes: Sequence[str] = (), ignore: Sequ
         f"truths    {truths:,} of {total:,}",
         f"checksum  {checksum}",
     ]
-    lines += ["", *_verdict(problems)] + [layout.where] * bool(problems)
+    verdict = f"{len(problems):,} problem{'s' * (len(problems) > 1)}:" if problems else "No problem was found."
+    lines += ["", verdict, *(f"- {problem}" for problem in problems[:SHOWN])]
+    lines += [f"- and {len(problems) - SHOWN:,} more."] * (len(problems) > SHOWN) + [layout.where] * bool(problems)
     return Report("\n".join(lines), problems, checksum)
-
-
-def _verdict(problems: list[str]) -> Iterator[str]:
-    yield f"{len(problems):,} problem{'s' * (len(problems) > 1)}:" if problems else "No problem was found."
-    yield from (f"- {problem}" for problem in problems[:SHOWN])
-    if len(problems) > SHOWN:
-        yield f"- and {len(problems) - SHOWN:,} more."

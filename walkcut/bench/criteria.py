@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from walkcut import scenes
 from walkcut.bench.datasets import SCENE_SIDE, Dataset, Item, scene_item
+from walkcut.bench.ours import Variant
 from walkcut.textures import TEXTURES, tiles
-
-if TYPE_CHECKING:
-    from walkcut.bench.ours import Variant
 
 SEED = 55_000_001  # no training run and no result starts with it
 FAMILIES = (

@@ -158,9 +158,8 @@ def whole(kind: Layout, root: str | Path, partial: bool = False) -> dict[str, En
     have = [entry for entry in entries if entry.image.is_file()]
     if len(have) != kind.pictures and kind.pictures and not partial:
         lacking = next((f", first lacking {entry.image}" for entry in entries if not entry.image.is_file()), "")
-        raise InputError(
-            f"{len(have):,} pictures were found where {kind.title} has {kind.pictures:,}{lacking}. {kind.where}"
-        )
+        told = f"{len(have):,} pictures were found where {kind.title} has {kind.pictures:,}"
+        raise InputError(f"{told}{lacking}. {kind.where}")
     lost = [entry.truth for entry in have if not entry.truth.is_file()]
     if lost:
         raise InputError(f"The labels of {len(lost):,} pictures are missing, first {lost[0]}. {kind.where}")
@@ -174,11 +173,9 @@ def whole(kind: Layout, root: str | Path, partial: bool = False) -> dict[str, En
 def check_sizes(entry: Entry, image: np.ndarray, truth: np.ndarray) -> None:
     """InputError, naming both files, if a picture and its truth differ in height or width."""
     if image.shape[:2] != truth.shape:
-        (high, wide), (height, width) = image.shape[:2], truth.shape
-        raise InputError(
-            f"{entry.image} has {high}x{wide} pixels but its truth {entry.truth} has {height}x{width}: "
-            "unpack both archives again."
-        )
+        shown, drawn = (f"{height}x{width}" for height, width in (image.shape[:2], truth.shape))
+        told = f"{entry.image} has {shown} pixels but its truth {entry.truth} has {drawn}"
+        raise InputError(f"{told}: unpack both archives again.")
 
 
 def scene_item(name: str, seed: Sequence[int], shapes: Sequence[str], textures: Sequence[str]) -> Item:
@@ -264,9 +261,9 @@ def bsds500(root: str | Path, split: str = "val", every: int = 1) -> Dataset:
     InputError
         If files are missing: which ones, and where to get them.
     """
-    known = whole(BSDS[f"bsds500-{split}"], root, partial=True)
-    title = f"BSDS500 {split}"
-    found = Dataset(f"bsds500-{split}", title, tuple(known), lambda name: read_humans(known[name]), {"split": split})
+    kind = BSDS[f"bsds500-{split}"]
+    known = whole(kind, root, partial=True)
+    found = Dataset(kind.name, kind.title, tuple(known), lambda name: read_humans(known[name]), {"split": split})
     return thin(replace(found, files=lambda name: known[name][1:]), every)
 
 

@@ -12,17 +12,14 @@ All numbers are exact sums over pixels, pairs or triples of pixels, from counts 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from walkcut.bench.metrics import compact, contingency
 from walkcut.pixels import leaf_of, pruned_membership
 from walkcut.refine import refined_labels
+from walkcut.segmentation import Segmentation
 from walkcut.tree import PartitionTree
-
-if TYPE_CHECKING:
-    from walkcut.segmentation import Segmentation
 
 
 def leaf_pixels(segmentation: Segmentation) -> np.ndarray:

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 
 from walkcut.bench.ablate import maps_of
 from walkcut.bench.datasets import Dataset, Item
@@ -62,27 +63,23 @@ def true_pixels(truth: np.ndarray, patch_labels: np.ndarray) -> np.ndarray:
     own = patch_labels.ravel()[patch]
     wanted = contingency(truth, own).argmax(1)[without_gaps(truth)]  # (H, W): the segment that holds most of its region
     wanted = np.unique(own)[wanted]
-    padded = np.pad(patch_labels, 1, mode="edge")
-    h, w = patch_labels.shape
-    for dy in range(3):
-        for dx in range(3):
-            near = padded[dy : dy + h, dx : dx + w].ravel()[patch]
-            own = np.where(near == wanted, wanted, own)
-    return without_gaps(own)
+    around = sliding_window_view(np.pad(patch_labels, 1, mode="edge"), (3, 3)).reshape(-1, 9)  # of each patch
+    near = (around[patch] == wanted[..., None]).any(-1)
+    return without_gaps(np.where(near, wanted, own))
 
 
 def climb(
     found: Segmentation, truth: np.ndarray, told: tuple[str, ...], connected: bool, thresholds: tuple[float, ...]
 ) -> np.ndarray:
     """Labels (H, W) with threshold, one of a few, and pixels told, or not."""
+
+    def shown(pruning: Segmentation) -> np.ndarray:
+        labels = true_pixels(truth, pruning.patch_labels) if "pixels" in told else pruning.labels
+        return connected_parts(labels, labels.size // 512) if connected else labels
+
     prunings = [found] + ([found.at(t) for t in thresholds] if "threshold" in told else [])
-    best, labels = -1.0, found.labels
-    for pruning in {p.patch_labels.tobytes(): p for p in prunings}.values():
-        shown = true_pixels(truth, pruning.patch_labels) if "pixels" in told else pruning.labels
-        shown = connected_parts(shown, shown.size // 512) if connected else shown
-        if (value := covering(contingency(truth, shown))) > best:
-            best, labels = value, shown
-    return labels
+    distinct = {p.patch_labels.tobytes(): p for p in prunings}.values()
+    return max(map(shown, distinct), key=lambda labels: covering(contingency(truth, labels)))
 
 
 def ladder(looker: Looker, connected: bool = False) -> list[Method]:

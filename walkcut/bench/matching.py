@@ -55,9 +55,7 @@ def class_table(truth: np.ndarray, labels: np.ndarray, classes: int, renumber: b
     return _counted(truth, clusters, classes, int(clusters.max()) + 1)
 
 
-def row_tables(
-    truth: np.ndarray, labels: np.ndarray, classes: int, renumber: bool = True
-) -> Iterator[np.ndarray]:
+def row_tables(truth: np.ndarray, labels: np.ndarray, classes: int, renumber: bool = True) -> Iterator[np.ndarray]:
     """Count as `class_table`, but each row of pixels as if it were a picture of its own.
 
     `field_matching` of these tables names every cluster anew in every row. Nobody describes such a protocol; by

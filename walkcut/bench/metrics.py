@@ -17,6 +17,8 @@ from scipy.stats import entropy
 
 from walkcut.errors import InputError
 
+SAMPLES, SEED = 2000, 0  # of the bootstrap
+
 
 def compact(labels: np.ndarray) -> np.ndarray:
     """Renumber non-negative integer labels to 0..n-1 without gaps, in increasing order, as a flat int64 array.
@@ -186,9 +188,7 @@ def drawn(values: np.ndarray, weights: np.ndarray, draws: np.ndarray, sign: int 
     return sign * np.stack([(share @ signed).max(1), share @ signed.max(1)], 1)
 
 
-def bootstrap(
-    pictures: int, measure: Callable[[np.ndarray], np.ndarray], samples: int = 2000, seed: int = 0
-) -> np.ndarray:
+def bootstrap(pictures: int, measure: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """Numbers of a data set with 95% intervals, by drawing its pictures with replacement.
 
     Equation `eq-bench-paired` of the book, where the numbers are differences of two methods: the same pictures are then
@@ -206,6 +206,6 @@ def bootstrap(
     float64 (k, 3)
         Each number on all pictures, low, high.
     """
-    draws = np.random.default_rng(seed).multinomial(pictures, np.full(pictures, 1 / pictures), samples)
+    draws = np.random.default_rng(SEED).multinomial(pictures, np.full(pictures, 1 / pictures), SAMPLES)
     found = measure(np.concatenate([np.ones((1, pictures)), draws]))
     return np.stack([found[0], *np.percentile(found[1:], [2.5, 97.5], axis=0)], 1)

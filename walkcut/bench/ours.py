@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -32,22 +32,18 @@ def thresholds_for(looker: Looker) -> tuple[float, ...]:
     return AGREED if looker.recipe.inflation > 1 else THRESHOLDS
 
 
-@dataclass
-class Drawer:
-    """From the leaves of a pruning to its pixels; those of the last tree are kept.
+# Prunings of what is still at hand, by their patches: many hold the same, and segments and their parts share pixels.
+_drawn: WeakKeyDictionary[Segmentation, dict[bytes, Segmentation]] = WeakKeyDictionary()
 
-    Many prunings hold the same patches, and segments and their parts share pixels.
-    """
 
-    kept: dict[bytes, Segmentation] = field(default_factory=dict)
-
-    def __call__(self, found: Segmentation, leaves: np.ndarray) -> Segmentation:
-        if not self.kept or next(iter(self.kept.values())).tree is not found.tree:
-            self.kept = {found.patch_labels.tobytes(): found}
-        key = found.tree.labels(leaves=leaves).tobytes()
-        if key not in self.kept:
-            self.kept[key] = found.pruned(Pruning(AUTO, leaves))  # whose leaves they are, nobody asks
-        return self.kept[key]
+def draw(found: Segmentation, leaves: np.ndarray) -> Segmentation:
+    """What was found, pruned to these leaves: its pixels are made once for all prunings with the same patches."""
+    known, key = _drawn.setdefault(found, {}), found.tree.labels(leaves=leaves).tobytes()
+    if key == found.patch_labels.tobytes():
+        return found
+    if key not in known:
+        known[key] = found.pruned(Pruning(AUTO, leaves))  # whose leaves they are, nobody asks
+    return known[key]
 
 
 def tree_method(
@@ -61,7 +57,6 @@ def tree_method(
     variants: Mapping[str, Variant] | None = None,
     config: dict | None = None,
     tree_scores: bool = True,
-    draw: Drawer | None = None,
 ) -> Method:
     """One tree per picture; then criteria, and constant thresholds, as prunings of that tree.
 
@@ -84,10 +79,8 @@ def tree_method(
         What `segment` depends on beside the looker's recipe.
     tree_scores : bool
         Score the whole tree too, with the first setting (see `walkcut.bench.hierarchy`).
-    draw : Drawer, optional
-        Shared by methods of one segmenter.
     """
-    variants, draw = variants or {}, draw or Drawer()
+    variants = variants or {}
 
     def shown(found: Segmentation) -> np.ndarray:
         return found.parts() if connected else found.labels
@@ -117,12 +110,12 @@ def preset_methods(
     name = find_preset(looker.preset).name
     first = str(looker.recipe.threshold)
     others = tuple(other for other in CRITERIA if other != first) if name == OURS else ()
-    thresholds, draw = thresholds or thresholds_for(looker), Drawer()
+    thresholds = thresholds or thresholds_for(looker)
 
     def segment(image: np.ndarray) -> Segmentation:
         return looker(image).segment()
 
     return [
-        tree_method(name + end, segment, thresholds, looker, first, others, connected, variants, draw=draw)
+        tree_method(name + end, segment, thresholds, looker, first, others, connected, variants)
         for end, connected in (("", False), (", parts", True))
     ]

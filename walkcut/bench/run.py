@@ -15,15 +15,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from walkcut.app.batch import BROKEN
-from walkcut.app.outputs import digest as content_digest
-from walkcut.app.outputs import write_whole
+from walkcut.app.outputs import digest, write_whole
 from walkcut.app.progress import progress
 from walkcut.app.stages import Function, Stage, stream
+from walkcut.bench import sources
 from walkcut.bench.datasets import Dataset
 from walkcut.bench.method import Method
 from walkcut.bench.record import short_hash
 from walkcut.bench.scorer import Scorer, score_picture
-from walkcut.bench.sources import digest
 from walkcut.errors import ModelError
 
 
@@ -36,7 +35,7 @@ def fingerprint(dataset: Dataset, method: Method) -> str:
     """Twelve hexadecimal digits that change when the data, the method, or the code of either or of measures change."""
     modules = {"walkcut.bench.scorer", dataset.load.__module__, method.run.__module__, *method.modules}
     modules |= {"walkcut.eyes", "walkcut.lab"} if method.looker else set()  # where names in a recipe are registered
-    return short_hash([*conditions(dataset, method), digest(frozenset(modules))])
+    return short_hash([*conditions(dataset, method), sources.digest(frozenset(modules))])
 
 
 def rows_folder(folder: Path, dataset: Dataset, method: Method) -> Path:
@@ -55,7 +54,7 @@ def read_rows(path: Path) -> list[dict]:
 def _digests(files: Iterable[Path]) -> str:
     """Twelve digits of what is in some files; nothing of none, or of some that cannot be read, which is told later."""
     with suppress(OSError):
-        if found := [content_digest(file) for file in files]:
+        if found := [digest(file) for file in files]:
             return short_hash(found)
     return ""
 

@@ -61,9 +61,7 @@ def layout(name: str) -> Layout:
 LAYOUTS = BSDS | {name: layout(name) for name in SEMANTIC}
 
 
-def layout_of(
-    name: str, data: str | Path | None, classes: Sequence[str] = (), ignore: Sequence[int] = ()
-) -> Layout:
+def layout_of(name: str, data: str | Path | None, classes: Sequence[str] = (), ignore: Sequence[int] = ()) -> Layout:
     """Where the files of a data set lie, in a folder that must be named; of BSDS500, too.
 
     Parameters

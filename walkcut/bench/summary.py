@@ -15,6 +15,7 @@ from scipy.stats import binomtest
 from walkcut.bench.config import RunConfig
 from walkcut.bench.datasets import Dataset
 from walkcut.bench.method import Method
+from walkcut.bench.metrics import SAMPLES, SEED
 from walkcut.bench.ours import OURS
 from walkcut.bench.record import keep, model_record, provenance, short_hash
 from walkcut.bench.run import conditions, fingerprint, run
@@ -247,7 +248,7 @@ def bench(
         "data": dataset.config,
         "methods": {method.name: describe(dataset, method) for method in methods},
         "conditions": short_hash([pictures, *(conditions(dataset, method) for method in methods)]),
-        "bootstrap": {"samples": 2000, "seed": 0, "interval": 0.95, "over": "pictures, paired"},
+        "bootstrap": {"samples": SAMPLES, "seed": SEED, "interval": 0.95, "over": "pictures, paired"},
         "segments": segment_counts(lines),
         "like_constants": like_constants(lines),
         "left_whole": left_whole(lines) if dataset.config.get("blank") else {},

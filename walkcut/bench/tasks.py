@@ -51,31 +51,25 @@ PICTURE_ONLY: dict[str, Callable[[int], list[Method]]] = {
 }
 
 
-def roster(
-    names: Sequence[str],
-    dataset: Dataset,
-    looker: Looker | None,
-    thresholds: Sequence[float] | None = None,
-    seed: int = 0,
-) -> list[Method]:
-    """The methods by name, for a data set; all but those of `PICTURE_ONLY` need a looker.
+def roster(config: RunConfig, dataset: Dataset, looker: Looker | None) -> list[Method]:
+    """The methods of a configuration, for a data set; all but those of `PICTURE_ONLY` need a looker.
 
     Two things depend on the data set: pictures of 128 pixels take Felzenszwalb's sigma and smallest region that were
     best of eight pairs on 24 other scenes; and scenes are what the embedded denoiser was trained on.
     """
     methods: list[Method] = []
     scenes = dataset.name.startswith("scenes")
-    for name in names:
+    for name in config.methods:
         if name == "felzenszwalb" and scenes:
             methods.append(baselines.felzenszwalb_method(sigma=0.5, min_size=20))
         elif name in PICTURE_ONLY:
-            methods += PICTURE_ONLY[name](seed)
+            methods += PICTURE_ONLY[name](config.seed)
         elif looker is None:
             raise InputError(f"{name} starts from what a denoiser sees: give it a Looker.")
         elif name in PRESETS:
-            methods += preset_methods(looker.under(name), thresholds)
+            methods += preset_methods(looker.under(name), config.thresholds)
         else:
-            methods.append(LOOKING[name](looker, seed))
+            methods.append(LOOKING[name](looker, config.seed))
     if scenes and looker is not None and looker.backbone.name.startswith("dead-leaves"):
         methods = [replace(m, trained_on="dead leaves") if m.looker is not None else m for m in methods]
     return methods
@@ -107,8 +101,7 @@ def run_task(config: RunConfig) -> Measured:
     """Methods beside one another."""
     dataset = opened(config)
     looker = None if PICTURE_ONLY.keys() >= set(config.methods) else looker_of(config)
-    methods = roster(config.methods, dataset, looker, config.thresholds, config.seed)
-    return dataset, [with_constants(method, config.constant) for method in methods]
+    return dataset, [with_constants(method, config.constant) for method in roster(config, dataset, looker)]
 
 
 def with_constants(method: Method, constants: Sequence[float]) -> Method:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -50,10 +51,8 @@ def smallest_eigenvectors(W: torch.Tensor, count: int) -> tuple[np.ndarray, np.n
     found = None
     if n > 4 * count:
         operator = LinearOperator((n, n), matvec=lambda x: normal @ x.astype(normal.dtype), dtype=np.float64)
-        try:
+        with suppress(ArpackError):  # what follows is slow and sure
             found = eigsh(operator, count, which="LA", v0=np.random.default_rng(0).normal(size=n), tol=TOLERANCE)
-        except ArpackError:
-            found = None  # slow and sure, below
     values, vectors = eigh(normal.astype(np.float64)) if found is None else found
     first = np.argsort(-values, kind="stable")[:count]
     return np.maximum(1 - values[first], 0), vectors[:, first] / root[:, None]
