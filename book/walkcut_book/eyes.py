@@ -83,21 +83,23 @@ def inside(grid: Grid, box: tuple[float, float, float, float]) -> np.ndarray:
     return ((top * grid[0] <= y) & (y < bottom * grid[0]) & (left * grid[1] <= x) & (x < right * grid[1])).ravel()
 
 
+def after(name: str, found: Segmentation, k: int = STEPS) -> np.ndarray:
+    """Where walkers from the first region of a photograph are after k steps, float64 (h, w)."""
+    start = torch.from_numpy(inside(found.tree.grid, next(iter(REGIONS[name].values())))).double()
+    return found.walk.propagate(start / start.sum(), k).view(found.tree.grid).numpy()
+
+
 def destinations(name: str, found: Segmentation, k: int = STEPS) -> dict[str, float]:
-    """Where walkers from the first region of a photograph are after k steps: by region, times the even share."""
+    """The same by region, times the even share."""
     masks = {region: inside(found.tree.grid, box) for region, box in REGIONS[name].items()}
-    start = torch.from_numpy(next(iter(masks.values()))).double()
-    after = found.walk.propagate(start / start.sum(), k).numpy()
-    return {region: float(after[mask].sum() / mask.mean()) for region, mask in masks.items()}
+    there = after(name, found, k).ravel()
+    return {region: float(there[mask].sum() / mask.mean()) for region, mask in masks.items()}
 
 
 def walkers(name: str, seen: Both, k: int = STEPS) -> dict[str, np.ndarray]:
     """For `walkcut.plots.mosaic`: a photograph, and where walkers from its first region are after k steps, by eye."""
-    found = {name: next(iter(seen.values())).image}
-    for eye, one in seen.items():
-        start = torch.from_numpy(inside(one.tree.grid, next(iter(REGIONS[name].values())))).double()
-        found[f"{name}, {eye}"] = one.walk.propagate(start / start.sum(), k).view(one.tree.grid).numpy()
-    return found
+    maps = {f"{name}, {eye}": after(name, found, k) for eye, found in seen.items()}
+    return {name: next(iter(seen.values())).image} | maps
 
 
 def parted(name: str, found: Segmentation) -> dict[str, float]:
@@ -106,16 +108,13 @@ def parted(name: str, found: Segmentation) -> dict[str, float]:
     thresholds = np.unique(tree.split_height()[tree.left >= 0])
     labels = [tree.labels(threshold).ravel() for threshold in thresholds]
 
-    def most(region: str, of: np.ndarray) -> int:
-        return int(np.bincount(of[inside(tree.grid, REGIONS[name][region])]).argmax())
+    def most(region: str) -> np.ndarray:
+        mask = inside(tree.grid, REGIONS[name][region])
+        return np.array([np.bincount(of[mask]).argmax() for of in labels])
 
-    found = dict.fromkeys(others, np.inf)
-    for other in others:
-        for threshold, of in reversed(list(zip(thresholds, labels, strict=True))):
-            if most(first, of) == most(other, of):
-                break  # parts only become finer, but which of them holds most of a region may change
-            found[other] = float(threshold)
-    return found
+    # parts only become finer, but which of them holds most of a region may change
+    together = {other: thresholds[most(first) == most(other)].max(initial=-np.inf) for other in others}
+    return {other: float(thresholds[thresholds > at].min(initial=np.inf)) for other, at in together.items()}
 
 
 def regions_table(name: str, seen: Both) -> Table:
