@@ -12,17 +12,15 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from walkcut import plots
-from walkcut.bench import RESULTS
 from walkcut.bench.datasets import held_out_scenes
-from walkcut.bench.summary import read_summary
-from walkcut.bench.table import Table, cell, columns, pivot
+from walkcut.bench.table import Table, cell, columns, gap, pivot
 from walkcut.capture import Grid
 from walkcut.door import segment
 from walkcut.eyes.loading import load_backbone
 from walkcut.pixels import nearest
 from walkcut.segmentation import Segmentation
 from walkcut_book import recordings
-from walkcut_book.reading import automatic
+from walkcut_book.reading import automatic, result, rows_where
 
 LEAVES, KNOWING = "dead leaves", "knowing"
 GRID = 36  # of the leaves' eye: as near as it comes to the recordings' 37
@@ -169,7 +167,7 @@ def scores_table(dataset: str, names: Mapping[str, str], methods: Sequence[str])
     """
     cells = []
     for eye, name in names.items():
-        summary = read_summary(RESULTS / f"{name}.json")
+        summary = result(name)
         heads, labels = columns(summary), [measured(summary, line) for line in methods]
         for row in summary["table"]:
             if row["method"] in labels and (row["truth"], row["measure"]) in heads:
@@ -184,11 +182,9 @@ def paired_table(wanted: Sequence[tuple[str, str, str]]) -> Table:
     """Paired differences with their intervals: of a summary by name, a line, and whom it is compared with."""
     cells = []
     for name, line, other in wanted:
-        summary = read_summary(RESULTS / f"{name}.json")
+        summary = result(name)
         heads, line = columns(summary), measured(summary, line)
-        for row in summary["differences"]:
-            known = (row["method"], row["baseline"], row["choice"]) == (line, other, "ods")
-            if known and row["measure"] in ("covering", "miou", "accuracy"):
-                text = "{difference:+.3f} [{low:+.3f}, {high:+.3f}]".format(**row)
-                cells.append(([summary["title"], line, other], heads[row["truth"], row["measure"]], text))
+        for row in rows_where(summary["differences"], method=line, baseline=other, choice="ods"):
+            if row["measure"] in ("covering", "miou", "accuracy"):
+                cells.append(([summary["title"], line, other], heads[row["truth"], row["measure"]], gap(row)))
     return pivot(["pictures", "line", "minus"], cells)
