@@ -143,7 +143,8 @@ def test_the_page_walks_as_python_does_within_what_it_tells(seen: dict[str, Both
 
 @here
 def test_bytes_of_bytes_stray_by_the_sum_of_both_errors() -> None:
-    image, used, walk = recordings.picture("dogs"), recordings.recipe("dogs"), recordings.walk("dogs")
+    image, used = recordings.picture("dogs"), recordings.recipe("dogs")
+    walk = prepare(recordings.attention("dogs"), used)
     (grid,) = state(attention_explorer(image, AttentionMaps({walk.grid: walk.P})))["grids"]
     true = prepare(recordings.look(load_backbone(EYE, device="cpu"), image, used), used).P.double().numpy()
     told = grid["errors"][0] + recordings.worst(["dogs"])["rows"]

@@ -32,14 +32,13 @@ def test_every_photograph_is_recorded_and_all_are_small() -> None:
 
 @pytest.mark.parametrize("name", ["fig", "dogs", "scene-0003"])
 def test_a_recording_is_a_walk_and_gives_segments(name: str) -> None:
-    walk = recordings.walk(name)
-    height, width = recordings.picture(name).shape[:2]
+    found = recordings.segment(name)
+    walk, (height, width) = found.walk, recordings.picture(name).shape[:2]
+    assert walk is not None
     assert max(walk.grid) == (recordings.SCENE_GRID if name in recordings.SCENES else recordings.GRID)
     assert (walk.grid[0] > walk.grid[1]) == (height > width)
     np.testing.assert_allclose(walk.P.sum(1), 1, atol=1e-5)
-    found = recordings.segment(name)
     assert found.labels.shape == (height, width)
-    assert found.walk is not None
     assert found.count > 1
 
 
@@ -110,9 +109,9 @@ def test_any_vision_model_can_be_recorded(tmp_path: Path, monkeypatch: pytest.Mo
         assert [len(heads) for heads in record["recipe"]["heads"].values()] == [2, 2]
         assert str(tmp_path) not in (tmp_path / "out" / "recordings.json").read_text().replace(record["command"], "")
         assert record["command"].startswith("python -m walkcut_book.recordings tiny --readout")
-        assert len(recordings.walk("fig")) == 40
+        assert recordings.attention("fig").finest == (5, 8)
         with pytest.raises(InputError, match=r"'cat'.*fig"):
-            recordings.walk("cat")
+            recordings.attention("cat")
     finally:
         recordings.record.cache_clear(), recordings.folder.cache_clear()
 

@@ -36,7 +36,7 @@ from walkcut.recipe import Recipe, resolve
 from walkcut.registry import RECORDERS
 from walkcut.samples import sample, sample_names
 from walkcut.segmentation import Segmentation, WalkRecord, cut
-from walkcut.walk import Walk, prepare
+from walkcut.walk import prepare
 
 BOOK = Path(__file__).resolve().parent.parent
 FOLDER = "recordings"
@@ -83,11 +83,6 @@ def attention(name: str) -> AttentionMaps:
     about = record()["pictures"][name]
     with Image.open(folder() / f"{name}.png") as file:
         return AttentionMaps({tuple(about["grid"]): decoded(np.asarray(file), about["low"], about["high"])})
-
-
-def walk(name: str) -> Walk:
-    """The walk that is cut, made from a recording by the recipe that goes with it."""
-    return prepare(attention(name), recipe(name))
 
 
 def recipe(name: str = "fig") -> Recipe:
