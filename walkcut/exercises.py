@@ -5,8 +5,6 @@ degenerate, and compares what comes back with the right answer and with the usua
 `exercises.json`. It returns one sentence; `print` it.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from contextlib import ExitStack

@@ -5,8 +5,6 @@ grounds, so that a figure reads the same on a light and on a dark page. A cell e
 shown once.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from textwrap import fill

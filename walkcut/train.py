@@ -7,8 +7,6 @@ Diffusion's noise schedule. Step `s` of seed `r` always sees the same scenes, no
 killed and resumed draws the same curve as one that was not.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import os

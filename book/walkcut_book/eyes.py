@@ -1,7 +1,5 @@
 """Two eyes on one photograph: the embedded denoiser, which has seen dead leaves, and a recorded one that knows more."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path

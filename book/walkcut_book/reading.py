@@ -1,7 +1,5 @@
 """Pick numbers out of results that are already written, for the tables and figures of the book."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 

@@ -8,8 +8,6 @@ smallest probability of all, 255 the largest, and steps between are alike in the
 by at most a fixed share of itself, small ones as well as large ones.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import math

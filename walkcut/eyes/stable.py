@@ -4,8 +4,6 @@ Those before Stable Diffusion 3 are UNets that predict noise or velocity; from 3
 of a straight flow (Esser et al. 2024).
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, field
 from functools import partial
