@@ -140,11 +140,8 @@ def same_stuff(name: str, found: Segmentation) -> tuple[float, float]:
 
 def stuff_kept() -> dict[str, np.ndarray]:
     """`same_stuff` of every recorded scene by both eyes, each float64 (scenes, 2)."""
-    rows: dict[str, list[tuple[float, float]]] = {}
-    for name in recordings.SCENES:
-        for eye, found in both(name).items():
-            rows.setdefault(eye, []).append(same_stuff(name, found))
-    return {eye: np.array(each) for eye, each in rows.items()}
+    seen = {name: both(name) for name in recordings.SCENES}
+    return {eye: np.array([same_stuff(name, one[eye]) for name, one in seen.items()]) for eye in (LEAVES, KNOWING)}
 
 
 def measured(summary: dict, line: str) -> str:
