@@ -1,7 +1,5 @@
 """The door: from a picture, a model's name and settings to one recipe, and with it through the core."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import replace
 from typing import Any

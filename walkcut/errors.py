@@ -1,7 +1,5 @@
 """The one error that a user should ever see, and how a value stands in its sentence."""
 
-from __future__ import annotations
-
 from dataclasses import fields
 from typing import Any
 

@@ -5,8 +5,6 @@ degenerate, and compares what comes back with the right answer and with the usua
 `exercises.json`. It returns one sentence; `print` it.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -189,10 +187,9 @@ def check_capture(capture: Function, backbone: Backbone) -> str:
             hooks.callback(hook.remove)
         backbone.denoise(noisy, 10)
     found, fault = _call(capture, backbone, noisy, 10)
+    wanted = f"A dict by the names of all {len(layers)} layers is asked for, {next(iter(layers))} is the first."
     if fault or not isinstance(found, dict) or set(found) != set(layers):
-        return (
-            fault or f"A dict by the names of all {len(layers)} layers is asked for, {next(iter(layers))} is the first."
-        )
+        return fault or wanted
     for name, layer in layers.items():
         Q, K = queries_and_keys(backbone, layer, told[layer])
         right = torch.softmax(Q[0] @ K[0].mT, 2)

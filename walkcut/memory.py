@@ -1,7 +1,5 @@
 """How much memory a picture takes, how much there is, and what is said where that is too little."""
 
-from __future__ import annotations
-
 import math
 import re
 import traceback

@@ -5,8 +5,6 @@ grounds, so that a figure reads the same on a light and on a dark page. A cell e
 shown once.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from textwrap import fill
@@ -380,9 +378,8 @@ def numbers(matrix: np.ndarray, names: Sequence[str]) -> Figure:
 def spectra(panels: Mapping[str, np.ndarray]) -> Figure:
     """Eigenvalues of stochastic matrices in the complex plane, one panel each, with the unit circle."""
     figure, axes = plt.subplots(1, len(panels), figsize=(WIDE, 2.2), sharey=True, squeeze=False, layout="constrained")
-    angle = np.linspace(0, 2 * np.pi, 200)
     for axis, (title, values) in zip(axes.flat, panels.items(), strict=True):
-        axis.plot(np.cos(angle), np.sin(angle), color="0.6", lw=1)
+        axis.add_patch(plt.Circle((0, 0), 1, fill=False, color="0.6", lw=1))
         axis.axhline(0, color="0.85", lw=0.8, zorder=0)
         axis.axvline(0, color="0.85", lw=0.8, zorder=0)
         axis.scatter(np.real(values), np.imag(values), s=26, color=OKABE_ITO[0], alpha=0.7, linewidths=0)
@@ -560,17 +557,15 @@ def gantt(panels: Mapping[str, Sequence[tuple[str, int, float, float]]], xlabel:
         Below one another, on one axis of time; a worker's row stands where it is first named.
     xlabel : str
     """
-    rows = [list(dict.fromkeys(worker for worker, *_ in bars)) for bars in panels.values()]
-    heights = [len(workers) + 1 for workers in rows]
+    heights = [len({worker for worker, *_ in bars}) + 1 for bars in panels.values()]
     shape: Style = {"height_ratios": heights, "figsize": (WIDE, 0.32 * sum(heights) + 0.5)}
     figure, axes = plt.subplots(len(panels), sharex=True, squeeze=False, layout="constrained", **shape)
     box = {"boxstyle": "round,pad=0.1", "fc": "black", "ec": "none", "alpha": 0.55}
-    for axis, (title, bars), workers in zip(axes.flat, panels.items(), rows, strict=True):
+    for axis, (title, bars), height in zip(axes.flat, panels.items(), heights, strict=True):
         for worker, item, start, end in bars:
-            y = workers.index(worker)
-            axis.barh(y, end - start, left=start, height=0.8, color=OKABE_ITO[item % 6], edgecolor="white")
-            axis.text((start + end) / 2, y, str(item), fontsize=SMALL, color="white", bbox=box, **CENTRED)
-        axis.set(yticks=range(len(workers)), yticklabels=workers, ylim=(len(workers) - 0.5, -0.5))
+            bar = axis.barh(worker, end - start, left=start, height=0.8, color=OKABE_ITO[item % 6], edgecolor="white")
+            axis.bar_label(bar, [f"{item}"], label_type="center", fontsize=SMALL, color="white", bbox=box)
+        axis.set_ylim(height - 1.5, -0.5)
         axis.set_title(title, fontsize=SMALL, loc="left")
         axis.grid(alpha=0.3, axis="x")
         axis.set_axisbelow(True)

@@ -1,7 +1,5 @@
 """Read one picture from a file: of any common format and colour mode, upright; of an animation the first frame."""
 
-from __future__ import annotations
-
 import os
 import stat
 import struct

@@ -8,8 +8,6 @@ Shapes and textures come in named families (`SHAPES`, `walkcut.textures.TEXTURES
 out of training. A scene can tell in words what it shows.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ A family maps a random generator to a field (TILE, TILE), which is then brought 
 deviation. What a texture does to a colour is the scene's affair (`walkcut.scenes`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache
 

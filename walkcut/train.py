@@ -7,8 +7,6 @@ Diffusion's noise schedule. Step `s` of seed `r` always sees the same scenes, no
 killed and resumed draws the same curve as one that was not.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import os
@@ -121,9 +119,8 @@ class Denoiser(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.unet = UNet2DConditionModel.from_config(UNET_CONFIG)
-        vectors = 0.1 * torch.randn(1 + len(WORDS), self.unet.config.cross_attention_dim)
-        vectors[0] = 0
-        self.words = torch.nn.Embedding.from_pretrained(vectors, freeze=False, padding_idx=0)
+        self.words = torch.nn.Embedding(1 + len(WORDS), self.unet.config.cross_attention_dim, padding_idx=0)
+        self.words.weight.data *= 0.1
 
     def forward(self, noisy: torch.Tensor, timestep: torch.Tensor, captions: torch.Tensor) -> torch.Tensor:
         return self.unet(noisy, timestep, encoder_hidden_states=self.words(captions)).sample

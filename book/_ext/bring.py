@@ -27,7 +27,6 @@ def write(app: Sphinx, exception: Exception | None) -> None:
         (Path(app.outdir) / "_static" / SCRIPT).write_text(encoder_script(), encoding="utf-8")
 
 
-def setup(app: Sphinx) -> dict[str, bool]:
+def setup(app: Sphinx) -> None:
     app.add_directive("bring-your-photo", Bring)
     app.connect("build-finished", write)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -56,6 +56,5 @@ class Checkpoint(SphinxDirective):
         return [nodes.raw("", shown(self.arguments[0]), format="html")]
 
 
-def setup(app: Sphinx) -> dict[str, bool]:
+def setup(app: Sphinx) -> None:
     app.add_directive("checkpoint", Checkpoint)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

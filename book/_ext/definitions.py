@@ -92,8 +92,7 @@ def write(app: Sphinx, error: Exception | None) -> None:
     (folder / f"{GLOSSARY}.html").write_text(str(glossary), encoding="utf-8")
 
 
-def setup(app: Sphinx) -> dict[str, bool]:
+def setup(app: Sphinx) -> None:
     app.add_js_file(DATA, loading_method="defer")
     app.add_js_file(SCRIPT, loading_method="defer")
     app.connect("build-finished", write)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -54,7 +54,6 @@ def skip(app: Sphinx, what: str, name: str, thing: object, skipped: bool, option
     return True if (getattr(thing, "__doc__", "") or "").startswith("Alias for field") else None
 
 
-def setup(app: Sphinx) -> dict[str, bool]:
+def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", set_plainly, priority=400)  # before napoleon adds markup of its own
     app.connect("autodoc-skip-member", skip)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -40,6 +40,5 @@ class Pipeline(SphinxDirective):
         return [nodes.raw("", drawing(self.arguments), format="html")]
 
 
-def setup(app: Sphinx) -> dict[str, bool]:
+def setup(app: Sphinx) -> None:
     app.add_directive("pipeline", Pipeline)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

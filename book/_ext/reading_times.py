@@ -93,7 +93,6 @@ class ReadingTime(SphinxRole):
         return [nodes.Text(text), link, nodes.Text(", not measured with readers.")], []
 
 
-def setup(app: Sphinx) -> dict[str, bool]:
+def setup(app: Sphinx) -> None:
     app.add_role("minutes", Minutes())
     app.add_role("reading-time", ReadingTime())
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -22,6 +22,5 @@ def drop_repeats(app: Sphinx, pagename: str, templatename: str, context: dict, d
     context["body"] = context.get("body", "").replace(' role="list"', "")
 
 
-def setup(app: Sphinx) -> dict[str, bool]:
+def setup(app: Sphinx) -> None:
     app.connect("html-page-context", drop_repeats, priority=900)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -85,7 +85,6 @@ def write(app: Sphinx, error: Exception | None) -> None:
         page.with_name(f"{page.stem}-slides.html").write_text(text, encoding="utf-8")
 
 
-def setup(app: Sphinx) -> dict[str, bool]:
+def setup(app: Sphinx) -> None:
     app.add_config_value("slides_pages", [], "html")
     app.connect("build-finished", write)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,7 +1,5 @@
 """Borders judged apart from cuts: patches are told the truth, or find it, and each way to pixels does the rest."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 import numpy as np

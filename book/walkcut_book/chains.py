@@ -1,7 +1,5 @@
 """Chains of stages for chapter 10: the engine with functions that only sleep, and pictures of which two are broken."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

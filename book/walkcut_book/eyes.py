@@ -1,7 +1,5 @@
 """Two eyes on one photograph: the embedded denoiser, which has seen dead leaves, and a recorded one that knows more."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,17 +10,15 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from walkcut import plots
-from walkcut.bench import RESULTS
 from walkcut.bench.datasets import held_out_scenes
-from walkcut.bench.summary import read_summary
-from walkcut.bench.table import Table, cell, columns, pivot
+from walkcut.bench.table import Table, cell, columns, gap, pivot
 from walkcut.capture import Grid
 from walkcut.door import segment
 from walkcut.eyes.loading import load_backbone
 from walkcut.pixels import nearest
 from walkcut.segmentation import Segmentation
 from walkcut_book import recordings
-from walkcut_book.reading import automatic
+from walkcut_book.reading import automatic, result, rows_where
 
 LEAVES, KNOWING = "dead leaves", "knowing"
 GRID = 36  # of the leaves' eye: as near as it comes to the recordings' 37
@@ -84,21 +80,23 @@ def inside(grid: Grid, box: tuple[float, float, float, float]) -> np.ndarray:
     return ((top * grid[0] <= y) & (y < bottom * grid[0]) & (left * grid[1] <= x) & (x < right * grid[1])).ravel()
 
 
+def after(name: str, found: Segmentation, k: int = STEPS) -> np.ndarray:
+    """Where walkers from the first region of a photograph are after k steps, float64 (h, w)."""
+    start = torch.from_numpy(inside(found.tree.grid, next(iter(REGIONS[name].values())))).double()
+    return found.walk.propagate(start / start.sum(), k).view(found.tree.grid).numpy()
+
+
 def destinations(name: str, found: Segmentation, k: int = STEPS) -> dict[str, float]:
-    """Where walkers from the first region of a photograph are after k steps: by region, times the even share."""
+    """The same by region, times the even share."""
     masks = {region: inside(found.tree.grid, box) for region, box in REGIONS[name].items()}
-    start = torch.from_numpy(next(iter(masks.values()))).double()
-    after = found.walk.propagate(start / start.sum(), k).numpy()
-    return {region: float(after[mask].sum() / mask.mean()) for region, mask in masks.items()}
+    there = after(name, found, k).ravel()
+    return {region: float(there[mask].sum() / mask.mean()) for region, mask in masks.items()}
 
 
 def walkers(name: str, seen: Both, k: int = STEPS) -> dict[str, np.ndarray]:
     """For `walkcut.plots.mosaic`: a photograph, and where walkers from its first region are after k steps, by eye."""
-    found = {name: next(iter(seen.values())).image}
-    for eye, one in seen.items():
-        start = torch.from_numpy(inside(one.tree.grid, next(iter(REGIONS[name].values())))).double()
-        found[f"{name}, {eye}"] = one.walk.propagate(start / start.sum(), k).view(one.tree.grid).numpy()
-    return found
+    maps = {f"{name}, {eye}": after(name, found, k) for eye, found in seen.items()}
+    return {name: next(iter(seen.values())).image} | maps
 
 
 def parted(name: str, found: Segmentation) -> dict[str, float]:
@@ -107,16 +105,13 @@ def parted(name: str, found: Segmentation) -> dict[str, float]:
     thresholds = np.unique(tree.split_height()[tree.left >= 0])
     labels = [tree.labels(threshold).ravel() for threshold in thresholds]
 
-    def most(region: str, of: np.ndarray) -> int:
-        return int(np.bincount(of[inside(tree.grid, REGIONS[name][region])]).argmax())
+    def most(region: str) -> np.ndarray:
+        mask = inside(tree.grid, REGIONS[name][region])
+        return np.array([np.bincount(of[mask]).argmax() for of in labels])
 
-    found = dict.fromkeys(others, np.inf)
-    for other in others:
-        for threshold, of in reversed(list(zip(thresholds, labels, strict=True))):
-            if most(first, of) == most(other, of):
-                break  # parts only become finer, but which of them holds most of a region may change
-            found[other] = float(threshold)
-    return found
+    # parts only become finer, but which of them holds most of a region may change
+    together = {other: thresholds[most(first) == most(other)].max(initial=-np.inf) for other in others}
+    return {other: float(thresholds[thresholds > at].min(initial=np.inf)) for other, at in together.items()}
 
 
 def regions_table(name: str, seen: Both) -> Table:
@@ -146,11 +141,8 @@ def same_stuff(name: str, found: Segmentation) -> tuple[float, float]:
 
 def stuff_kept() -> dict[str, np.ndarray]:
     """`same_stuff` of every recorded scene by both eyes, each float64 (scenes, 2)."""
-    rows: dict[str, list[tuple[float, float]]] = {}
-    for name in recordings.SCENES:
-        for eye, found in both(name).items():
-            rows.setdefault(eye, []).append(same_stuff(name, found))
-    return {eye: np.array(each) for eye, each in rows.items()}
+    seen = {name: both(name) for name in recordings.SCENES}
+    return {eye: np.array([same_stuff(name, one[eye]) for name, one in seen.items()]) for eye in (LEAVES, KNOWING)}
 
 
 def measured(summary: dict, line: str) -> str:
@@ -171,7 +163,7 @@ def scores_table(dataset: str, names: Mapping[str, str], methods: Sequence[str])
     """
     cells = []
     for eye, name in names.items():
-        summary = read_summary(RESULTS / f"{name}.json")
+        summary = result(name)
         heads, labels = columns(summary), [measured(summary, line) for line in methods]
         for row in summary["table"]:
             if row["method"] in labels and (row["truth"], row["measure"]) in heads:
@@ -186,11 +178,9 @@ def paired_table(wanted: Sequence[tuple[str, str, str]]) -> Table:
     """Paired differences with their intervals: of a summary by name, a line, and whom it is compared with."""
     cells = []
     for name, line, other in wanted:
-        summary = read_summary(RESULTS / f"{name}.json")
+        summary = result(name)
         heads, line = columns(summary), measured(summary, line)
-        for row in summary["differences"]:
-            known = (row["method"], row["baseline"], row["choice"]) == (line, other, "ods")
-            if known and row["measure"] in ("covering", "miou", "accuracy"):
-                text = "{difference:+.3f} [{low:+.3f}, {high:+.3f}]".format(**row)
-                cells.append(([summary["title"], line, other], heads[row["truth"], row["measure"]], text))
+        for row in rows_where(summary["differences"], method=line, baseline=other, choice="ods"):
+            if row["measure"] in ("covering", "miou", "accuracy"):
+                cells.append(([summary["title"], line, other], heads[row["truth"], row["measure"]], gap(row)))
     return pivot(["pictures", "line", "minus"], cells)

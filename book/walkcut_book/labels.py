@@ -1,7 +1,5 @@
 """Label maps that are made up, to try matchings on."""
 
-from __future__ import annotations
-
 import numpy as np
 
 

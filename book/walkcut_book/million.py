@@ -1,7 +1,5 @@
 """What a million pictures take: a page of arithmetic, from measured numbers and a price that the reader has."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping, Sequence

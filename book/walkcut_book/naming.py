@@ -1,7 +1,5 @@
 """Names of segments judged against chance, on scenes whose materials have true words."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Pick numbers out of results that are already written, for the tables and figures of the book."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 
@@ -347,14 +345,12 @@ def rivals_table(results: Mapping[str, dict], columns: Sequence[tuple[str, str]]
     results : mapping of name to summary
     columns : sequence of (name of the result, truth)
     """
-    heads, lines = ["ours minus"], {rival: [rival] for rival in RIVALS}
+    cells = []
     for name, truth in columns:
         own = automatic(results[name], OURS if truth == "materials" else f"{OURS}, parts")
-        cells = {row["baseline"]: gap(row) for row in leads(results[name], truth=truth, method=own)}
-        heads.append(f"{name}, {truth}")
-        for rival, line in lines.items():
-            line.append(cells.get(rival, ""))
-    return Table(heads, list(lines.values()))
+        gaps = {row["baseline"]: gap(row) for row in leads(results[name], truth=truth, method=own)}
+        cells += [([rival], f"{name}, {truth}", gaps.get(rival, "")) for rival in RIVALS]
+    return pivot(["ours minus"], cells)
 
 
 def standings(summary: dict, truth: str) -> dict[str, dict[str, Interval]]:

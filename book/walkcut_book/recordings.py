@@ -8,13 +8,9 @@ smallest probability of all, 255 the largest, and steps between are alike in the
 by at most a fixed share of itself, small ones as well as large ones.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
-import logging
 import math
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -32,19 +28,18 @@ from walkcut.bench.record import provenance
 from walkcut.capture import AttentionMaps, MeanAttention, capture
 from walkcut.errors import InputError
 from walkcut.eyes.loading import load_backbone
-from walkcut.eyes.models import HOME, MODELS
+from walkcut.eyes.models import MODELS
 from walkcut.ncut import ncut
 from walkcut.recipe import Recipe, resolve
 from walkcut.registry import RECORDERS
 from walkcut.samples import sample, sample_names
 from walkcut.segmentation import Segmentation, WalkRecord, cut
-from walkcut.walk import Walk, prepare
+from walkcut.walk import prepare
 
 BOOK = Path(__file__).resolve().parent.parent
 FOLDER = "recordings"
 SCENES = tuple(f"scene-{number:04d}" for number in range(12))
 GRID, SCENE_GRID = 37, 24  # patches along the longer side: of a photograph, and of a scene
-ANOTHER = 2e-4  # of another machine's arithmetic
 LARGE = 0.01  # share of the patches: how dear it is to cut off a part of the tree is compared from this size on
 
 
@@ -88,11 +83,6 @@ def attention(name: str) -> AttentionMaps:
         return AttentionMaps({tuple(about["grid"]): decoded(np.asarray(file), about["low"], about["high"])})
 
 
-def walk(name: str) -> Walk:
-    """The walk that is cut, made from a recording by the recipe that goes with it."""
-    return prepare(attention(name), recipe(name))
-
-
 def recipe(name: str = "fig") -> Recipe:
     """The settings that go with a recording."""
     grid = SCENE_GRID if name in SCENES else GRID
@@ -110,20 +100,6 @@ def told_by_heads() -> tuple[np.ndarray, np.ndarray]:
     nats = chosen["calibrated_on"]["nats"]
     read = [chosen["heads"].get(layer, [0.0] * len(values)) for layer, values in nats.items()]
     return np.array(list(nats.values())), np.array(read)
-
-
-def eye() -> Backbone | None:
-    """The recorded eye itself, where `$WALKCUT_MODELS` holds it: recordings can then be made anew and compared."""
-    place = Path(os.environ.get(HOME, "")) / record()["model"]
-    if not (os.environ.get(HOME) and place.is_dir()):
-        return None
-    logger = logging.getLogger("walkcut")
-    level = logger.level
-    logger.setLevel(logging.ERROR)  # that it has no read-out beside it: the recipe of the recordings has one
-    try:
-        return load_backbone(str(place), device="cpu")
-    finally:
-        logger.setLevel(level)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -166,19 +142,6 @@ def strays(image: np.ndarray, heard: AttentionMaps, read: AttentionMaps, used: R
         "ncut": np.abs(np.subtract(*prices)).max(initial=0),
     }
     return {kind: math.ceil(float(error) * 1e5 + 1) / 1e5 for kind, error in found.items()}
-
-
-def again(names: Sequence[str]) -> str:
-    """Look at some pictures anew, where the eye is here, and compare: a sentence, or an InputError."""
-    backbone, model = eye(), record()["model"]
-    if backbone is None:
-        return f"{model} is not here: what was recorded stands for it."
-    for name in names:
-        image, used, told = picture(name), recipe(name), record()["pictures"][name]["errors"]
-        for kind, error in strays(image, look(backbone, image, used), attention(name), used).items():
-            if error > told[kind] + ANOTHER:
-                raise InputError(f"{model} looks at {name} otherwise than was recorded: {kind} is off by {error:.4f}.")
-    return f"{model} is here, and sees {' and '.join(names)} as was recorded."
 
 
 def write(backbone: Backbone, out: Path, settings: dict[str, Any], about: str, command: str) -> None:

@@ -1,7 +1,5 @@
 """Reads an embedded denoiser: one that looks at pixels, two by two, and comes with walkcut."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from functools import partial

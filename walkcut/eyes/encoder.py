@@ -12,8 +12,6 @@ Shapes: b pictures of c channels on a grid of h x w patches, in transformers n =
 prompt are (b, tokens, width).
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections import OrderedDict

@@ -3,8 +3,6 @@
 Song et al. 2021, "Denoising diffusion implicit models", section 4.3; for a flow, its ordinary differential equation.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 

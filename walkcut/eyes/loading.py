@@ -1,7 +1,5 @@
 """Eyes by name: from a model's name, path or folder to a `walkcut.backbone.Backbone`. Nothing is downloaded."""
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Callable, Iterator

@@ -4,8 +4,6 @@ A new model is a new row of `models.json`. What else differs between them (laten
 told by their own configuration files.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """What all readers of weights do with a network."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager

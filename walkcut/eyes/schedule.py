@@ -1,7 +1,5 @@
 """The schedule of forward noise: how much of the picture is left at each timestep."""
 
-from __future__ import annotations
-
 import torch
 
 

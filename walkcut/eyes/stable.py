@@ -4,12 +4,10 @@ Those before Stable Diffusion 3 are UNets that predict noise or velocity; from 3
 of a straight flow (Esser et al. 2024).
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.nn import Module
@@ -19,10 +17,6 @@ from walkcut.capture import ADAPTERS, Adapter, project
 from walkcut.eyes.models import INDEX, LEFT_OUT
 from walkcut.eyes.networks import quiet, settled
 from walkcut.recipe import Eye
-
-if TYPE_CHECKING:
-    from transformers import CLIPTokenizer
-
 
 ADAPTERS["flow"] = Adapter((".attn", ".attn2"), (".attn",), ("transformer_blocks",), project)
 
@@ -109,7 +103,7 @@ def offload_layers(device: torch.device, *modules: Any) -> None:
         module.enable_group_offload(onload_device=device, offload_device=torch.device("cpu"), offload_type="leaf_level")
 
 
-def _spans(tokenizer: CLIPTokenizer, prompt: str) -> dict[str, tuple[int, ...]]:
+def _spans(tokenizer: Any, prompt: str) -> dict[str, tuple[int, ...]]:
     """Words of a prompt, each with the places of its tokens; of a word that comes twice, all places."""
     found: dict[str, tuple[int, ...]] = {}
     place = 1  # after the token that starts the prompt

@@ -4,8 +4,6 @@ Its patches attend to one another, to a class token and, in some, to registers (
 model's own, interpolated where a picture has another shape than those it was trained on.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -11,8 +11,6 @@ Where a criterion's score is a sum over the nodes that are kept, the best of all
     region-map     a split shortens the description of the walk inside its region
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from scipy.linalg import eigvals, eigvalsh

@@ -1,7 +1,5 @@
 """Graphs with directions: the walk itself, cut without making it symmetric first."""
 
-from __future__ import annotations
-
 from functools import cached_property
 
 import numpy as np

@@ -1,7 +1,5 @@
 """How fast a walk forgets, and where it spends its time: quantities of Markov chains that no cut needs."""
 
-from __future__ import annotations
-
 import math
 from bisect import bisect_left
 

@@ -1,7 +1,5 @@
 """Which heads to read of an eye that nobody tuned: those whose walk tells most beyond how far it looks. No label."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Grady's random walker over pixels: segments refined until the walker meets a pixel that is sure of its own."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

@@ -1,7 +1,5 @@
 """How far two cuts agree."""
 
-from __future__ import annotations
-
 from walkcut.ncut import Split
 
 

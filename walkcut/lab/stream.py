@@ -18,17 +18,7 @@ from walkcut.capture import Grid
 from walkcut.errors import InputError
 from walkcut.graph import Affinity, Graph, row_sums
 from walkcut.lab.recorders import Head
-from walkcut.walk import (
-    Stationary,
-    arnoldi_law,
-    normalised,
-    parents,
-    prior,
-    reversible_form,
-    shares,
-    spread,
-    weigh,
-)
+from walkcut.walk import Stationary, arnoldi_law, normalised, parents, prior, reversible_form, shares, spread, weigh
 
 BLOCK = 2**20  # numbers of P held at once: 64 rows of 16,384, 4 MB, which stay in the processor's cache
 PASSES = 16  # over P until the stationary law is taken as it is

@@ -6,8 +6,6 @@ patch i takes from each of them (Tang et al., "What the DAAM: interpreting Stabl
 renormalised.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Pictures and numbers as text, for the state of a figure."""
 
-from __future__ import annotations
-
 import base64
 import io
 import math

@@ -1,7 +1,5 @@
 """One page about one picture: attention, cut and tree to explore, in a file that needs nothing else."""
 
-from __future__ import annotations
-
 import html
 from pathlib import Path
 from string import Template

@@ -3,8 +3,6 @@
 Walkers on the toy graph and on a picture, cuts, the tree and where criteria prune it, other graphs: as the chapters go.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -5,20 +5,15 @@ put into the state, and `model.set("selected", ...)` tells what the reader has c
 it: inside a module its names clash with no other figure's.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from walkcut.errors import InputError
-
-if TYPE_CHECKING:
-    import anywidget
 
 EXPORT = "export default "
 FRAME = Path(__file__).with_name("figure.html")  # a template
@@ -46,8 +41,8 @@ class Figure:
     def _repr_html_(self) -> str:
         return self.data
 
-    def widget(self) -> anywidget.AnyWidget:
-        """For a notebook that runs: after every change, `selected` holds what the reader has chosen, as a dict."""
+    def widget(self) -> Any:
+        """An anywidget for a notebook that runs: its dict `selected` holds, after every change, what is chosen."""
         try:
             import anywidget
             import traitlets

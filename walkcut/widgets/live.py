@@ -1,7 +1,5 @@
 """Controls that call Python in a notebook that runs; a built page has frames, recorded when it was executed."""
 
-from __future__ import annotations
-
 import html
 import io
 from base64 import b64encode

@@ -6,8 +6,6 @@ encoder as far as attention is read, in half precision; and the sample pictures.
 repository.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json
