@@ -17,8 +17,6 @@ a class token, and some registers. What is kept is the block of patches among th
 patches alone.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress

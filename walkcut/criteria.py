@@ -5,8 +5,6 @@ to cross a split less than three quarters as often as distance alone explains. `
 takes a tree, the graph that was cut, and the prices of its splits.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

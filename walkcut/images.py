@@ -4,8 +4,6 @@ Whatever comes in, an image inside walkcut is uint8 (H, W, 3), RGB, upright. Tra
 pixels are scaled (never clipped) to 8 bits.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -6,8 +6,6 @@ is the probability that a stationary walker on S leaves it at the next step, plu
 a walk without memory gives 1 for every S.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any

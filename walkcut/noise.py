@@ -4,8 +4,6 @@ One leap draws noise and mixes it in (the forward process; Ho et al. 2020, equat
 `walkcut.eyes.inversion`.
 """
 
-from __future__ import annotations
-
 import torch
 
 from walkcut.backbone import Backbone

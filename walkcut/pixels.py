@@ -1,7 +1,5 @@
 """From patches to pixels."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch.nn import functional

@@ -4,8 +4,6 @@ A walk over pixels steps to neighbours of like colour: *PAMR* takes a few steps 
 *random walker* (`walkcut.lab.refine`) goes on until it meets a pixel that surely belongs to a segment.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -4,8 +4,6 @@ The core offers the names that every chapter uses. Others, of single chapters an
 `walkcut.lab`. Nothing is imported before it is asked for: a list of names costs nothing.
 """
 
-from __future__ import annotations
-
 from collections import UserDict
 from pkgutil import resolve_name
 from typing import Any

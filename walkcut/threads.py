@@ -12,8 +12,6 @@ So one thread is the better of the two in both cases, sums are taken in one orde
 are cut side by side without getting in each other's way.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext

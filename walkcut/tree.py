@@ -1,7 +1,5 @@
 """Cut, then cut the parts: a tree whose every threshold is a pruning."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ On a processor the outputs are the same to the last byte, whatever the engine an
 cut by one thread, and all pictures that share a pass of the denoiser are chosen beforehand.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace

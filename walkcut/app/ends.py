@@ -1,7 +1,5 @@
 """What a process does when it is told to end: what is half done is put away on the way out."""
 
-from __future__ import annotations
-
 import signal
 import sys
 from collections.abc import Callable

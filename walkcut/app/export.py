@@ -1,7 +1,5 @@
 """A tree for others: as a SciPy linkage, and as JSON."""
 
-from __future__ import annotations
-
 import operator
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The list of models, and their weights from the hub: on request only, never on the way to something else."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -3,8 +3,6 @@
 Nothing here takes long to import.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Callable, Mapping

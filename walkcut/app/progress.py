@@ -1,7 +1,5 @@
 """How far a long run is: a bar on a terminal, elsewhere lines."""
 
-from __future__ import annotations
-
 import io
 import sys
 from contextlib import suppress

@@ -4,8 +4,6 @@ Stages work at the same time: while the last item is being cut, the next is look
 Few items wait between two stages, and results come in the order of the items, whatever the engine.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

@@ -5,8 +5,6 @@ list is the usual one, with which all are compared.
 Thresholds need no run of their own: every method's row of constants is its whole curve, beside its dynamic threshold.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 

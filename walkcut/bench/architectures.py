@@ -5,8 +5,6 @@ The settings are those that each repository in `walkcut.eyes.models` gives in `u
 parameters with what is published.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

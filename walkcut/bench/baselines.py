@@ -1,7 +1,5 @@
 """Segmentations that look at the picture only: what a method must beat."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from importlib.metadata import version
 

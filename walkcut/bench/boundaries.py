@@ -15,8 +15,6 @@ the same, but *which* pixels of the segmentation are paired may differ, and with
 most, 0.001 in F, over 20 photographs at three settings each. And no F is interpolated between two settings.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

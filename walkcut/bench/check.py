@@ -1,7 +1,5 @@
 """`walkcut bench check`: are the files of a data set all there, whole, and what they should be?"""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path

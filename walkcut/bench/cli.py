@@ -1,7 +1,5 @@
 """`walkcut bench`: check data, measure, ablate, print tables. Heavy imports happen inside the commands."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from dataclasses import fields, replace

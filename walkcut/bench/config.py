@@ -3,8 +3,6 @@
 Nothing here takes long to import: names are those of `walkcut.bench.tasks`, `semantic` and `ablate`.
 """
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass, field, fields
 from pathlib import Path

@@ -4,8 +4,6 @@ Not on the pictures of the results page: other photographs (BSDS500 train), scen
 there is nothing to find.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 

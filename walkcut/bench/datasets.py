@@ -1,7 +1,5 @@
 """Pictures with their true segmentations, read one at a time: dead leaves and BSDS500."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace

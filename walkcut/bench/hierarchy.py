@@ -9,8 +9,6 @@ them, the instances of a dead-leaves scene (0: one instance; 1: two of one mater
 All numbers are exact sums over pixels, pairs or triples of pixels, from counts of regions in the tree's leaves.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -6,8 +6,6 @@ that holds most of its true region, if a patch next to it (or its own) lies ther
 is lost by the grid of patches and by a greedy tree.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 

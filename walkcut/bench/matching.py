@@ -12,8 +12,6 @@ matching for all of it, as a matching per picture lets a name change from pictur
 matching for each row of pixels (`row_tables`), which lets it change from row to row.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial

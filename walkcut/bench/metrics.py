@@ -5,8 +5,6 @@ pixels that lie in true region i and in predicted segment j. Labels are names on
 are used, nor on whether a segment is connected.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Our method as a line of the benchmark: every preset, its segments and their connected parts."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from weakref import WeakKeyDictionary
 

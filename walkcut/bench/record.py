@@ -1,7 +1,5 @@
 """How a result was made, and where it is written."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import platform

@@ -6,8 +6,6 @@ code of the method and of the measures. Under other conditions there is another 
 disappears.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence

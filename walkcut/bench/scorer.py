@@ -1,7 +1,5 @@
 """One picture under one method: its rows, as they are written."""
 
-from __future__ import annotations
-
 import time
 
 import numpy as np

@@ -13,8 +13,6 @@ DiffCut scores the labels of ADE20K as they stand in the files, where 0 is "othe
 CamVid and a folder are shown and scored whole, in their own size, as a viewer shows them.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import struct

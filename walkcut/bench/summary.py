@@ -1,7 +1,5 @@
 """From rows to the committed result: a line per method, the best setting, intervals, differences."""
 
-from __future__ import annotations
-
 import json
 from bisect import bisect
 from collections.abc import Callable, Sequence

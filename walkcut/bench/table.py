@@ -1,7 +1,5 @@
 """Results as tables, in Markdown and LaTeX, alone and beside what others have published."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """What `walkcut bench` measures: from a `RunConfig` to a data set and methods, and from these to a committed result."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

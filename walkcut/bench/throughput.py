@@ -1,7 +1,5 @@
 """How many pictures a second does the whole method take, and where do time and memory go?"""
 
-from __future__ import annotations
-
 import argparse
 import time
 from pathlib import Path

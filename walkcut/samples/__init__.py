@@ -1,7 +1,5 @@
 """The photographs that come with walkcut."""
 
-from __future__ import annotations
-
 import json
 from functools import cache
 from pathlib import Path

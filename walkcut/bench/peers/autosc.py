@@ -1,7 +1,5 @@
 """AutoSC as a baseline of DiffCut: the relative eigengap chooses the graph, and the number of segments, too."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Clusters with a number that is given: k-means on features, scikit-learn's spectral clustering on the walk."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterator
 
 import numpy as np

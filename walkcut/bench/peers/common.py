@@ -1,7 +1,5 @@
 """What several peers share: likeness of features, a few eigenvectors, clusters, from patches to pixels."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from typing import Any
 

@@ -1,7 +1,5 @@
 """DiffCut: recursive NCut on features, then pixels by the concept they are closest to (Couairon et al. 2024)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -1,7 +1,5 @@
 """DiffSeg: attention maps that lie close are merged, until few are left (Tian et al. 2024)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

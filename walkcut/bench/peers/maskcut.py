@@ -1,7 +1,5 @@
 """MaskCut: cut off an object, mask it out, cut again (Wang et al. 2023)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np
