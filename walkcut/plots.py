@@ -257,8 +257,7 @@ def _graph(
     for i, j in zip(*np.nonzero(np.triu(W, 1)), strict=True):
         axis.plot(*places[[i, j]].T, color="0.55", lw=0.6 + stroke * float(W[i, j]), zorder=1)
         box: Style = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none"}
-        along = slanted if (places[i] != places[j]).all() else 0.5
-        x, y = (1 - along) * places[i] + along * places[j]
+        x, y = places[i] + (slanted if (places[i] != places[j]).all() else 0.5) * (places[j] - places[i])
         axis.text(x, y, f"{W[i, j]:.2g}", fontsize=SMALL, zorder=2, bbox=box, **CENTRED)
     axis.scatter(places[:, 0], places[:, 1], s=node, c="white", edgecolors=colours, linewidths=2.5, zorder=3)
     for place, name in zip(places, names, strict=True):

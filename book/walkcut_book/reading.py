@@ -276,11 +276,10 @@ def whole_table(blanks: Mapping[str, dict], criteria: Sequence[str]) -> Table:
     Both are in the first column, which stays where a phone scrolls the others; an interval has no space to break at.
     """
     rows = []
-    for name, summary in blanks.items():
+    for eye, summary in blanks.items():
         for criterion in criteria:
             whole = summary["left_whole"][f"{OURS}, {criterion}"]
-            shares = ["{:.2f} [{:.2f},\N{NO-BREAK SPACE}{:.2f}]".format(*share) for share in whole.values()]
-            rows.append([f"{name}, {criterion}", *shares])
+            rows.append([f"{eye}, {criterion}", *("{:.2f} [{:.2f},\xa0{:.2f}]".format(*one) for one in whole.values())])
     return Table(["eye, criterion", *whole], rows)
 
 
