@@ -47,9 +47,9 @@ def test_the_right_answer_has_no_usual_place() -> None:
 
 
 def test_text_becomes_html() -> None:
-    told = checkpoints.written("a < b, $x_i < 2$, *so* it is")
-    math = '<span class="math notranslate nohighlight">\\(x_i &lt; 2\\)</span>'
-    assert told == f"a &lt; b, {math}, <em>so</em> it is"
+    told = checkpoints.written("a < b, $x_i' < 2$, *so* it's")
+    math = '<span class="math notranslate nohighlight">\\(x_i\' &lt; 2\\)</span>'
+    assert told == f"a &lt; b, {math}, <em>so</em> it\N{RIGHT SINGLE QUOTATION MARK}s"
 
 
 @pytest.mark.browser

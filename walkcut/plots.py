@@ -250,13 +250,13 @@ def _graph(
     names: Iterable[object],
     node: float = 800,
     stroke: float = 2.0,
-    along: float = 0.5,
+    slanted: float = 0.5,
 ) -> None:
-    """Named nodes in circles (points^2), edges `stroke` wider a weight, which stands `along` the way on each."""
+    """Named nodes in circles (points^2), edges `stroke` wider a weight; that stands midway, or `slanted` of the way."""
     for i, j in zip(*np.nonzero(np.triu(W, 1)), strict=True):
         axis.plot(*places[[i, j]].T, color="0.55", lw=0.6 + stroke * float(W[i, j]), zorder=1)
         box: Style = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none"}
-        x, y = (1 - along) * places[i] + along * places[j]
+        x, y = places[i] + (slanted if (places[i] != places[j]).all() else 0.5) * (places[j] - places[i])
         axis.text(x, y, f"{W[i, j]:.2g}", fontsize=SMALL, zorder=2, bbox=box, **CENTRED)
     axis.scatter(places[:, 0], places[:, 1], s=node, c="white", edgecolors=colours, linewidths=2.5, zorder=3)
     for place, name in zip(places, names, strict=True):
@@ -295,8 +295,8 @@ def toy_square(panels: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     figure, axes = _pictures(panels, (3, 4), len(panels))
     for (W, side), axis in zip(panels.values(), axes, strict=True):
         names = [f"{i}\n{own:.2g}" if own else f"{i}" for i, own in enumerate(W.diagonal())]
-        # a weight stands off the middle of its edge, where edges cross
-        _graph(axis, W, places, np.take(OKABE_ITO, side), names, node=900, stroke=6.0, along=0.32)
+        # the slanted edges cross in the middle: their weights stand off it
+        _graph(axis, W, places, np.take(OKABE_ITO, side), names, node=900, stroke=6.0, slanted=0.32)
     return figure
 
 

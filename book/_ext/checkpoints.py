@@ -17,12 +17,12 @@ FILE = Path(__file__).resolve().parent.parent / "checkpoints.yml"
 
 
 def written(text: str) -> str:
-    """Text as HTML, with `$...$` for MathJax and `*...*` for emphasis."""
+    """Text as HTML, with `$...$` for MathJax, `*...*` for emphasis, and the apostrophes of the pages' prose."""
     parts = re.split(r"\$(.+?)\$", text)
     words = [re.sub(r"\*(.+?)\*", r"<em>\1</em>", html.escape(part, quote=False)) for part in parts[::2]]
     formulas = [html.escape(part, quote=False) for part in parts[1::2]]
     spans = [f'<span class="math notranslate nohighlight">\\({formula}\\)</span>' for formula in formulas]
-    return "".join(word + span for word, span in zip(words, [*spans, ""], strict=True))
+    return "".join(word.replace("'", "\u2019") + span for word, span in zip(words, [*spans, ""], strict=True))
 
 
 def question(name: str, number: int, ask: str, answers: list[dict]) -> str:
