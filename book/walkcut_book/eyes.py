@@ -25,6 +25,7 @@ from walkcut_book import recordings
 from walkcut_book.reading import automatic
 
 LEAVES, KNOWING = "dead leaves", "knowing"
+MODELS = {"dead-leaves": LEAVES, "vit-s14": KNOWING}  # as summaries of models name them
 GRID = 36  # of the leaves' eye: as near as it comes to the recordings' 37
 STEPS = 4  # of the walkers of `destinations`
 Both = Mapping[str, Segmentation]  # by the name of the eye
@@ -191,5 +192,6 @@ def paired_table(wanted: Sequence[tuple[str, str, str]]) -> Table:
             known = (row["method"], row["baseline"], row["choice"]) == (line, other, "ods")
             if known and row["measure"] in ("covering", "miou", "accuracy"):
                 text = "{difference:+.3f} [{low:+.3f}, {high:+.3f}]".format(**row)
-                cells.append(([summary["title"], line, other], heads[row["truth"], row["measure"]], text))
+                begin = [summary["title"].removeprefix("Models, "), *(MODELS.get(name, name) for name in (line, other))]
+                cells.append((begin, heads[row["truth"], row["measure"]], text))
     return pivot(["pictures", "line", "minus"], cells)
