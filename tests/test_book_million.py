@@ -25,7 +25,7 @@ def test_hours_cost_machines_and_cores() -> None:
 
 def test_no_price_is_invented() -> None:
     ((*_, cost, _, _),) = million.page({"one": 1.0}, seconds=1, days=7).rows
-    assert cost == "278 x your price"
+    assert cost == "278 × your price"
 
 
 @pytest.mark.parametrize(("days", "price"), [(0, 1), (-1, None), (7, -2), (float("nan"), 1)])

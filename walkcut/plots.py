@@ -449,8 +449,8 @@ def tradeoff(lines: Mapping[str, Sequence[tuple[float, float, str]]], xlabel: st
     curves(plain, xlabel, ylabel, axis, logx=True, logy=True)
     for line in lines.values():
         for x, y, word in line:
-            axis.annotate(word, (x, y), (6, -3), textcoords="offset points", fontsize=SMALL)
-    axis.margins(x=0.18)
+            axis.annotate(word, (x, y), (5, -11), textcoords="offset points", fontsize=SMALL)  # rising lines run above
+    axis.margins(x=0.22, y=0.1)
     return figure
 
 

@@ -21,6 +21,7 @@ from walkcut_book import recordings
 from walkcut_book.reading import automatic, result, rows_where
 
 LEAVES, KNOWING = "dead leaves", "knowing"
+MODELS = {"dead-leaves": LEAVES, "vit-s14": KNOWING}  # as summaries of models name them
 GRID = 36  # of the leaves' eye: as near as it comes to the recordings' 37
 STEPS = 4  # of the walkers of `destinations`
 Both = Mapping[str, Segmentation]  # by the name of the eye
@@ -180,7 +181,9 @@ def paired_table(wanted: Sequence[tuple[str, str, str]]) -> Table:
     for name, line, other in wanted:
         summary = result(name)
         heads, line = columns(summary), measured(summary, line)
+        title = summary["title"].removeprefix("Models, ")
+        begin = [title, MODELS.get(line, line), MODELS.get(other, other)]
         for row in rows_where(summary["differences"], method=line, baseline=other, choice="ods"):
             if row["measure"] in ("covering", "miou", "accuracy"):
-                cells.append(([summary["title"], line, other], heads[row["truth"], row["measure"]], gap(row)))
+                cells.append((begin, heads[row["truth"], row["measure"]], gap(row)))
     return pivot(["pictures", "line", "minus"], cells)

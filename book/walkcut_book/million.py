@@ -114,7 +114,7 @@ def page(given: Mapping[str, float], seconds: float, days: float, price: float |
     rows = []
     for name, rate in given.items():
         hours = MILLION / rate / 3600
-        cost = f"{hours:,.0f} x your price" if price is None else f"{hours * price:,.0f}"
+        cost = f"{hours:,.0f} × your price" if price is None else f"{hours * price:,.0f}"
         machines, cores = (f"{math.ceil(need):,}" for need in (hours / 24 / days, rate * seconds))
         rows.append([name, f"{rate:.2f}", f"{hours:,.0f}", cost, machines, cores])
     return Table(["", "pictures a second", "hours", "cost", f"machines for {days:g} days", "cores that cut"], rows)
