@@ -16,6 +16,7 @@ import matplotlib
 import numpy as np
 import pytest
 from devices import elsewhere  # noqa: F401 -- a fixture for all
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from selenium import webdriver
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from walkcut.backbone import Backbone
 
 matplotlib.use("agg")
+settings.register_profile("unhurried", deadline=None)  # a busy machine fails no test
+settings.load_profile("unhurried")
 # processes that tests start find tests' modules also where Python adds no folder by itself
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
 

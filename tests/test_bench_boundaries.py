@@ -101,7 +101,7 @@ def test_a_pixel_is_matched_once() -> None:
     assert (matched, total, recalled, human) == (30, 60, 30, 30)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(maps, maps)
 def test_pairs_are_as_many_as_the_cheapest_assignment_has(truth: np.ndarray, labels: np.ndarray) -> None:
     pairs = slow_pairs(boundaries.boundary_map(labels), boundaries.boundary_map(truth), REACH * 10)
@@ -136,7 +136,7 @@ def test_pairs_move_where_that_makes_room_for_one_more() -> None:
     assert boundaries.most_pairs(found, 2).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(maps, maps, maps)
 def test_names_of_regions_do_not_matter_and_a_human_finds_himself(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> None:
     found = boundary_counts([a, b], c, REACH)

@@ -258,7 +258,7 @@ def test_fair_matching_agrees_with_trying_all(seed: int) -> None:
     assert unique > 30
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(tables_of_any_width, st.randoms(use_true_random=False))
 def test_renumbering_clusters_never_changes_the_fair_counts(table: np.ndarray, random: object) -> None:
     order = list(range(table.shape[1]))
@@ -266,7 +266,7 @@ def test_renumbering_clusters_never_changes_the_fair_counts(table: np.ndarray, r
     assert as_lists(matching.fair_matching([table])) == as_lists(matching.fair_matching([table[:, order]]))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(tables_of_any_width)
 def test_every_labelled_pixel_is_a_hit_or_missed_once_and_wrong_once(table: np.ndarray) -> None:
     for matched in MATCHINGS:
@@ -278,7 +278,7 @@ def test_every_labelled_pixel_is_a_hit_or_missed_once_and_wrong_once(table: np.n
             assert not wrong[hits == 0].any()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(tables_of_any_width)
 def test_fair_hits_are_the_fields_and_where_the_overlap_is_unique_no_class_fares_worse(table: np.ndarray) -> None:
     fair, field = matching.fair_matching([table]), matching.field_matching([table])
@@ -290,7 +290,7 @@ def test_fair_hits_are_the_fields_and_where_the_overlap_is_unique_no_class_fares
         assert (fair.missed == field.missed).all()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(tables_of_any_width, st.integers(0, CLASSES - 1), st.integers(1, 9), st.integers(1, 9))
 def test_cutting_a_cluster_of_one_class_never_raises_the_accuracy(table: np.ndarray, c: int, a: int, b: int) -> None:
     whole, parts = np.zeros((CLASSES, 1), int), np.zeros((CLASSES, 2), int)
@@ -344,7 +344,7 @@ def test_the_tables_of_rows_are_those_of_the_picture_row_by_row() -> None:
         assert [row.sum() for row in rows] == (truth >= 0).sum(1).tolist()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(maps_at_random(), min_size=1, max_size=3))
 def test_the_finer_what_is_matched_the_higher_the_accuracy(maps: list) -> None:
     """One matching for all pictures, for each, for each row, for each pixel: a coarser one may be kept by a finer."""

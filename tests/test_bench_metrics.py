@@ -129,7 +129,7 @@ def test_large_label_numbers_need_no_large_table() -> None:
 # Against the references, and properties
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(maps, maps)
 def test_measures_agree_with_slow_references(truth: np.ndarray, labels: np.ndarray) -> None:
     table = metrics.contingency(truth, labels)
@@ -138,7 +138,7 @@ def test_measures_agree_with_slow_references(truth: np.ndarray, labels: np.ndarr
     assert metrics.variation_of_information(table) == pytest.approx(slow_vi(truth, labels), abs=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(maps, maps)
 def test_measures_agree_with_other_libraries(truth: np.ndarray, labels: np.ndarray) -> None:
     table = metrics.contingency(truth, labels)
@@ -150,13 +150,13 @@ def test_measures_agree_with_other_libraries(truth: np.ndarray, labels: np.ndarr
 few = hnp.arrays(np.int32, (3, 4), elements=st.integers(0, 3))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(few, few)
 def test_matching_agrees_with_trying_all(truth: np.ndarray, labels: np.ndarray) -> None:
     assert metrics.matched_miou(metrics.contingency(truth, labels)) == pytest.approx(slow_miou(truth, labels))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(maps, maps, st.permutations(range(6)))
 def test_names_of_labels_do_not_matter(truth: np.ndarray, labels: np.ndarray, order: list[int]) -> None:
     before = metrics.score([truth], labels)
@@ -164,7 +164,7 @@ def test_names_of_labels_do_not_matter(truth: np.ndarray, labels: np.ndarray, or
     assert metrics.score([renamed[truth]], renamed[labels]) == pytest.approx(before, abs=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(maps, maps)
 def test_ranges_symmetry_and_refinement(truth: np.ndarray, labels: np.ndarray) -> None:
     there, back = metrics.score([truth], labels), metrics.score([labels], truth)
@@ -206,7 +206,7 @@ def test_less_is_better_for_the_variation_of_information() -> None:
     assert (best.setting, best.ods, best.ois) == (0, 2.5, 1.75)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(hnp.arrays(float, (6, 4), elements=st.floats(0, 1)), st.sampled_from([1, -1]))
 def test_ois_is_never_worse_than_ods(values: np.ndarray, sign: int) -> None:
     found = metrics.aggregate(values, np.arange(1.0, 7.0), sign)

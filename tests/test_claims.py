@@ -165,7 +165,7 @@ def test_some_heads_are_slower_in_steps_than_their_reversible_form() -> None:
 
 
 @given(seed=seeds, n=st.integers(3, 12), sharpness=st.floats(0.1, 2))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_bounds_time_and_what_bounds_steps(seed: int, n: int, sharpness: float) -> None:
     """Equations eq-ncut-directed and eq-ncut-steps."""
     P = head(seed, n, sharpness)
@@ -175,7 +175,7 @@ def test_what_bounds_time_and_what_bounds_steps(seed: int, n: int, sharpness: fl
 
 
 @given(seed=seeds, n=st.integers(3, 8), sharpness=st.floats(0.1, 3))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_cheegers_inequality_holds_for_walks_that_circle(seed: int, n: int, sharpness: float) -> None:
     """Of Chung: by the escapes of the walk itself, from all its sets, and her Laplacian."""
     P = head(seed, n, sharpness)
@@ -188,7 +188,7 @@ def test_cheegers_inequality_holds_for_walks_that_circle(seed: int, n: int, shar
 
 
 @given(seed=seeds, n=st.integers(2, 20))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_price_by_the_walk_itself_is_a_rayleigh_quotient(seed: int, n: int) -> None:
     """But of no Laplacian, and no right eigenvector minimises it."""
     rng = np.random.default_rng(seed)
@@ -462,7 +462,7 @@ def test_what_is_blank_stays_whole_but_for_clouds() -> None:
 
 
 @given(seed=seeds, q=st.floats(0, 0.9))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_rests_decide_which_first_split_pays(seed: int, q: float) -> None:
     rng = np.random.default_rng(seed)
     W = rng.random((6, 6))

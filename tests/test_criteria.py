@@ -123,7 +123,7 @@ def random_tree(seed: int) -> PartitionTree:
     return partition(Graph(torch.from_numpy(W + W.T)), (3, 3), smallest=1)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6))
 def test_the_best_pruning_is_the_best_of_all(seed: int) -> None:
     tree = random_tree(seed)

@@ -29,7 +29,7 @@ CELLS = json.loads(PAGE.read_text(encoding="utf-8"))["cells"]
 MARKDOWN, CODE = (["".join(c["source"]) for c in CELLS if c["cell_type"] == kind] for kind in ("markdown", "code"))
 PROSE = " ".join(" ".join(MARKDOWN).split())
 seeds = st.integers(0, 2**32 - 1)
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=40)
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from walkcut.walk import Walk
 
 PAGE = page_of("further-times")
 TEXT, PROSE, CODE = PAGE.text, PAGE.prose, PAGE.code
-several = settings(max_examples=25, deadline=None)
+several = settings(max_examples=25)
 seeds, sizes = st.integers(0, 2**32 - 1), st.integers(3, 14)
 
 

@@ -75,7 +75,7 @@ def test_what_is_no_plain_table_is_made_one() -> None:
 
 
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 40), block=st.sampled_from([1, 7, 64]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_blocks_of_any_size_give_the_same(seed: int, n: int, block: int) -> None:
     graph, order = symmetric(n, seed % 997), torch.from_numpy(np.random.default_rng(seed).permutation(n))
     whole = graph.association_gains(order)

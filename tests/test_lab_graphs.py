@@ -66,7 +66,7 @@ def test_a_low_rank_graph_is_cut_as_if_written_down(n: int, d: int) -> None:
 
 
 @given(seed=seeds, n=st.integers(2, 80), small=st.sampled_from([1e-5, 1e-3, 1.0]), single=st.booleans())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_an_order_and_its_reverse_cost_the_same(seed: int, n: int, small: float, single: bool) -> None:
     F = torch.rand(n, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     F[-1] *= small
@@ -150,7 +150,7 @@ def test_cosines_by_hand() -> None:
 
 
 @given(seed=seeds, n=st.integers(1, 9), d=st.integers(1, 5), alpha=st.floats(0.1, 20))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_graph_of_features_is_a_graph(seed: int, n: int, d: int, alpha: float) -> None:
     W = from_features(torch.randn(n, d, generator=torch.Generator().manual_seed(seed)), alpha).W
     assert len(Graph(W)) == n  # symmetric, finite, not negative

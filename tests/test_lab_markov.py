@@ -19,7 +19,7 @@ def test_a_lazy_walk_stays_and_keeps_its_long_run() -> None:
 
 
 @given(a=st.floats(0.01, 0.9), b=st.floats(0.01, 0.9))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_two_states_forget_at_the_rate_of_their_eigenvalue(a: float, b: float) -> None:
     walk = Walk(torch.tensor([[1 - a, a], [b, 1 - b]], dtype=torch.float64), (1, 2))
     rate = abs(1 - a - b)

@@ -142,7 +142,7 @@ def test_what_cannot_be_cut_is_refused() -> None:
 
 
 @given(seed=seeds, n=st.integers(2, 8))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_no_cut_is_cheaper_than_the_eigenvalue(seed: int, n: int) -> None:
     graph = random_graph(n, seed)
     bits = (torch.tensor(bits) for bits in itertools.product([True, False], repeat=n) if 0 < sum(bits) < n)
@@ -158,7 +158,7 @@ def reference(graph: Graph) -> tuple[np.ndarray, np.ndarray]:
 
 @given(seed=seeds, n=st.sampled_from([3, 30, DENSE, DENSE + 1, 180]), single=st.booleans())
 @example(seed=41, n=3, single=False)  # a node almost without edges: the second eigenvalue is 0 as well
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_eigenpair_against_numpy(seed: int, n: int, single: bool) -> None:
     """Value, gap and residual are what they say they are; y is as near the true one as the residual over the gap."""
     graph = random_graph(n, seed)
@@ -206,7 +206,7 @@ def test_three_cliques_whose_second_eigenvalue_is_nearly_double(n: int, apart: f
 
 
 @given(seed=seeds, n=st.integers(2, 40), known=st.integers(1, 3), twins=st.booleans(), beside=st.integers(1, 3))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_lanczos_against_all_eigenvectors(seed: int, n: int, known: int, twins: bool, beside: int) -> None:
     """Any symmetric matrix; eigenvectors that are known are kept out, and a twofold eigenvalue does no harm."""
     rng, known = np.random.default_rng(seed), min(known, n - 1)
@@ -291,7 +291,7 @@ def test_a_tolerance_is_positive(tolerance: float) -> None:
 
 @given(seed=seeds, n=st.integers(2, 30), sparse=st.booleans())
 @example(seed=35, n=7, sparse=True)  # rounding leaves a cut of 1e-15 around a side of no volume
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_best_split_against_every_prefix(seed: int, n: int, sparse: bool) -> None:
     rng = np.random.default_rng(seed)
     W = rng.uniform(size=(n, n)) * (rng.uniform(size=(n, n)) < (0.15 if sparse else 1))
@@ -354,7 +354,7 @@ def test_a_small_side_is_not_lost_at_either_end_of_the_order(small: float, dtype
 
 
 @given(seed=seeds, n=st.integers(2, 90), single=st.booleans())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_an_order_and_its_reverse_cost_the_same(seed: int, n: int, single: bool) -> None:
     """Nodes whose volumes span eight powers of ten."""
     rng = np.random.default_rng(seed)
@@ -389,7 +389,7 @@ def test_a_graph_larger_than_one_block_of_rows() -> None:
 
 
 @given(seed=seeds, n=st.integers(2, DENSE), single=st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_few_nodes_are_cut_as_many_are(seed: int, n: int, single: bool) -> None:
     """The short way for small regions against the two steps it stands for."""
     graph = random_graph(n, seed)
@@ -446,7 +446,7 @@ def test_three_cliques_that_are_equally_near_are_cut_between_them(n: int) -> Non
 
 
 @given(seed=seeds, n=st.integers(2, 40))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_cheeger(seed: int, n: int) -> None:
     """lambda <= NCut of the sweep, and its conductance h <= sqrt(2 lambda), so that NCut <= 2 sqrt(2 lambda)."""
     graph = random_graph(n, seed)
@@ -515,7 +515,7 @@ def test_a_clique_in_single_precision(n: int) -> None:
 
 
 @given(seed=seeds, n=st.integers(2, 11))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_cheeger_over_all_cuts(seed: int, n: int) -> None:
     """lambda_2 <= min NCut <= 2 h, and lambda_2 / 2 <= h <= sqrt(2 lambda_2), with h over all cuts."""
     graph = random_graph(n, seed)
@@ -548,7 +548,7 @@ def test_a_ring_has_twins_and_says_so(n: int) -> None:
 
 
 @given(seed=seeds, n=st.integers(3, 60), factor=st.sampled_from([1e-6, 0.3, 1e5]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_order_and_unit_of_the_weights_do_not_matter(seed: int, n: int, factor: float) -> None:
     graph = random_graph(n, seed)
     shuffle = torch.from_numpy(np.random.default_rng(seed).permutation(n))

@@ -106,7 +106,7 @@ def test_the_null_is_that_of_the_slow_way(grid: Grid) -> None:
     assert null.min() >= 0
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @example(seed=1806, grid=(2, 2))
 @given(seed=st.integers(0, 10**6), grid=st.sampled_from(GRIDS))
 def test_nobody_is_under_the_null_where_the_law_does_not_say(seed: int, grid: Grid) -> None:
@@ -146,7 +146,7 @@ def test_the_null_of_three_patches_by_hand() -> None:
     assert null[1, 2] > flow[1, 2]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10**6), st.sampled_from(GRIDS), st.sampled_from([(0,), (1,), (0, 1)]))
 def test_a_mirror_turns_the_null_with_it(seed: int, grid: Grid, sides: tuple[int, ...]) -> None:
     walk = random_walk(grid, seed)
@@ -300,7 +300,7 @@ def test_a_region_that_distance_does_not_explain_is_kept_in_one_that_it_does() -
     assert len(set(zip(labels, disc, strict=True))) == labels.max() + 1 == 2
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 10**6), st.floats(0.01, 0.9), st.sampled_from([(1, 12), (3, 4), (5, 5)]))
 def test_rests_lower_both_prices_of_the_first_split(seed: int, q: float, grid: Grid) -> None:
     """The walk's exactly; the null's nearly, for it does not know who rests: u has to be found anew."""

@@ -153,7 +153,7 @@ def recipes() -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(recipes(), recipes())
 def test_a_recipe_goes_through_json_and_between_processes(one: dict[str, Any], other: dict[str, Any]) -> None:
     first, second = Recipe(**one), Recipe(**other)

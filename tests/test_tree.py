@@ -249,7 +249,7 @@ def test_small_regions_are_left_whole() -> None:
 
 
 @given(seed=st.integers(0, 2**32 - 1), h=st.integers(1, 5), w=st.integers(1, 5), data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_graph_gives_a_sound_tree(seed: int, h: int, w: int, data: st.DataObject) -> None:
     """Sparse graphs of any shape: with isolated nodes, components, loops."""
     rng = np.random.default_rng(seed)
@@ -279,7 +279,7 @@ def one_by_one(graph: Graph, grid: tuple[int, int], smallest: int) -> PartitionT
 
 
 @given(seed=st.integers(0, 2**32 - 1), tied=st.sampled_from([0.3, 1]), single=st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_regions_that_are_cut_together_are_cut_as_alone(seed: int, tied: float, single: bool) -> None:
     """Whole or with gaps, in either precision."""
     rng, W = np.random.default_rng(seed), scattered((6, 9), seed).W

@@ -121,7 +121,7 @@ def test_steps_against_matrix_powers(k: int) -> None:
 
 
 @given(seed=seeds, n=st.integers(2, 8), k=st.integers(1, 4))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_directions_are_adjoint(seed: int, n: int, k: int) -> None:
     """What walkers that start as mu see of v after k steps can be told from either end."""
     walk = random_walk(n, seed)
@@ -229,7 +229,7 @@ def test_the_prior_has_a_width(sigma: float) -> None:
 
 
 @given(a=st.floats(1e-3, 1), b=st.floats(1e-3, 1))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_two_states(a: float, b: float) -> None:
     found = Walk(torch.tensor([[1 - a, a], [b, 1 - b]], dtype=torch.float64), (1, 2)).stationary()
     torch.testing.assert_close(found.law, torch.tensor([b, a], dtype=torch.float64) / (a + b))
@@ -387,7 +387,7 @@ def test_a_law_that_is_uniform_is_found_at_once(leak: float, dtype: torch.dtype)
 
 
 @given(seed=seeds, n=st.integers(2, 12), density=st.sampled_from([0.3, 1.0]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_float32_tells_what_float64_tells(seed: int, n: int, density: float) -> None:
     exact = random_walk(n, seed, density)
     rounded = Walk(exact.P.float(), exact.grid)
@@ -424,7 +424,7 @@ def test_few_steps_of_many_columns_and_many_of_few_agree() -> None:
 
 
 @given(seed=seeds, n=st.integers(2, 9), density=st.sampled_from([0.2, 0.6, 1.0]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_law_is_a_law_and_stays(seed: int, n: int, density: float) -> None:
     walk = random_walk(n, seed, density)
     found = walk.stationary()
@@ -438,7 +438,7 @@ def test_the_law_is_a_law_and_stays(seed: int, n: int, density: float) -> None:
 
 
 @given(seed=seeds, n=st.integers(2, 9), density=st.sampled_from([0.2, 1.0]), k=st.integers(1, 3), data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_ncut_of_the_reversible_form_is_the_walks_own_escape(
     seed: int, n: int, density: float, k: int, data: st.DataObject
 ) -> None:
@@ -456,7 +456,7 @@ def test_ncut_of_the_reversible_form_is_the_walks_own_escape(
 
 
 @given(seed=seeds, n=st.integers(1, 9))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_degrees_of_the_reversible_form_are_the_long_run(seed: int, n: int) -> None:
     walk = random_walk(n, seed)
     graph = walk.reversible()
@@ -574,7 +574,7 @@ def by_hand(
     steps=st.integers(1, 3),
     block=st.sampled_from([1, 50, 2**19]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_walk_that_is_cut_is_the_composition_of_its_settings(
     seed: int,
     coarse: tuple[int, int] | None,
