@@ -578,7 +578,7 @@ def check_memberships(memberships: Function) -> str:
     Parameters
     ----------
     memberships : function of the first C eigenvectors, float64 (n, C), a column each
-        To return memberships, (n, C), with the corners of `Four ways to round`; the order of columns is free.
+        To return memberships, (n, C), with the corners of "Four ways to round"; the order of columns is free.
 
     Returns
     -------

@@ -26,7 +26,8 @@ def soft_membership(walk: Walk, labels: np.ndarray, stay: float = 0.5) -> torch.
 
     Returns
     -------
-    Tensor (h*w, m), rows sum to 1: column s is stay 1_s + (1 - stay) P 1_s.
+    Tensor (h*w, m)
+        Rows sum to 1; column s is stay 1_s + (1 - stay) P 1_s.
     """
     labels = np.asarray(labels)
     if labels.shape != walk.grid:

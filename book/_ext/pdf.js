@@ -25,6 +25,11 @@ const wide = (kind) => [...main.querySelectorAll(kind)].filter((node) => {
   for (const image of main.querySelectorAll('figure img')) { // a high one would leave half of the page before it empty
     image.style.maxHeight = `${Math.min(850, Math.max(450, 0.7 * image.clientHeight))}px`;
   }
+  for (const code of main.querySelectorAll('.cell_input pre')) { // so would a long program; it may be parted instead
+    if (code.textContent.split('\n').length < 32) continue;
+    code.style.breakInside = 'auto';
+    code.closest('.cell_input').style.breakAfter = 'auto';
+  }
   for (const node of wide('img, svg, canvas, pre, table, mjx-math')) {
     const box = node.getBoundingClientRect();
     node.style.zoom = Math.min(1, text.width / box.width, (text.right - box.left) / box.width) - 0.005;

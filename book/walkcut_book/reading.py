@@ -12,7 +12,7 @@ from walkcut.bench.ladder import climb, told_affinity
 from walkcut.bench.look import Look
 from walkcut.bench.metrics import contingency, covering
 from walkcut.bench.ours import AUTO, OURS, thresholds_for
-from walkcut.bench.scores import TREES
+from walkcut.bench.scores import TITLES, TREES
 from walkcut.bench.summary import COMPLEXITY, read_summary
 from walkcut.bench.table import KINDS, Table, beside_published, command, gap, pivot, published
 from walkcut.criteria import SHARE
@@ -263,9 +263,9 @@ def transfer_table(summaries: Mapping[str, dict]) -> Table:
         rule = rows_where(summary["table"], method=f"{own}, {AUTO}", truth=truth, measure=measure)[0]["ods"]
         mine = leads(summary, method=f"{own}, {AUTO}", truth=truth, measure=measure)
         against = {row["baseline"].removeprefix(f"{own}, "): gap(row) for row in mine}
-        rows.append([name, measure, f"{rule:.3f}", *(against[constant] for constant in (*FITTED, own))])
+        rows.append([name, TITLES[measure], f"{rule:.3f}", *(against[constant] for constant in (*FITTED, own))])
     heads = [f"minus {constant} ({origin})" for constant, origin in FITTED.items()]
-    return Table(["used on", "", AUTO, *heads, "minus the best constant there"], rows)
+    return Table(["used on", "measure", AUTO, *heads, "minus the best constant there"], rows)
 
 
 def whole_table(blanks: Mapping[str, dict], criteria: Sequence[str]) -> Table:

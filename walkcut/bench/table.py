@@ -113,7 +113,9 @@ def difference_table(summary: dict, own: str) -> Table:
     The column "at" says which of ours: the default criterion, or our best constant threshold.
     """
     first = {key: title for key, title in columns(summary).items() if key[1] == COLUMNS[key[0]][0]}
-    heads = {(*key, choice): f"{title}, {CHOICES[choice]}" for key, title in first.items() for choice in CHOICES}
+    made = {row["choice"] for row in summary["differences"]}  # classes have no best setting for each picture
+    choices = {choice: title for choice, title in CHOICES.items() if choice in made}
+    heads = {(*key, choice): f"{title}, {choices[choice]}" for key, title in first.items() for choice in choices}
     alone = summary["methods"].get(own, {}).get("alone", [])
     ours = {own: "best constant"} | {f"{own}, {name}": name for name in alone}
     cells = [
