@@ -12,14 +12,10 @@ def mark(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Wrap each interval of a table in an element of its own."""
     for entry in doctree.findall(nodes.entry):
         for text in list(entry.findall(nodes.Text)):
-            pieces = INTERVAL.split(text.astext())
-            if len(pieces) > 1:
-                marked = [nodes.inline("", "", nodes.Text(piece), classes=["interval"]) for piece in pieces[1::2]]
-                plain = [nodes.Text(piece) for piece in pieces[::2]]
-                new = [node for pair in zip(plain, marked, strict=False) for node in pair] + plain[-1:]
-                text.parent.replace(text, [node for node in new if node.astext()])
+            pieces = [nodes.Text(piece) for piece in INTERVAL.split(text)]
+            pieces[1::2] = [nodes.inline("", "", piece, classes=["interval"]) for piece in pieces[1::2]]
+            text.parent.replace(text, [piece for piece in pieces if piece.astext()])
 
 
-def setup(app: Sphinx) -> dict[str, bool]:
+def setup(app: Sphinx) -> None:
     app.connect("doctree-resolved", mark)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
