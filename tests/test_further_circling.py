@@ -129,8 +129,12 @@ def test_inertia_is_fast_and_its_bound_idle() -> None:
     for n in times:
         assert times[n] == pytest.approx(n, abs=1)
         assert forms[n] == pytest.approx(2 * n**2 / np.pi**2, rel=0.1)
-        law, _, _, both = page()["forms"](page()["inertia"](n))
+        law, _, additive, both = page()["forms"](page()["inertia"](n))
         assert page()["second"](both, law) == pytest.approx(1)
+        assert 1 / (1 - page()["second"](additive, law)) == pytest.approx(forms[n] / 4, rel=0.01)  # no sign is turned
+    lazy = (np.eye(202) + page()["inertia"](101)) / 2
+    steps = [relaxation_time(walk_of(P)) for P in (lazy, page()["forms"](lazy)[2])]
+    assert "on 101 places, {:.0f} steps against {:,.0f}.".format(*steps) in PAGE.prose
 
 
 # ---------------------------------------------------------------------------------------------------------------------
