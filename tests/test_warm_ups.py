@@ -141,6 +141,6 @@ def test_a_walker_who_heeds_half_of_the_time() -> None:
 
 def test_a_pruning_that_is_not_seen_from_the_root() -> None:
     answer = warm_up("05", "one side's own sides 3 and 1")
-    prunings = {"Whole": [5], "two sides": [2, 2], "three parts": [3, 1, 2]}
+    prunings = {"Whole": [5], "two sides": [2, 2], "three segments": [3, 1, 2]}
     assert ", ".join(f"{name} {sum(worth)}" for name, worth in prunings.items()) + "." in answer
     assert f"and the root $\\max(5,4+2)={max(map(sum, prunings.values()))}$" in answer
