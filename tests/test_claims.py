@@ -841,7 +841,8 @@ def test_where_either_eye_finds_the_fig() -> None:
     assert {at(knowing, threshold) == (4, 4) for threshold in (0.27, 0.46)} == {False}
     first = next(t for t in np.arange(0.1, 0.8, 0.01) if at(leaves, float(t))[0] == 4)
     says("09-knowledge.ipynb", f"From {told(0.28, 2)} to {told(0.45, 2)} the knowing tree has just four segments")
-    words = f"The other, on 36 patches, parts fig from bowl first at {told(first, 2)}, among {at(leaves, float(first))[1]} segments"
+    among = at(leaves, float(first))[1]
+    words = f"The other, on 36 patches, parts fig from bowl first at {told(first, 2)}, among {among} segments"
     says("09-knowledge.ipynb", words)
 
     coarser = segment(sample("fig"), load_backbone(device="cpu"), grid=32)
