@@ -850,15 +850,39 @@ def test_where_either_eye_finds_the_fig() -> None:
     assert {at(knowing, threshold) == (4, 4) for threshold in (0.27, 0.46)} == {False}
     first = next(t for t in np.arange(0.1, 0.8, 0.01) if at(leaves, float(t))[0] == 4)
     says("09-knowledge.ipynb", f"From {told(0.28, 2)} to {told(0.45, 2)} the knowing tree has just four segments")
-    count = at(leaves, float(first))[1]
-    words = f"The other, on 36 patches, parts fig from bowl first at {told(first, 2)}, among {count} segments"
+    among = at(leaves, float(first))[1]
+    words = f"The other, on 36 patches, parts fig from bowl first at {told(first, 2)}, among {among} segments"
     says("09-knowledge.ipynb", words)
 
     coarser = segment(sample("fig"), load_backbone(device="cpu"), grid=32)
+    counts = {7: "seven", 8: "eight"}
+    words = f"({counts[leaves.count].capitalize()}; {counts[coarser.count]} in the introduction, at 32 patches a side.)"
+    says("09-knowledge.ipynb", words)
     first = next(t for t in np.arange(0.1, 0.8, 0.01) if at(coarser, float(t))[0] == 4)
     says("intro.ipynb", f"With the knowing eye from {told(0.28, 2)} on, where the picture has four segments")
     words = f"tells the fig from the bowl first at {told(first, 2)}, among {at(coarser, float(first))[1]}"
     says("intro.ipynb", words)
+
+
+def test_what_changes_with_the_eye() -> None:
+    """The table for those who come from our eye to another."""
+    ours = resolve("walkcut", load_backbone(device="cpu").eye)
+    vision = resolve("walkcut", Eye("new", family="vision", readout={"noise": "none", "timesteps": [0]}))
+    stable = resolve("walkcut", Eye("new"))
+    assert [one.noise for one in (ours, vision, stable)] == ["forward", "none", "forward"]
+    says("gpu.md", f"| a little: timestep {ours.timesteps[0]} | none | more: timestep {stable.timesteps[0]} |")
+    assert [len(one.heads) for one in (ours, vision, stable)] == [4, 0, 0]
+    assert set(ours.heads.values()) == {(1.0, 1.0)}
+    says("gpu.md", "| both of each of four layers | all alike,")
+    _, read = recordings.told_by_heads()
+    says("gpu.md", f"those of `walkcut calibrate`: {(read > 0).sum()} of the {{term}}`knowing eye`'s {read.size} |")
+    walkers = [(one.inflation, one.jump_chain) for one in (ours, vision, stable)]
+    assert walkers == [(2, True), (1, False), (1, False)]
+    says("gpu.md", "| walkers | two who must agree, no rests | one, with rests | one, with rests |")
+    assert [one.spatial_prior for one in (vision, stable)] == [None, None]
+    says("gpu.md", f"| prior on distance | {told(ours.spatial_prior, 2)} of the longer side | none | none |")
+    assert {one.threshold for one in (ours, vision, stable)} == {"spatial-null"}
+    says("gpu.md", "| stop | spatial null, below three quarters of it | the same | the same |")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -5,15 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from explorers import state
 from matplotlib import pyplot as plt
 from test_attention_explorer import read
 from test_recordings import ANOTHER, EYE, here
 
+from walkcut import Graph
 from walkcut.bench.datasets import held_out_scenes
 from walkcut.capture import AttentionMaps
 from walkcut.eyes.loading import load_backbone
 from walkcut.segmentation import Segmentation
+from walkcut.tree import partition
 from walkcut.walk import prepare
 from walkcut.widgets.explorers import attention_explorer
 from walkcut_book import eyes, recordings
@@ -156,3 +159,18 @@ def test_a_table_of_scores_has_a_line_for_each_eye() -> None:
     assert [row[:2] for row in table.rows] == [[eyes.LEAVES, "walkcut, parts"], [eyes.KNOWING, "walkcut, parts"]]
     assert table.rows[0][2].startswith("0.547 / 0.602 [")
     assert len(eyes.paired_table(eyes.COMPARED).rows) == len(eyes.COMPARED)
+
+
+def test_a_blur_may_change_which_of_two_cuts_comes_first(seen: dict[str, Both]) -> None:
+    """What the last exercise of chapter 9 finds in the knowing eye's tree of the fig."""
+    found = seen["fig"][eyes.KNOWING]
+    W = found.graph.W.double()
+    pi, sharp = W.sum(1), partition(found.graph, found.walk.grid)
+
+    def same(share: float, count: int) -> bool:
+        blurred = partition(Graph((1 - share) * W + share * torch.outer(pi, pi)), sharp.grid)
+        one, other = (tree.labels(leaves=tree.k_segments(count)).ravel() for tree in (sharp, blurred))
+        return bool(((one[:, None] == one) == (other[:, None] == other)).all())
+
+    changed = {share: [count for count in (2, 3, 4, 6, 8) if not same(share, count)] for share in (0.1, 0.3, 0.6)}
+    assert changed == {0.1: [3], 0.3: [3], 0.6: [8]}
