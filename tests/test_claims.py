@@ -99,6 +99,18 @@ def test_how_much_noise_the_eye_of_dead_leaves_bears() -> None:
     says("01-attention.ipynb", "at 700 by {} [{}, {}] where the method stops by itself".format(*lost))
 
 
+def test_noise_costs_sooner_on_dead_leaves() -> None:
+    rows = result("ablate-timesteps-scenes-seeds")["differences"]
+    where = {"measure": "covering", "choice": "ods", "truth": "materials"}
+    lost = []
+    for change, end in (("t=100", ""), ("t=10+100", ", spatial-null")):
+        gap = row(rows, method=change + end, baseline=f"as usual{end}", **where)
+        assert gap["high"] < 0
+        lost += [told(gap[name]) for name in ("difference", "high", "low")]
+    words = "at the best constant {} [{}, {}] of the materials at $t = 100$; and 10 with 100, where the method stops by"
+    says("01-attention.ipynb", (words + " itself, loses {} [{}, {}]").format(*lost))
+
+
 def test_it_was_trained_with_much_more() -> None:
     """Timesteps were drawn as 1000 times the logistic function of a shifted normal number."""
     shift = json.loads((WEIGHTS / "dead-leaves" / "training.json").read_text())["training"]["timestep_shift"]

@@ -39,7 +39,7 @@ def written(answer: str) -> str:
     return digits.sub(lambda found: r"\tfrac" + "".join(f"{{{part.strip('{}')}}}" for part in found.groups()), answer)
 
 
-@pytest.mark.parametrize("chapter", ["02", "03", "04", "05"])
+@pytest.mark.parametrize("chapter", ["01", "02", "03", "04", "05"])
 def test_a_proof_is_prepared(chapter: str) -> None:
     parts = PROOF.split(prose(chapter))
     assert len(parts) > 1
@@ -64,6 +64,14 @@ def test_a_chapter_names_its_checks(chapter: str) -> None:
     practice = prose(chapter).partition("## Exercises\n")[2]
     assert practice.startswith("\nBefore you start: write ")
     assert "walkcut.exercises" in practice
+
+
+def test_the_mean_of_what_a_patch_looks_at() -> None:
+    answer, sea = written(warm_up("01", "be 1 on sea and 0 on sand")), np.array([1, 0, 1, 1, 0])
+    A = rows(np.where(np.equal.outer(sea, sea), 3, 1))  # the exponentials of the scores, ln 3 and 0
+    seen = A @ sea
+    assert f"${shown(seen[0])}$ at sea, ${shown(seen[1])}$ on sand. Never" in answer
+    assert seen.max() < sea.max()
 
 
 def ring() -> np.ndarray:
