@@ -6,7 +6,7 @@ is the probability that a stationary walker on S leaves it at the next step, plu
 a walk without memory gives 1 for every S.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -269,7 +269,8 @@ def _ritz(diagonal: np.ndarray, below: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
     Where nothing is left of a direction, the matrix ends.
     """
-    size, pair = int(np.argmax(np.r_[below[:-1] < NOTHING, True])) + 1, np.zeros((2, len(below)))
+    ends, pair = np.flatnonzero(below < NOTHING), np.zeros((2, len(below)))
+    size = int(ends[0]) + 1 if len(ends) else len(below)
     rest = below[:size].copy()  # of which LAPACK makes use
     found, values, vectors, _ = dstemr(diagonal[:size], rest, 2, 0.0, 0.0, max(size - 1, 1), size)
     pair[:, :size] = vectors[:, [0, found - 1]].T
@@ -304,11 +305,16 @@ def best_split(graph: Affinity, values: torch.Tensor) -> Split:
     order = values.cpu().argsort(stable=True)
     gains, degrees = graph.association_gains(order), graph.degrees[order.to(graph.degrees.device)]
     into = graph.indegrees[order.to(gains.device)] if hasattr(graph, "indegrees") else degrees
-    return _splits(order[None], degrees[None], into[None], gains[None], (len(graph),))[0]
+    return _splits(order[None], degrees[None], into[None], gains[None], (len(graph),), (None,))[0]
 
 
 def _splits(
-    order: torch.Tensor, out: torch.Tensor, into: torch.Tensor, gains: torch.Tensor, sizes: Sequence[int]
+    order: torch.Tensor,
+    out: torch.Tensor,
+    into: torch.Tensor,
+    gains: torch.Tensor,
+    sizes: Sequence[int],
+    guesses: Iterable[torch.Tensor | None],
 ) -> list[Split]:
     """The best splits of b graphs from degrees, indegrees and gains of their nodes in order, float64 (b, m)."""
     leaving = entering = crossing(out, gains)
@@ -322,10 +328,11 @@ def _splits(
     curves.masked_fill_(torch.from_numpy(beyond).to(curves.device), torch.inf)
     best = curves.argmin(1, keepdim=True)
     inside = torch.cat([(volume - leaving).gather(1, best), (rest - entering).gather(1, best)], 1).cpu()
-    found = zip(order.cpu(), best.cpu() + 1, curves.cpu(), inside.tolist(), sizes, strict=True)
+    cuts = (best[:, 0] + 1).tolist()
+    found = zip(order.cpu(), cuts, curves.cpu(), inside.tolist(), sizes, guesses, strict=True)
     return [
-        Split(nodes[:n], int(size), float(curve[size - 1]), curve[: n - 1], (first, other))
-        for nodes, size, curve, (first, other), n in found
+        Split(nodes[:n], size, float(curve[size - 1]), curve[: n - 1], (first, other), guess=guess)
+        for nodes, size, curve, (first, other), n, guess in found
     ]
 
 
@@ -394,8 +401,7 @@ def best_cuts(graphs: Sequence[Any], tolerance: float = 1e-4, guesses: Sequence[
         _, vectors, _ = _lanczos(product, first[:, None], tolerance, start)
     order = signed(vectors[:, -1] * unit).masked_fill(unit == 0, torch.inf).argsort(stable=True)
     gains, out = (2 * weight_before(W, order) - W.diagonal(dim1=1, dim2=2)).gather(1, order), degrees.gather(1, order)
-    splits = _splits(order, out, out, gains, sizes)
-    return [replace(split, guess=guess[:size]) for split, guess, size in zip(splits, vectors[:, 0], sizes, strict=True)]
+    return _splits(order, out, out, gains, sizes, [guess[:n] for guess, n in zip(vectors[:, 0], sizes, strict=True)])
 
 
 def _side_by_side(graphs: Sequence[Graph]) -> tuple[torch.Tensor, torch.Tensor, Product]:
