@@ -85,7 +85,8 @@ class Split:
     eigenpair : Eigenpair or None
         That the nodes were sorted by; None if by something else.
     guess : float64 Tensor (n,) or None
-        The eigenvector of M after that one, from which the search in a part may start.
+        The eigenvector of M after that one, from which the search in a part may start; of up to 100 nodes, where
+        nothing is searched for, that one itself.
     """
 
     order: torch.Tensor
