@@ -230,7 +230,7 @@ def test_what_constants_do_elsewhere() -> None:
 def test_blank_pictures_and_likeness_by_eye() -> None:
     whole = {"left_whole": {"walkcut, gap": {"white noise": [0.9, 0.8, 0.95]}}}
     rows = reading.whole_table({"leaves": whole}, ["gap"]).rows
-    assert rows == [["leaves, gap", "0.90 [0.80,\N{NO-BREAK SPACE}0.95]"]]
+    assert rows == [["leaves, gap", "0.90 [0.80, 0.95]"]]
     like = {"like_constants": {f"walkcut, {name}": ["0.3", 0.25] for name in CRITERIA}}
     rows = reading.constants_like({"scenes": like}).rows
     assert rows == [["scenes", *len(CRITERIA) * ["0.25 (0.3)"]]]

@@ -85,8 +85,7 @@ class Split:
     eigenpair : Eigenpair or None
         That the nodes were sorted by; None if by something else.
     guess : float64 Tensor (n,) or None
-        The eigenvector of M after that one, from which the search in a part may start; of up to 100 nodes, where
-        nothing is searched for, that one itself.
+        The eigenvector of M after that one, from which the search in a part may start.
     """
 
     order: torch.Tensor
@@ -393,16 +392,17 @@ def best_cuts(graphs: Sequence[Any], tolerance: float = 1e-4, guesses: Sequence[
         return [best_cut(graph, tolerance, twins=False) for graph in graphs]
     (unit, first, product), n = _normalised(degrees, product), max(sizes)
     if n <= DENSE:
-        vectors = _top_two(W, unit, first)[1][:, None]
+        x, guessed = _top_two(W, unit, first)[1], [None] * len(sizes)  # no part of so few nodes is searched
     else:
         noise = torch.from_numpy(np.random.default_rng(0).normal(size=(1, n))).to(unit)
         start = NOISE / n**0.5 * noise * (unit > 0)
         for row, guess in zip(start, guesses, strict=False):
             row[: len(guess)] += guess
         _, vectors, _ = _lanczos(product, first[:, None], tolerance, start)
-    order = signed(vectors[:, -1] * unit).masked_fill(unit == 0, torch.inf).argsort(stable=True)
+        x, guessed = vectors[:, 1], [guess[:size] for guess, size in zip(vectors[:, 0], sizes, strict=True)]
+    order = signed(x * unit).masked_fill(unit == 0, torch.inf).argsort(stable=True)
     gains, out = (2 * weight_before(W, order) - W.diagonal(dim1=1, dim2=2)).gather(1, order), degrees.gather(1, order)
-    return _splits(order, out, out, gains, sizes, [guess[:n] for guess, n in zip(vectors[:, 0], sizes, strict=True)])
+    return _splits(order, out, out, gains, sizes, guessed)
 
 
 def _side_by_side(graphs: Sequence[Graph]) -> tuple[torch.Tensor, torch.Tensor, Product]:

@@ -271,13 +271,13 @@ def transfer_table(summaries: Mapping[str, dict]) -> Table:
 def whole_table(blanks: Mapping[str, dict], criteria: Sequence[str]) -> Table:
     """Share of blank pictures left in one segment, with its interval: a line for each eye and criterion.
 
-    Both are in the first column, which stays where a phone scrolls the others; an interval has no space to break at.
+    Both are in the first column, which stays where a phone scrolls the others.
     """
     rows = []
     for eye, summary in blanks.items():
         for criterion in criteria:
             whole = summary["left_whole"][f"{OURS}, {criterion}"]
-            rows.append([f"{eye}, {criterion}", *("{:.2f} [{:.2f},\xa0{:.2f}]".format(*one) for one in whole.values())])
+            rows.append([f"{eye}, {criterion}", *("{:.2f} [{:.2f}, {:.2f}]".format(*one) for one in whole.values())])
     return Table(["eye, criterion", *whole], rows)
 
 

@@ -1,6 +1,6 @@
 """How fast is the cut? Peers side by side on one and the same affinity, in one run.
 
-    python tests/perf/peers.py              writes book/results/speed.json, in minutes, but for scikit-image's twenty
+    python tests/perf/peers.py              writes book/results/speed.json, in five minutes, and scikit-image's twenty
 
 Each peer turns an affinity (n, n) into labels (n,). All get the same float32 numbers and the same threads.
 """
