@@ -394,8 +394,7 @@ def best_cuts(graphs: Sequence[Any], tolerance: float = 1e-4, guesses: Sequence[
     if n <= DENSE:
         x, guessed = _top_two(W, unit, first)[1], [None] * len(sizes)  # no part of so few nodes is searched
     else:
-        noise = torch.from_numpy(np.random.default_rng(0).normal(size=(1, n))).to(unit)
-        start = NOISE / n**0.5 * noise * (unit > 0)
+        start = torch.from_numpy(np.random.default_rng(0).normal(0.0, NOISE / n**0.5, (1, n))).to(unit) * (unit > 0)
         for row, guess in zip(start, guesses, strict=False):
             row[: len(guess)] += guess
         _, vectors, _ = _lanczos(product, first[:, None], tolerance, start)
