@@ -1,6 +1,4 @@
-"""What chapters 7 and 9 measure: ways to pixels at borders, names against chance, chains of stages."""
-
-from pathlib import Path
+"""What chapters 7 and 9 measure: ways to pixels at borders, names against chance."""
 
 import numpy as np
 import pytest
@@ -10,7 +8,7 @@ from walkcut.door import segment
 from walkcut.eyes.loading import load_backbone
 from walkcut.lab.words import WordMaps
 from walkcut.scenes import make_scene
-from walkcut_book import borders, chains, labels, naming
+from walkcut_book import borders, labels, naming
 
 SCENE = make_scene([3, 5])
 
@@ -52,25 +50,6 @@ def test_chance_is_the_share_of_true_words() -> None:
     assert words == sorted(set(words))
     assert set(rows[:, 0]) <= {0.0, 1.0}
     assert set(np.round(rows[:, 1] * len(words), 9)) <= {float(len(one)) for one in SCENE.words}
-
-
-def test_the_engine_plays_a_chain() -> None:
-    busy = chains.played((0.0, 0.01), (1, 2), 4)
-    assert sorted((stage, picture) for stage, picture, *_ in busy) == [(i, k) for i in (0, 1) for k in range(4)]
-    assert all(0 <= since <= until for *_, since, until in busy)
-    bars = chains.bars(chains.by_rule(np.zeros((2, 2)), np.ones((2, 2))), (1, 2), scale=10)
-    assert bars == [("read 0", 0, 0, 10), ("read 0", 1, 0, 10), ("look 0", 0, 0, 10), ("look 1", 1, 0, 10)]
-
-
-def test_a_folder_with_two_broken_files(tmp_path: Path) -> None:
-    (folder,) = chains.folders(tmp_path, "pictures")
-    chains.photographs(folder)
-    assert len(list(folder.iterdir())) == 9
-    assert (folder / "empty.jpg").stat().st_size == 0
-
-
-def test_a_command_that_ends_by_itself_is_not_killed(tmp_path: Path) -> None:
-    assert chains.killed(["--help"], tmp_path, trees=1) == 0
 
 
 def test_label_maps_are_few_classes_in_many_clusters() -> None:

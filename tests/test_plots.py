@@ -315,16 +315,19 @@ def test_interval_panels_side_by_side_share_their_rows() -> None:
 
 
 def test_gantt_has_a_row_for_each_worker_and_a_bar_for_each_item() -> None:
-    bars = [("read", 0, 0.0, 1.0), ("read", 1, 1.0, 2.0), ("look", 0, 1.0, 3.0)]
-    figure = plots.gantt({"a chain": bars, "alone": bars[:1]}, "seconds")
-    top, bottom = figure.axes
-    assert [label.get_text() for label in top.get_yticklabels()] == ["read", "look"]
+    start, done = np.array([[0.0, 1], [1, 3], [2, 3]]), np.array([[1.0, 3], [2, 4], [3, 5]])
+    alone = (1,), start[:1, :1], done[:1, :1]
+    figure = plots.gantt({"a chain": ((1, 2), start, done)}, ("read", "look"), "seconds")
+    (top,) = figure.axes
+    assert [label.get_text() for label in top.get_yticklabels()] == ["read 0", "look 0", "look 1"]
     drawn = [(bar.get_x(), bar.get_width(), round(bar.get_y() + bar.get_height() / 2)) for bar in top.patches]
-    assert drawn == [(0, 1, 0), (1, 1, 0), (1, 2, 1)]
-    assert [text.get_text() for text in top.texts] == ["0", "1", "0"]
-    assert len({bar.get_facecolor() for bar in top.patches}) == 2
-    assert len(bottom.patches) == 1
-    assert bottom.get_xlabel() == "seconds"
+    assert drawn == [(0, 1, 0), (1, 1, 0), (2, 1, 0), (1, 2, 1), (3, 1, 2), (3, 2, 1)]
+    assert [text.get_text() for text in top.texts] == ["0", "1", "2", "0", "1", "2"]
+    assert [top.patches[i].get_facecolor() for i in range(3)] == [top.patches[i].get_facecolor() for i in range(3, 6)]
+    assert len({bar.get_facecolor() for bar in top.patches}) == 3
+    top, bottom = plots.gantt({"one": alone, "another": alone}, ["read"], "seconds").axes
+    assert len(top.patches) == len(bottom.patches) == 1
+    assert (top.get_xlabel(), bottom.get_xlabel()) == ("", "seconds")
 
 
 def test_tradeoff_writes_a_word_beside_each_point() -> None:

@@ -548,23 +548,32 @@ def interval_panels(panels: Mapping[str, Intervals], xlabel: str, beside: bool =
     return figure
 
 
-def gantt(panels: Mapping[str, Sequence[tuple[str, int, float, float]]], xlabel: str) -> Figure:
-    """Who works at what, and when: a bar for each (worker, item, start, end), in the colour of its item.
+Timetable = tuple[Sequence[int], np.ndarray, np.ndarray]  # workers of each stage; when items begin, are done
+
+
+def gantt(panels: Mapping[str, Timetable], stages: Sequence[str], xlabel: str) -> Figure:
+    """Who works at what, and when: a row for each worker of each stage, a bar for each item, in the colour of its item.
 
     Parameters
     ----------
-    panels : mapping of title to bars
-        Below one another, on one axis of time; a worker's row stands where it is first named.
+    panels : mapping of title to (workers, start, done)
+        Below one another, on one axis of time. Items go to the workers of a stage in turn; times are (items, stages).
+    stages : sequence of str
+        Their names.
     xlabel : str
     """
-    heights = [len({worker for worker, *_ in bars}) + 1 for bars in panels.values()]
+    heights = [sum(workers) + 1 for workers, *_ in panels.values()]
     shape: Style = {"height_ratios": heights, "figsize": (WIDE, 0.32 * sum(heights) + 0.5)}
     figure, axes = plt.subplots(len(panels), sharex=True, squeeze=False, layout="constrained", **shape)
     box = {"boxstyle": "round,pad=0.1", "fc": "black", "ec": "none", "alpha": 0.55}
-    for axis, (title, bars), height in zip(axes.flat, panels.items(), heights, strict=True):
-        for worker, item, start, end in bars:
-            bar = axis.barh(worker, end - start, left=start, height=0.8, color=OKABE_ITO[item % 6], edgecolor="white")
-            axis.bar_label(bar, [f"{item}"], label_type="center", fontsize=SMALL, color="white", bbox=box)
+    for axis, (title, timetable), height in zip(axes.flat, panels.items(), heights, strict=True):
+        workers, start, done = timetable
+        items = range(len(start))
+        colours = [OKABE_ITO[item % 6] for item in items]
+        for stage, count, begin, end in zip(stages, workers, start.T, done.T, strict=True):
+            rows = [f"{stage} {item % count}" for item in items]
+            bars = axis.barh(rows, end - begin, left=begin, height=0.8, color=colours, edgecolor="white")
+            axis.bar_label(bars, items, label_type="center", fontsize=SMALL, color="white", bbox=box)
         axis.set_ylim(height - 1.5, -0.5)
         axis.set_title(title, fontsize=SMALL, loc="left")
         axis.grid(alpha=0.3, axis="x")

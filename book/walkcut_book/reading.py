@@ -1,5 +1,6 @@
 """Pick numbers out of results that are already written, for the tables and figures of the book."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 
@@ -326,6 +327,21 @@ def time_and_memory(cost: dict) -> dict[str, list[tuple[float, float, str]]]:
         memory = 1024 * (row["peak_gib"] - row["before_gib"])
         ways[row["kind"]].append((memory, row["total"]["cpu_s"], f"{row['patches']:,}"))
     return ways
+
+
+def rates() -> dict[str, float]:
+    """Pictures a second, as measured or reported elsewhere: looks of two denoisers, a whole chain, whole methods."""
+    own = json.loads((RESULTS / "speed-dead-leaves.json").read_text())
+    gpu = json.loads((RESULTS / "speed-gpu.json").read_text())
+    stable, chain = gpu["measurements"][0], gpu["chain"]
+    look = [own["seconds"][part] for part in ("VAE", "capture", "walk")]
+    on_gpu = [stable["seconds"][part] for part in ("VAE", "denoiser", "listening", "walk")]
+    found = {
+        f"dead-leaves' look, {own['processor']}": 1 / sum(look),
+        f"{stable['model']}'s look, {gpu['gpu']}": 1 / sum(on_gpu),
+        f"{chain['model']} with {chain['cutters']} cutters, whole chain, {gpu['gpu']}": chain["pictures_per_second"],
+    }
+    return found | {f"{row['method']}, as reported": row["pictures_per_second"] for row in published()["speeds"]}
 
 
 def by_complexity(summary: dict, truth: str, labels: Sequence[str]) -> dict[str, Line]:
