@@ -23,7 +23,7 @@ CELLS = {cell["id"]: "".join(cell["source"]) for cell in PAGE.cells}
 def names(place: Path) -> dict:
     """What the chapter imports, and its folder for files."""
     found: dict = {}
-    exec(CELLS["question-code"].partition("\nplace = ")[0], found)
+    exec(CELLS["question-code"].partition("\ntemporary = ")[0], found)
     return found | {"place": place}
 
 
