@@ -10,6 +10,7 @@ import torch
 from walkcut import plots
 from walkcut.app.export import to_linkage
 from walkcut.graph import Graph
+from walkcut.pixels import nearest
 from walkcut.tree import PartitionTree, partition
 
 PHOTO = np.zeros((40, 60, 3), np.uint8)
@@ -75,7 +76,7 @@ def test_the_toy_stands_beside_its_curves_and_their_guides() -> None:
 @pytest.mark.parametrize("level", [0.01, 0.1, 0.5])
 def test_the_blocks_that_a_level_meets_are_the_segments(tree: PartitionTree, level: float) -> None:
     _, axis = plots.plt.subplots()
-    plots.tree_blocks(tree, level, axis, highest=1.0)
+    plots.tree_blocks(tree, level, tree.labels(level), axis, highest=1.0)
     blocks = axis.patches
     met = [block for block in blocks if block.get_y() <= level < block.get_y() + block.get_height()]
     sizes = np.unique(tree.labels(level), return_counts=True)[1]
@@ -161,8 +162,23 @@ def test_levels_shows_each_threshold_with_its_segments(tree: PartitionTree) -> N
     first, second = (tree.labels(level) for level in (0.01, 0.5))
     titles = [axis.get_title() for axis in figure.axes[:2]]
     assert titles == [f"up to 0.01: {first.max() + 1} segments", f"up to 0.5: {second.max() + 1} segments"]
-    np.testing.assert_array_equal(np.unique(figure.axes[3].images[1].get_array()), np.unique(second))
+    drawn = [figure.axes[at].images[1].get_array() for at in (2, 3)]
+    for numbers, labels in zip(drawn, (first, second), strict=True):
+        at = nearest(labels, PHOTO.shape[:2])
+        assert len({*zip(numbers.flat, at.flat, strict=True)}) == len(np.unique(numbers)) == labels.max() + 1
+    for number in np.unique(drawn[0]):  # each has the colour of a part of it
+        assert number == drawn[1][drawn[0] == number].min()
     assert figure.axes[0].get_ylim()[1] == 0.6
+
+
+def test_on_the_last_level_the_seven_largest_differ_and_the_largest_shares_its_colour_with_none() -> None:
+    W = np.random.default_rng(0).uniform(0.1, 1, (24, 24))
+    tree = partition(Graph(torch.from_numpy(W + W.T)), (4, 6), smallest=1, max_ncut=2)
+    numbers = plots.levels(PHOTO, tree, [0.5, 2], highest=2).axes[3].images[1].get_array()
+    colours = [number % 7 for number in np.unique(numbers)]
+    assert len(colours) > 14
+    assert colours[:13] == [0, 1, 2, 3, 4, 5, 6, 6, 5, 4, 3, 2, 1]
+    assert colours.count(0) == 1
 
 
 def test_the_ring_and_its_tree_share_colours() -> None:

@@ -308,41 +308,45 @@ def ring_and_tree(W: np.ndarray, tree: PartitionTree, threshold: float, highest:
     places = np.stack([radius * np.cos(angle), radius * np.sin(angle)], -1).reshape(9, 2)
     figure, (ring, blocks) = plt.subplots(2, figsize=(WIDE, 5.8), height_ratios=[3, 2], layout="constrained")
     _graph(ring, W, places, np.take(OKABE_ITO, tree.labels(threshold).ravel() % 7), range(9), node=420)
-    tree_blocks(tree, threshold, blocks, highest)
+    tree_blocks(tree, threshold, tree.labels(threshold), blocks, highest)
     blocks.set(xlabel="nodes", xticks=np.arange(9) + 0.5, xticklabels=tree.order)
     return figure
 
 
-def tree_blocks(tree: PartitionTree, threshold: float, ax: plt.Axes, highest: float) -> None:
+def tree_blocks(tree: PartitionTree, threshold: float, labels: np.ndarray, ax: plt.Axes, highest: float) -> None:
     """A tree as blocks: the blocks that a level line meets are the segments at that threshold.
 
     A block spans its patches from left to right, and from the threshold that makes it a part (for the root: 0) to the
-    one that splits it. Those that the line at `threshold` meets, and their parts, have the colours of `segments`.
-    Nothing is drawn above `highest`.
+    one that splits it. Those that the line at `threshold` meets, and their parts, have the colours of `segments` for
+    its `labels` (h, w). Nothing is drawn above `highest`.
     """
-    labels, needed = tree.labels(threshold).ravel(), tree.split_height()
-    split = np.flatnonzero(tree.left >= 0)
-    bottom = np.zeros(len(tree))
+    needed, bottom, split = tree.split_height(), np.zeros(len(tree)), tree.left >= 0
     bottom[tree.left[split]] = bottom[tree.right[split]] = needed[split]
     height = np.minimum(needed, highest) - bottom
     for node in np.flatnonzero(height > 0):
-        inside = labels[tree.order[tree.start[node] : tree.stop[node]]]
+        inside = labels.flat[tree.order[tree.start[node] : tree.stop[node]]]
         colour = OKABE_ITO[inside[0] % 7] if (inside == inside[0]).all() else "0.75"
-        style: Style = {"color": colour, "edgecolor": "white", "linewidth": 0.5, "align": "edge"}
-        ax.bar(tree.start[node], height[node], len(inside), bottom[node], **style)
+        ax.bar(tree.start[node], height[node], len(inside), bottom[node], align="edge", color=colour, ec="w", lw=0.5)
     ax.axhline(threshold, color="black", ls="--", lw=1.2)
-    ax.set(xlim=(0, len(labels)), ylim=(0, highest), xticks=[], xlabel="patches", ylabel="NCut")
+    ax.set(xlim=(0, labels.size), ylim=(0, highest), xticks=[], xlabel="patches", ylabel="NCut")
 
 
 def levels(photo: np.ndarray, tree: PartitionTree, thresholds: Sequence[float], highest: float) -> Figure:
-    """One tree with level lines, two in a row: above, the blocks that each line meets; below, its segments."""
+    """One tree with level lines, two in a row: above, the blocks that each line meets; below, its segments.
+
+    On each level a segment has the colour of its largest part on the last. There the largest has a colour for itself,
+    and the others take six in turn, forth and back: large ones share with small ones.
+    """
     rows, tall = len(thresholds) // 2, photo.shape[0] / photo.shape[1]
     ratios, size = [0.6, tall] * rows, (WIDE, WIDE / 2 * rows * (tall + 0.7))
     figure, axes = plt.subplots(2 * rows, 2, figsize=size, height_ratios=ratios, layout="constrained")
+    last, turns = tree.labels(max(thresholds)), (1, 2, 3, 4, 5, 6, 6, 5, 4, 3, 2, 1)
+    last = 7 * last + np.r_[0, np.resize(turns, last.max())][last]  # of seven colours each shows its remainder
     for threshold, above, below in zip(thresholds, axes[::2].flat, axes[1::2].flat, strict=True):
-        tree_blocks(tree, threshold, above, highest)
-        labels = tree.labels(threshold)
-        above.set(xlabel="", title=f"up to {threshold:g}: {labels.max() + 1} segments")
+        plain = tree.labels(threshold)
+        labels = np.array([last[plain == label].min() for label in range(plain.max() + 1)])[plain]
+        tree_blocks(tree, threshold, labels, above, highest)
+        above.set(xlabel="", title=f"up to {threshold:g}: {plain.max() + 1} segments")
         segments(photo, nearest(labels, photo.shape[:2]), below)
     return figure
 
