@@ -1,27 +1,30 @@
-"""Questions that check themselves: one right answer each, a reason for every answer, some in every chapter."""
+"""Questions that check themselves: one right answer each, a reason for every answer, some on every page."""
 
 import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from bs4 import BeautifulSoup
 from pages import extension
 
+from walkcut.exercises import toy
+
 ROOT = Path(__file__).resolve().parent.parent
 checkpoints = extension("checkpoints")
 
 ASKED = yaml.safe_load(checkpoints.FILE.read_text(encoding="utf-8"))
-CHAPTERS = sorted((ROOT / "book").glob("[0-9]*.ipynb"))
+PAGES = sorted([*(ROOT / "book").glob("[0-9]*.ipynb"), *(ROOT / "book").glob("further-*.ipynb")])
 
 
 def shown(name: str) -> BeautifulSoup:
     return BeautifulSoup(checkpoints.shown(name), "html.parser")
 
 
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.name)
-def test_each_chapter_asks_before_its_summary(path: Path) -> None:
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_each_page_asks_before_its_summary(path: Path) -> None:
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
     label = re.match(r"\(([\w-]+)\)=", text)[1]
@@ -44,6 +47,19 @@ def test_one_answer_is_right_and_each_has_its_reason(name: str) -> None:
 def test_the_right_answer_has_no_usual_place() -> None:
     places = [one["class"][1] for name in ASKED for one in shown(name).select("p.right")]
     assert all(places.count(f"why-{i}") >= len(places) // 5 for i in range(3))
+
+
+def test_numbers_of_the_further_pages_are_right() -> None:
+    """Those that no test of their pages holds."""
+    W, left = toy(), np.arange(6) < 3
+    part, d = W[left][:, left], W[left].sum(1)
+    assert d @ np.linalg.solve(np.diag(d) - part, d) / d.sum() == pytest.approx(57 / 7)
+    assert d.sum() / (d.sum() - part.sum()) == pytest.approx(7)
+    mirrored = toy(bridge=0) + 2 * (np.eye(6, k=3) + np.eye(6, k=-3))  # each node tied to its image
+    P = mirrored / mirrored.sum(1, keepdims=True)
+    assert P @ (left - 1 / 2) == pytest.approx(0)  # the eigenvalue of this cut is 1
+    assert np.sort(1 - np.linalg.eigvals(P).real)[1] == pytest.approx(3 / 4)
+    assert P @ np.array([1, -1, 0] * 2) == pytest.approx(np.array([1, -1, 0] * 2) / 4)
 
 
 def test_text_becomes_html() -> None:

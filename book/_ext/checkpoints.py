@@ -1,4 +1,4 @@
-"""Questions that check themselves: `{checkpoint} NAME` shows those of a chapter, from `checkpoints.yml`.
+"""Questions that check themselves: `{checkpoint} NAME` shows those of a page, from `checkpoints.yml`.
 
 Whoever chooses an answer reads at once why it is right or wrong. A page needs no script for it: the styles show what
 belongs to the answer that is chosen.
@@ -40,14 +40,14 @@ def question(name: str, number: int, ask: str, answers: list[dict]) -> str:
 
 
 def shown(name: str) -> str:
-    """All questions of a chapter."""
+    """All questions of a page."""
     asked = yaml.safe_load(FILE.read_text(encoding="utf-8"))[name]
     found = [question(name, number, one["ask"], one["answers"]) for number, one in enumerate(asked)]
     return f'<section class="checkpoints" aria-label="Check yourself">{"".join(found)}</section>'
 
 
 class Checkpoint(SphinxDirective):
-    """The questions of the chapter that its argument names."""
+    """The questions of the page that its argument names."""
 
     required_arguments = 1
 
