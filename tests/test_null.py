@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pages import page_of
 from trees import priced, scattered
 
 from walkcut.capture import Grid
@@ -311,3 +312,51 @@ def test_rests_lower_both_prices_of_the_first_split(seed: int, q: float, grid: G
     before, after = SplitPrices.of(tree, walk), SplitPrices.of(tree, lazy)
     assert after.walk[0] == pytest.approx((1 - q) * before.walk[0], rel=1e-9)
     assert after.null[0] == pytest.approx((1 - q) * before.null[0], rel=0.2)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A walk whose nodes have no places
+
+
+def three_quarters(walk: Walk) -> np.ndarray:
+    """Segments where the null knows no distance: chapter 5 says that the rule is then NCut < 3/4."""
+    return tree_of(walk).labels(0.75).ravel()
+
+
+def test_without_distances_the_null_prices_every_split_at_one() -> None:
+    walk = random_walk((3, 4))
+    tree, law = tree_of(walk), walk.stationary().law.numpy()
+    inside = np.array([law[tree.order[a:b]].sum() ** 2 for a, b in zip(tree.start, tree.stop, strict=True)])
+    assert split_ncut(tree, inside)[tree.left >= 0] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("leak", [0.05, 0.15, 0.3, 0.55, 0.6])
+def test_planted_blocks_come_out_up_to_nine_sixteenths(leak: float) -> None:
+    """Chapter 4's own walk: the first cut costs 4/3 of the leak."""
+    code = next(source for source in page_of("04-recursion").code if "def planted" in source)
+    exec(code.partition("\n\n\nfor leak")[0], {"np": np}, names := {})
+    for rng in map(np.random.default_rng, range(5)):
+        block = rng.permutation(np.repeat(range(4), 50))
+        walk = Walk(torch.from_numpy(names["planted"](leak, block, rng)), (1, 200))
+        found = three_quarters(walk)
+        assert partition(walk.reversible(), walk.grid).ncut[0] == pytest.approx(4 / 3 * leak, abs=0.005)
+        assert found.max() + 1 == len({*zip(found, block, strict=True)}) == 4 if leak < 9 / 16 else found.max() == 0
+
+
+def test_without_distances_a_corridor_is_cut() -> None:
+    corridor = np.eye(12, k=1) + np.eye(12, k=-1)
+    walk = Walk(torch.from_numpy(corridor / corridor.sum(1, keepdims=True)), (1, 12))
+    tree = tree_of(walk)
+    assert len(prune(tree, "auto", prices=SplitPrices.of(tree, walk))) == 1
+    assert three_quarters(walk).max() > 0
+
+
+def test_a_grid_of_one_row_takes_numbers_for_places() -> None:
+    """Blocks in order are as long as the row, and their null takes a part of them for distance."""
+    rng, block = np.random.default_rng(3), np.repeat(range(4), 50)
+    looks, same = rng.random((200, 200)), block[:, None] == block
+    inside, outside = (one / one.sum(1, keepdims=True) for one in (looks * same, looks * ~same))
+    walk = Walk(torch.from_numpy(0.7 * inside + 0.3 * outside), (1, 200))
+    tree = partition(walk.reversible(), walk.grid)
+    assert len(prune(tree, "auto", prices=SplitPrices.of(tree, walk))) < 4
+    assert tree.labels(0.75).max() + 1 == 4
