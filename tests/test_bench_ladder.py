@@ -19,6 +19,7 @@ from walkcut.capture import attend, capture
 from walkcut.eyes.loading import load_backbone
 from walkcut.lab.recorders import LayerFeatures
 from walkcut.lab.subwalk import renormalised
+from walkcut.scenes import make_scene
 from walkcut.tree import partition
 from walkcut.walk import Walk, aggregate
 
@@ -144,6 +145,19 @@ def test_each_rung_is_at_least_as_high_as_what_it_is_told_less_of(looker: Looker
     assert found["true threshold"] >= found["as it is"]
     assert found["true threshold and pixels"] >= found["true pixels"]
     assert found["true affinity, threshold and pixels"] == max(found.values()) > 0.99
+
+
+def test_a_picture_gains_by_what_its_ladder_is_told() -> None:
+    scene = make_scene([1, 2, 3], 64)
+    look = Looker(load_backbone("dead-leaves", "cpu"), grid=16)(scene.image)
+    found = {name: ladder.climb(look, scene.materials, told) for name, told in ladder.RUNGS.items()}
+    values = {name: covering(contingency(scene.materials, labels)) for name, labels in found.items()}
+    assert values["true threshold"] >= values["as it is"]
+    assert values["true affinity"] > values["as it is"]
+    assert np.array_equal(found["as it is"], look.segment().labels)
+    for labels in found.values():
+        assert labels.shape == scene.materials.shape
+        assert np.issubdtype(labels.dtype, np.integer)
 
 
 def test_the_typical_human_is_the_one_that_covers_the_others() -> None:

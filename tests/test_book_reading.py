@@ -9,15 +9,11 @@ import pytest
 
 from walkcut.bench import RESULTS
 from walkcut.bench.criteria import SHARES
-from walkcut.bench.datasets import Item
-from walkcut.bench.look import Looker
 from walkcut.bench.ours import AUTO
 from walkcut.bench.table import KINDS, Table
 from walkcut.criteria import SHARE
 from walkcut.errors import InputError
-from walkcut.eyes.loading import load_backbone
 from walkcut.registry import CRITERIA, GRAPHS
-from walkcut.scenes import make_scene
 from walkcut_book import reading
 
 TABLE = [
@@ -120,18 +116,6 @@ def test_the_log_tells_what_was_found_and_what_was_not_counted() -> None:
     assert rows == [["a", "b", "c", "+0.024 [+0.007, +0.042]; OIS", "yes"], ["a", "b", "c", "by eye", "no"]]
 
 
-def test_a_picture_gains_by_what_its_ladder_is_told() -> None:
-    scene = make_scene([1, 2, 3], 64)
-    found = reading.rungs(Looker(load_backbone("dead-leaves", "cpu"), grid=16)(scene.image), scene.materials)
-    values = {rung: value for rung, (_, value) in found.items()}
-    assert values["threshold"] >= values["as it is"]
-    assert values["affinity"] > values["as it is"]
-    assert all(
-        labels.shape == scene.materials.shape and np.issubdtype(labels.dtype, np.integer)
-        for labels, _ in found.values()
-    )
-
-
 def test_gains_by_set_and_both_ways() -> None:
     groups = reading.gains_by_set("ladder", [("scenes-seeds", "materials")])
     ((label, rungs),) = groups.items()
@@ -177,15 +161,6 @@ def test_lines_of_chapter_6() -> None:
     row = {"kind": "dense", "patches": 9, "total": {"cpu_s": 1}, "peak_gib": 2, "before_gib": 1}
     lines = reading.stream_lines({"measurements": [row | {"kind": "streamed"}, row | {"patches": 16}, row]})
     assert [line.split(" patches")[0].split() for line in lines] == [["dense", "9"], ["dense", "16"], ["streamed", "9"]]
-
-
-def test_a_failure_is_a_line_and_a_row_of_panels() -> None:
-    scene = make_scene([3, 1])
-    item = Item("0001", scene.image, {"materials": (scene.materials,)})
-    line, panels = reading.failure(Looker(load_backbone(), grid=16)(item.image), item, "materials")
-    assert line.startswith("0001, materials: as it is 0.")
-    assert len(panels) == 4
-    assert all(picture is item.image for picture, _ in panels.values())
 
 
 CHOICE = {"measure": "covering", "choice": "ods", "truth": "materials"}

@@ -8,11 +8,7 @@ import numpy as np
 
 from walkcut.bench import RESULTS, table
 from walkcut.bench.criteria import SHARES
-from walkcut.bench.datasets import Item
-from walkcut.bench.ladder import climb, told_affinity
-from walkcut.bench.look import Look
-from walkcut.bench.metrics import contingency, covering
-from walkcut.bench.ours import AUTO, OURS, thresholds_for
+from walkcut.bench.ours import AUTO, OURS
 from walkcut.bench.scores import TITLES, TREES
 from walkcut.bench.summary import COMPLEXITY, read_summary
 from walkcut.bench.table import KINDS, Table, beside_published, command, gap, pivot, published
@@ -413,33 +409,6 @@ def trees_table(results: Mapping[str, dict]) -> Table:
             method, measure = row["method"].split(",")[0], f"{name}, {row['truth']}: {row['measure']}"
             cells.append(([measure], method, f"{row['ods']:.3f} [{low:.3f}, {high:.3f}]"))
     return pivot(["tree"], cells)
-
-
-def rungs(look: Look, truth: np.ndarray) -> dict[str, tuple[np.ndarray, float]]:
-    """One picture on the ladder, one stage at a time: its labels (H, W), and how well they cover the truth.
-
-    Parameters
-    ----------
-    look : Look
-    truth : int (H, W)
-    """
-    mine, knowing = look.segment(), told_affinity(look, truth)
-    told = {"as it is": (mine, ()), "pixels": (mine, ("pixels",)), "threshold": (mine, ("threshold",))}
-    told["affinity"] = knowing, ()
-    thresholds = thresholds_for(look.looker)
-    found = {rung: climb(tree, truth, stages, False, thresholds) for rung, (tree, stages) in told.items()}
-    return {rung: (labels, covering(contingency(truth, labels))) for rung, labels in found.items()}
-
-
-def failure(look: Look, item: Item, truth: str) -> tuple[str, dict[str, tuple[np.ndarray, np.ndarray | None]]]:
-    """One picture with each stage told the truth in turn, as a line and as panels for `plots.segmentations`."""
-    (true,), found = item.truths[truth], rungs(look, item.truths[truth][0])
-    line = f"{item.name}, {truth}: " + ", ".join(f"{rung} {value:.2f}" for rung, (_, value) in found.items())
-    panels = {f"scene {item.name}": (item.image, None), f"{truth} of {item.name}": (item.image, true)}
-    for rung in ("as it is", "affinity"):
-        labels, value = found[rung]
-        panels[f"{item.name}, {rung}: {value:.2f}"] = item.image, labels
-    return line, panels
 
 
 def peers_table(summary: dict) -> Table:

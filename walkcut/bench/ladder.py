@@ -66,30 +66,26 @@ def true_pixels(truth: np.ndarray, patch_labels: np.ndarray) -> np.ndarray:
     return without_gaps(np.where(near, wanted, own))
 
 
-def climb(
-    found: Segmentation, truth: np.ndarray, told: tuple[str, ...], connected: bool, thresholds: tuple[float, ...]
-) -> np.ndarray:
-    """Labels (H, W) with threshold, one of a few, and pixels told, or not."""
+def climb(look: Look, truth: np.ndarray, told: tuple[str, ...], connected: bool = False) -> np.ndarray:
+    """Labels (H, W) of a picture where these stages are told the truth, and the others do what they do."""
+    found = told_affinity(look, truth) if "affinity" in told else look.segment()
+    thresholds = thresholds_for(look.looker) if "threshold" in told else ()
 
     def shown(pruning: Segmentation) -> np.ndarray:
         labels = true_pixels(truth, pruning.patch_labels) if "pixels" in told else pruning.labels
         return connected_parts(labels, labels.size // 512) if connected else labels
 
-    prunings = [found] + ([found.at(t) for t in thresholds] if "threshold" in told else [])
-    distinct = {p.patch_labels.tobytes(): p for p in prunings}.values()
+    distinct = {p.patch_labels.tobytes(): p for p in (found, *(found.at(t) for t in thresholds))}.values()
     return max(map(shown, distinct), key=lambda labels: covering(contingency(truth, labels)))
 
 
 def ladder(looker: Looker, connected: bool = False) -> list[Method]:
     """One method per rung, the method as it is first; each true segmentation is told and scored on its own."""
-    thresholds = thresholds_for(looker)
 
     def method(name: str, told: tuple[str, ...]) -> Method:
         def run(item: Item) -> Iterator[Result]:
-            look = looker(item.image)
             for kind, (truth, *_) in item.truths.items():
-                found = told_affinity(look, truth) if "affinity" in told else look.segment()
-                yield Result(SETTING, climb(found, truth, told, connected, thresholds), (kind,))
+                yield Result(SETTING, climb(looker(item.image), truth, told, connected), (kind,))
 
         config = {"told": list(told), "leak": LEAK, "connected": connected}
         return Method(name, (SETTING,), config, run, looker=looker)
