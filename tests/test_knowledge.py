@@ -111,13 +111,27 @@ def test_walkers_are_counted_in_even_shares(seen: dict[str, Both]) -> None:
 def test_a_scene_of_one_stuff_in_many_places(seen: dict[str, Both]) -> None:
     """The leaves' eye joins more patches of one material, and more steps lead from leaf to leaf of it."""
     (truth,) = held_out_scenes("seeds").load("0010").truths["materials"]
+    leaf, stuff = recordings.truths("scene-0010")
+    away = leaf[:, None] != leaf
+    alike = away & (stuff[:, None] == stuff)
     joined, keep = {}, {}
     for eye, found in seen["scene-0010"].items():
         shares = [(np.bincount(found.labels[truth == m]) / (truth == m).sum()).max() for m in np.unique(truth)]
         joined[eye] = np.mean(shares)
-        keep[eye], chance = eyes.same_stuff("scene-0010", found)
+        flow = found.walk.stationary().law.numpy()[:, None] * found.walk.P.double().numpy()
+        keep[eye], W = flow[alike].sum() / flow[away].sum(), found.graph.W.numpy()
+        assert keep[eye] == pytest.approx(W[alike].sum() / W[away].sum(), abs=1e-4), "both ways alike"
     assert joined[eyes.LEAVES] > joined[eyes.KNOWING]
-    assert 1 > keep[eyes.LEAVES] > max(keep[eyes.KNOWING], chance)
+    assert 1 > keep[eyes.LEAVES] > max(keep[eyes.KNOWING], alike.sum() / away.sum())
+
+
+def test_a_patch_of_a_scene_lies_on_a_leaf_of_one_material() -> None:
+    item, (leaf, stuff) = recordings.scene("scene-0003"), recordings.truths("scene-0003")
+    assert len(leaf) == len(stuff) == recordings.SCENE_GRID**2
+    for patch in (0, 100, 575):
+        row, column = (int((at + 0.5) * 128 / recordings.SCENE_GRID) for at in divmod(patch, recordings.SCENE_GRID))
+        assert leaf[patch] == item.truths["instances"][0][row, column]
+        assert stuff[patch] == item.truths["materials"][0][row, column]
 
 
 def test_the_gallery_shows_each_photograph_three_times(seen: dict[str, Both]) -> None:

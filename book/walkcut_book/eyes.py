@@ -10,12 +10,10 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from walkcut import plots
-from walkcut.bench.datasets import held_out_scenes
 from walkcut.bench.table import Table, cell, columns, gap, pivot
 from walkcut.capture import Grid
 from walkcut.door import segment
 from walkcut.eyes.loading import load_backbone
-from walkcut.pixels import nearest
 from walkcut.segmentation import Segmentation
 from walkcut_book import recordings
 from walkcut_book.reading import automatic, result, rows_where
@@ -128,22 +126,6 @@ def regions_table(name: str, seen: Both) -> Table:
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Scores
-
-
-def same_stuff(name: str, found: Segmentation) -> tuple[float, float]:
-    """Of the steps from leaf to leaf of a recorded scene, how many keep to a material; and of pairs of patches, too."""
-    truths = held_out_scenes("seeds").load(name.removeprefix("scene-")).truths
-    leaf, stuff = (nearest(truths[kind][0], found.tree.grid).ravel() for kind in ("instances", "materials"))
-    away = leaf[:, None] != leaf
-    alike = away & (stuff[:, None] == stuff)
-    flow = found.walk.stationary().law.numpy()[:, None] * found.walk.P.double().numpy()
-    return float(flow[alike].sum() / flow[away].sum()), float(alike.sum() / away.sum())
-
-
-def stuff_kept() -> dict[str, np.ndarray]:
-    """`same_stuff` of every recorded scene by both eyes, each float64 (scenes, 2)."""
-    seen = {name: both(name) for name in recordings.SCENES}
-    return {eye: np.array([same_stuff(name, one[eye]) for name, one in seen.items()]) for eye in (LEAVES, KNOWING)}
 
 
 def measured(summary: dict, line: str) -> str:

@@ -23,13 +23,14 @@ import torch
 from PIL import Image
 
 from walkcut.backbone import Backbone
-from walkcut.bench.datasets import held_out_scenes
+from walkcut.bench.datasets import Item, held_out_scenes
 from walkcut.bench.record import provenance
 from walkcut.capture import AttentionMaps, MeanAttention, capture
 from walkcut.errors import InputError
 from walkcut.eyes.loading import load_backbone
 from walkcut.eyes.models import MODELS
 from walkcut.ncut import ncut
+from walkcut.pixels import nearest
 from walkcut.recipe import Recipe, resolve
 from walkcut.registry import RECORDERS
 from walkcut.samples import sample, sample_names
@@ -69,9 +70,19 @@ def worst(names: Sequence[str] = ()) -> dict[str, float]:
     return {kind: max(error[kind] for error in errors) for kind in errors[0]}
 
 
+def scene(name: str) -> Item:
+    """A recorded scene of dead leaves, with its truths."""
+    return held_out_scenes("seeds").load(name.removeprefix("scene-"))
+
+
 def picture(name: str) -> np.ndarray:
     """What was shown: a photograph that comes with walkcut, or a scene of dead leaves; uint8 (H, W, 3)."""
-    return sample(name) if name not in SCENES else held_out_scenes("seeds").load(name.removeprefix("scene-")).image
+    return scene(name).image if name in SCENES else sample(name)
+
+
+def truths(name: str) -> list[np.ndarray]:
+    """On which leaf of a recorded scene each patch has its centre, and of which material that is; int (N,) each."""
+    return [nearest(truth, (SCENE_GRID, SCENE_GRID)).ravel() for (truth,) in scene(name).truths.values()]
 
 
 def attention(name: str) -> AttentionMaps:
