@@ -55,6 +55,9 @@ def test_numbers_of_the_further_pages_are_right() -> None:
     part, d = W[left][:, left], W[left].sum(1)
     assert d @ np.linalg.solve(np.diag(d) - part, d) / d.sum() == pytest.approx(57 / 7)
     assert d.sum() / (d.sum() - part.sum()) == pytest.approx(7)
+    arc = (np.eye(6) + np.eye(6, k=1)) / 2  # of a one-way ring, with rests
+    assert np.linalg.solve(np.eye(6) - arc, np.ones(6)).mean() == pytest.approx(7)
+    assert 1 / (1 - arc.sum(1).mean()) == pytest.approx(12)
     mirrored = toy(bridge=0) + 2 * (np.eye(6, k=3) + np.eye(6, k=-3))  # each node tied to its image
     P = mirrored / mirrored.sum(1, keepdims=True)
     assert P @ (left - 1 / 2) == pytest.approx(0)  # the eigenvalue of this cut is 1

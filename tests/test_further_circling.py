@@ -134,7 +134,11 @@ def test_inertia_is_fast_and_its_bound_idle() -> None:
         assert 1 / (1 - page()["second"](additive, law)) == pytest.approx(forms[n] / 4, rel=0.01)  # no sign is turned
     lazy = (np.eye(202) + page()["inertia"](101)) / 2
     steps = [relaxation_time(walk_of(P)) for P in (lazy, page()["forms"](lazy)[2])]
-    assert "on 101 places, {:.0f} steps against {:,.0f}.".format(*steps) in PAGE.prose
+    assert "the walker is faster, too: {:.0f} steps against {:,.0f}.".format(*steps) in PAGE.prose
+    law, _, additive, _ = page()["forms"](page()["inertia"](101))
+    plain = 1 / (1 - page()["second"](additive, law))
+    assert f"On 101 places its form needs {forms[101]:,.0f} steps" in PAGE.prose
+    assert f"; {plain:.0f} but for that" in PAGE.prose
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -16,10 +16,9 @@ from walkcut.door import segment
 from walkcut.eyes.loading import load_backbone
 from walkcut.segmentation import Segmentation
 from walkcut_book import recordings
-from walkcut_book.reading import automatic, result, rows_where
+from walkcut_book.reading import EYES, automatic, result, rows_where
 
 LEAVES, KNOWING = "dead leaves", "knowing"
-MODELS = {"dead-leaves": LEAVES, "vit-s14": KNOWING}  # as summaries of models name them
 GRID = 36  # of the leaves' eye: as near as it comes to the recordings' 37
 STEPS = 4  # of the walkers of `destinations`
 Both = Mapping[str, Segmentation]  # by the name of the eye
@@ -29,11 +28,11 @@ Both = Mapping[str, Segmentation]  # by the name of the eye
 REGIONS, MEASURED, COMPARED = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8")).values()
 
 
-def both(name: str, grid: int | None = None) -> dict[str, Segmentation]:
-    """The segments of a recorded picture by both eyes, with their walks; `grid` is the leaves'."""
+def both(name: str, grid: int | None = None, **settings: object) -> dict[str, Segmentation]:
+    """The segments of a recorded picture by both eyes, with walks; `grid` is the leaves', `settings` are both's."""
     grid = grid or (recordings.SCENE_GRID if name in recordings.SCENES else GRID)
-    looked = segment(recordings.picture(name), load_backbone(device="cpu"), grid=grid, keep_walk=True)
-    return {LEAVES: looked, KNOWING: recordings.segment(name)}
+    looked = segment(recordings.picture(name), load_backbone(device="cpu"), grid=grid, keep_walk=True, **settings)
+    return {LEAVES: looked, KNOWING: recordings.segment(name, **settings)}
 
 
 def panels(seen: Mapping[str, Both]) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
@@ -164,7 +163,7 @@ def paired_table(wanted: Sequence[tuple[str, str, str]]) -> Table:
         summary = result(name)
         heads, line = columns(summary), measured(summary, line)
         title = summary["title"].removeprefix("Models, ")
-        begin = [title, MODELS.get(line, line), MODELS.get(other, other)]
+        begin = [title, EYES.get(line, line), EYES.get(other, other)]
         for row in rows_where(summary["differences"], method=line, baseline=other, choice="ods"):
             if row["measure"] in ("covering", "miou", "accuracy"):
                 cells.append((begin, heads[row["truth"], row["measure"]], gap(row)))

@@ -203,17 +203,18 @@ def set_aside() -> dict[str, dict]:
     return {f"{kind}, {eye}": result(name + end) for eye, end in eyes.items() for kind, name in names.items()}
 
 
-BLANK = {"leaves": "dead-leaves", "knowing": "vit-s14", "earlier": "first-model"}
+EYES = {"dead-leaves": "leaves", "vit-s14": "knowing", "first-model": "earlier", "third": "third"}  # by the model
 
 
 def blank() -> dict[str, dict]:
     """Shares of blank pictures left whole, and of pages of words, by eye and line; each a share with its interval."""
-    found: dict[str, dict] = {model: {} for model in BLANK.values()}
+    found: dict[str, dict] = {}
     for path in (*sorted(RESULTS.glob("criteria-blank*.json")), *sorted(RESULTS.glob("criteria-documents*.json"))):
         summary = read_summary(path)
+        lines = found.setdefault(summary["methods"][OURS]["recipe"]["model"], {})
         for line, shares in summary["left_whole"].items():
-            found[summary["methods"][OURS]["recipe"]["model"]].setdefault(line, {}).update(shares)
-    return {eye: {"left_whole": found[model]} for eye, model in BLANK.items()}
+            lines.setdefault(line, {}).update(shares)
+    return {eye: {"left_whole": found[model]} for model, eye in EYES.items() if model in found}
 
 
 def scored(truth: str) -> tuple[str, str]:
@@ -245,7 +246,7 @@ FITTED = {"0.17": "leaves, photographs and scenes", "0.55": "knowing, scenes", "
 def transfers() -> dict[str, dict]:
     """The summaries in which the rule stands beside constants from elsewhere, by pictures and eye."""
     found = [read_summary(path) for path in sorted(RESULTS.glob(f"*-constant{'+'.join(FITTED)}*.json"))]
-    return {f"{one['title']}, {one['methods'][OURS]['recipe']['model']}": one for one in found}
+    return {f"{one['title']}, {EYES[one['methods'][OURS]['recipe']['model']]}": one for one in found}
 
 
 def transfer_table(summaries: Mapping[str, dict]) -> Table:

@@ -94,15 +94,15 @@ def attention(name: str) -> AttentionMaps:
         return AttentionMaps({tuple(about["grid"]): decoded(np.asarray(file), about["low"], about["high"])})
 
 
-def recipe(name: str = "fig") -> Recipe:
-    """The settings that go with a recording."""
+def recipe(name: str = "fig", **settings: Any) -> Recipe:
+    """The settings that go with a recording, but for those that are given."""
     grid = SCENE_GRID if name in SCENES else GRID
-    return Recipe.from_dict(record()["recipe"] | {"grid": grid})
+    return Recipe.from_dict(record()["recipe"] | {"grid": grid} | settings)
 
 
-def segment(name: str) -> Segmentation:
+def segment(name: str, **settings: Any) -> Segmentation:
     """What `walkcut.segment` finds in a recorded picture; its walk and graph are kept."""
-    return cut(WalkRecord.prepared(picture(name), attention(name), recipe(name)), keep_walk=True)
+    return cut(WalkRecord.prepared(picture(name), attention(name), recipe(name, **settings)), keep_walk=True)
 
 
 def told_by_heads() -> tuple[np.ndarray, np.ndarray]:
