@@ -819,7 +819,7 @@ def test_what_the_eye_is_worth() -> None:
     left = [told(one["difference"]) for one in (*refined, first)]
     assert min(one["low"] for one in (*refined, first)) > 0 > streets["low"] * streets["high"]
     says(page, f"refined as ours are, {left[0]} and {left[1]} are left")
-    says(page, f"over the paper's first version {left[2]}, on the streets nothing certain")
+    says(page, f"over the paper's first version {left[2]}, of mIoU nothing certain")
     chosen = result("criteria-bsds500-train-vit-s14-grid37")
     best = row(chosen["table"], method="walkcut, parts", truth="human", measure="covering")["setting"]
     words = f"The constant {told(float(best), 1)} was the knowing eye's best on {chosen['pictures']} photographs"

@@ -8,7 +8,7 @@ import torch
 from walkcut.walk import Walk, normalised
 
 NEAR = 0.25  # in total variation, to the stationary law of a walk that has mixed
-FOREVER = 2**40  # steps; a walk that has not mixed by then never will, as far as float64 can tell
+DOUBLINGS = 40  # of steps; a walk that has not mixed by then never will, as far as float64 can tell
 
 
 def lazy(walk: Walk) -> Walk:
@@ -34,7 +34,8 @@ def mixing_time(walk: Walk) -> float:
 
     Equation `eq-walk-tv` of the book.
 
-    Exact: the distance never grows, so the number of steps is found by bisection (Levin & Peres 2017, section 4.5).
+    Exact: the distance never grows, so the number of steps is found by doubling, then by bisection (Levin & Peres
+    2017, section 4.5).
     Infinity for a walk that never mixes, periodic or with several closed classes.
     """
     P, found = normalised(walk.P.to(torch.float64, copy=True)), walk.stationary()
@@ -43,5 +44,5 @@ def mixing_time(walk: Walk) -> float:
         later = normalised(torch.linalg.matrix_power(P, steps))
         return (later - found.law).abs().sum(1).max().item() / 2 <= NEAR
 
-    steps = 1 + bisect_left(range(1, FOREVER), True, key=mixed)
-    return math.inf if found.restarted or steps == FOREVER else steps
+    most = next((2**k for k in range(DOUBLINGS) if mixed(2**k)), 0)
+    return 1 + bisect_left(range(1, most), True, key=mixed) if most and not found.restarted else math.inf
