@@ -203,7 +203,7 @@ def set_aside() -> dict[str, dict]:
     return {f"{kind}, {eye}": result(name + end) for eye, end in eyes.items() for kind, name in names.items()}
 
 
-EYES = {"dead-leaves": "leaves", "vit-s14": "knowing", "first-model": "earlier", "third": "third"}  # by the model
+EYES = {"dead-leaves": "dead leaves", "vit-s14": "knowing", "first-model": "earlier", "third": "third"}  # by the model
 
 
 def blank() -> dict[str, dict]:
