@@ -318,6 +318,13 @@ def test_rests_lower_both_prices_of_the_first_split(seed: int, q: float, grid: G
 # A walk whose nodes have no places
 
 
+def planted(leak: float, block: np.ndarray, rng: np.random.Generator) -> Walk:
+    """Chapter 4's own walk."""
+    code = next(source for source in page_of("04-recursion").code if "def planted" in source)
+    exec(code.partition("\n\n\nfor leak")[0], {"np": np}, names := {})
+    return Walk(torch.from_numpy(names["planted"](leak, block, rng)), (1, len(block)))
+
+
 def three_quarters(walk: Walk) -> np.ndarray:
     """Segments where the null knows no distance: chapter 5 says that the rule is then NCut < 3/4."""
     return tree_of(walk).labels(0.75).ravel()
@@ -332,12 +339,10 @@ def test_without_distances_the_null_prices_every_split_at_one() -> None:
 
 @pytest.mark.parametrize("leak", [0.05, 0.15, 0.3, 0.55, 0.6])
 def test_planted_blocks_come_out_up_to_nine_sixteenths(leak: float) -> None:
-    """Chapter 4's own walk: the first cut costs 4/3 of the leak."""
-    code = next(source for source in page_of("04-recursion").code if "def planted" in source)
-    exec(code.partition("\n\n\nfor leak")[0], {"np": np}, names := {})
+    """The first cut costs 4/3 of the leak."""
     for rng in map(np.random.default_rng, range(5)):
         block = rng.permutation(np.repeat(range(4), 50))
-        walk = Walk(torch.from_numpy(names["planted"](leak, block, rng)), (1, 200))
+        walk = planted(leak, block, rng)
         found = three_quarters(walk)
         assert partition(walk.reversible(), walk.grid).ncut[0] == pytest.approx(4 / 3 * leak, abs=0.005)
         assert found.max() + 1 == len({*zip(found, block, strict=True)}) == 4 if leak < 9 / 16 else found.max() == 0
@@ -353,10 +358,7 @@ def test_without_distances_a_corridor_is_cut() -> None:
 
 def test_a_grid_of_one_row_takes_numbers_for_places() -> None:
     """Blocks in order are as long as the row, and their null takes a part of them for distance."""
-    rng, block = np.random.default_rng(3), np.repeat(range(4), 50)
-    looks, same = rng.random((200, 200)), block[:, None] == block
-    inside, outside = (one / one.sum(1, keepdims=True) for one in (looks * same, looks * ~same))
-    walk = Walk(torch.from_numpy(0.7 * inside + 0.3 * outside), (1, 200))
+    walk = planted(0.3, np.repeat(range(4), 50), np.random.default_rng(3))
     tree = partition(walk.reversible(), walk.grid)
     assert len(prune(tree, "auto", prices=SplitPrices.of(tree, walk))) < 4
     assert tree.labels(0.75).max() + 1 == 4

@@ -18,7 +18,7 @@ from walkcut.segmentation import Segmentation
 from walkcut_book import recordings
 from walkcut_book.reading import EYES, automatic, result, rows_where
 
-LEAVES, KNOWING = "dead leaves", "knowing"
+LEAVES, KNOWING = EYES["dead-leaves"], EYES["vit-s14"]
 GRID = 36  # of the leaves' eye: as near as it comes to the recordings' 37
 STEPS = 4  # of the walkers of `destinations`
 Both = Mapping[str, Segmentation]  # by the name of the eye
