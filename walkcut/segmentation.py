@@ -178,17 +178,19 @@ def cut(record: WalkRecord, keep_walk: bool = False) -> Segmentation:
     with timed(timings, "pixels", walk.P.device), single_threaded():
         nothing = np.zeros(record.image.shape[:2], np.int32)
         kept: dict[str, Any] = {"walk": walk, "graph": graph} if keep_walk else {}
-        found = Segmentation(
-            *(record.image, nothing, nothing, tree, recipe, None, "", prices, membership, timings), **kept
-        )
-        return found.pruned(pruning)
+        unpruned = record.image, nothing, nothing, tree, recipe, None, "", prices, membership, timings
+        return Segmentation(*unpruned, **kept).pruned(pruning)
 
 
 @contextmanager
 def timed(timings: dict[str, float], stage: str, device: torch.device | None = None) -> Iterator[None]:
-    """Add the seconds of the block to a stage's; the GPU that works for it, if one does, is waited for."""
+    """Add the seconds of the block to a stage's; the GPU that works for it, if one does, is waited for.
+
+    To torch's profiler it is a range by the name of the stage.
+    """
     start = time.perf_counter()
-    yield
-    if device is not None and device.type == "cuda":
-        torch.cuda.synchronize(device)
+    with torch.profiler.record_function(stage):
+        yield
+        if device is not None and device.type == "cuda":
+            torch.cuda.synchronize(device)
     timings[stage] = timings.get(stage, 0.0) + time.perf_counter() - start

@@ -67,7 +67,7 @@ def add_bench(subparsers: argparse._SubParsersAction) -> None:
 
 def _add_speed(fast: argparse.ArgumentParser) -> None:
     option = partial(add_option, fast)
-    option("whole", action="store_true", help=argparse.SUPPRESS)  # of commands that are recorded
+    option("whole", action="store_true", help="the samples, from files to files, and what runs where; default: noise")
     option("random_weights", action="store_true", help="with no weights but the architecture")
     option("pictures", whole(1), default=10, help="default: 10")
     option("cutters", whole(0), help="run it too as a chain, with N processes that cut; default: do not")

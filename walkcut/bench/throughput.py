@@ -2,6 +2,10 @@
 
 import argparse
 import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,7 +14,7 @@ import numpy as np
 import torch
 
 from walkcut.app.batch import segment_files
-from walkcut.app.outputs import Job
+from walkcut.app.outputs import Job, read, save
 from walkcut.backbone import Backbone
 from walkcut.bench import architectures
 from walkcut.bench.record import keep, peak_memory, provenance
@@ -23,6 +27,7 @@ from walkcut.samples import sample_names, sample_path
 from walkcut.segmentation import Segmentation, cut, extract_walks, timed
 
 STAGES = ("VAE", "denoiser", "capture", "walk", "cut", "pixels")
+Picture = Callable[[], dict[str, float]]  # segments one; seconds of each stage
 
 
 class Deaf(MeanAttention):
@@ -44,14 +49,46 @@ def one_picture(backbone: Backbone, image: np.ndarray, grid: int) -> tuple[Segme
     with timed(seconds, "denoiser", backbone.device):
         capture(backbone, [image], recipe, Deaf())
     found = cut(extract_walks([image], backbone, recipe)[0])
-    seconds |= found.timings
-    seconds["denoiser"] -= seconds["VAE"]  # a pass begins with it
-    seconds["capture"] = seconds["attention"] - seconds["VAE"]
-    return found, {stage: seconds[stage] for stage in STAGES}
+    return found, by_stage(seconds | found.timings)
 
 
-def throughput(backbone: Backbone, command: str, pictures: int = 10, grid: int = 64) -> dict:
-    """Time and memory of the whole method on pictures of noise, the first of which is not counted.
+def by_stage(seconds: dict[str, float]) -> dict[str, float]:
+    """Of what was timed: a pass begins with the VAE, whether anyone listens to the denoiser or not."""
+    apart = {"denoiser": seconds["denoiser"] - seconds["VAE"], "capture": seconds["attention"] - seconds["VAE"]}
+    return {stage: (seconds | apart)[stage] for stage in STAGES}
+
+
+def from_file_to_files(backbone: Backbone, job: Job, grid: int) -> dict[str, float]:
+    """The same of a picture that is read, and whose outputs are written, as `walkcut segment` does."""
+    ends: dict[str, float] = {}
+    with timed(ends, "read"):
+        picture = read(job)
+    found, seconds = one_picture(backbone, picture.image, grid)
+    with timed(ends, "write"):
+        save(replace(picture, record=found), found)
+    return {"read": ends["read"], **seconds, "write": ends["write"]}
+
+
+def busy_on_gpu(picture: Picture) -> dict[str, float]:
+    """Seconds for which a GPU was at work in each stage of a picture, as torch's profiler tells."""
+    with torch.profiler.profile() as seen:
+        stages = picture()
+    busy: dict[str, float] = defaultdict(float)
+    for event in seen.events() or ():
+        if event.device_type == torch.autograd.DeviceType.CPU:  # what a GPU did is told of the range that asked for it
+            busy[event.name] += event.device_time_total / 1e6
+    return {stage: busy[stage] for stage in stages} | by_stage(busy)
+
+
+def mean(times: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Of each stage, over pictures."""
+    return {stage: round(sum(one[stage] for one in times) / len(times), 5) for stage in times[0]}
+
+
+def throughput(
+    backbone: Backbone, command: str, pictures: int = 10, grid: int = 64, whole: bool = False
+) -> dict[str, Any]:
+    """Time and memory of the whole method on pictures, the first of which is not counted.
 
     Parameters
     ----------
@@ -60,7 +97,10 @@ def throughput(backbone: Backbone, command: str, pictures: int = 10, grid: int =
         That repeats the measurement.
     pictures : int
     grid : int
-        Patches of the finest attention along a side; pictures are square, of the size that this asks for.
+        Patches of the finest attention along the longer side.
+    whole : bool
+        Whether to take the samples, from files to files, and to tell what runs where; else pictures are of noise, and
+        square, of the size that the grid asks for.
 
     Returns
     -------
@@ -68,33 +108,46 @@ def throughput(backbone: Backbone, command: str, pictures: int = 10, grid: int =
         Provenance; "pictures_per_second" of encoding, one pass that is listened to, and all that follows; "seconds" of
         a picture by stage, "denoiser" being the same pass with nobody listening; "processor_share", processors that
         were at work for it on average: below the number of threads where a GPU works or others shared the machine;
-        "peak_gb", of the GPU if there is one, else of the process.
+        "peak_gb", of the GPU if there is one, else of the process; where the whole was asked for, "gpu_seconds", for
+        which a GPU was at work in each stage.
     """
-    side = backbone.patch * grid
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (pictures + 1, side, side, 3), dtype=np.uint8)
-    one_picture(backbone, images[0], grid)
     on_gpu = backbone.device.type == "cuda"
-    if on_gpu:
-        torch.cuda.reset_peak_memory_stats(backbone.device)
-    wall, busy = time.perf_counter(), time.process_time()
-    times = [one_picture(backbone, image, grid)[1] for image in images[1:]]
-    share = (time.process_time() - busy) / (time.perf_counter() - wall)
-    seconds = {name: sum(one[name] for one in times) / pictures for name in STAGES}
-    peak = torch.cuda.max_memory_allocated(backbone.device) if on_gpu else peak_memory()
+    with TemporaryDirectory() as folder:
+        first, *others = _pictures(backbone, pictures + 1, grid, Path(folder) if whole else None)
+        first()
+        if on_gpu:
+            torch.cuda.reset_peak_memory_stats(backbone.device)
+        wall, busy = time.perf_counter(), time.process_time()
+        times = [picture() for picture in others]
+        share = (time.process_time() - busy) / (time.perf_counter() - wall)
+        peak = torch.cuda.max_memory_allocated(backbone.device) if on_gpu else peak_memory()
+        at_work = [busy_on_gpu(picture) for picture in others] if whole and on_gpu else [dict.fromkeys(times[0], 0.0)]
+    seconds = mean(times)
     return provenance(command) | {
         "model": backbone.name,
         "dtype": str(backbone.dtype).removeprefix("torch."),
         "device": backbone.device.type,
-        "pixels": side,
+        "pixels": backbone.patch * grid,
         "grid": grid,
         "pictures": pictures,
-        "seconds": {name: round(value, 5) for name, value in seconds.items()},
+        "seconds": seconds,
+        **({"gpu_seconds": mean(at_work)} if whole else {}),
         "pictures_per_second": round(1 / (sum(seconds.values()) - seconds["denoiser"]), 3),
         "processor_share": round(share, 2),
         "peak_gb": round(peak / 1e9, 2),
         "threads": torch.get_num_threads(),
     }
+
+
+def _pictures(backbone: Backbone, count: int, grid: int, folder: Path | None) -> list[Picture]:
+    """Pictures to be segmented: of noise, or the samples, over and over, whose outputs go to a folder."""
+    if folder is None:
+        side = backbone.patch * grid
+        images = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+        return [lambda image=image: one_picture(backbone, image, grid)[1] for image in images]  # type: ignore[misc]
+    paths = [sample_path(name) for name in sample_names()]
+    jobs = [Job(paths[i % len(paths)], folder / f"{i}") for i in range(count)]
+    return [partial(from_file_to_files, backbone, job, grid) for job in jobs]
 
 
 def chain(backbone: Backbone, pictures: int, grid: int, cutters: int, batch: int = 1) -> dict:
@@ -128,16 +181,20 @@ def chain(backbone: Backbone, pictures: int, grid: int, cutters: int, batch: int
 
 def text(record: dict) -> str:
     """The measurement in words, a stage a line; "listening" is what it adds to the bare pass."""
-    seconds = record["seconds"]
-    stages = seconds | {"listening": seconds["capture"] - seconds["denoiser"]}
-    shown = ("VAE", "denoiser", "listening", "walk", "cut", "pixels")
-    whole = sum(stages[name] for name in shown)
+    seconds, gpu = (
+        stages | {"listening": stages["capture"] - stages["denoiser"]} if stages else {}
+        for stages in (record["seconds"], record.get("gpu_seconds"))
+    )
+    shown = [name for name in ("read", "VAE", "denoiser", "listening", *STAGES[3:], "write") if name in seconds]
+    total = sum(seconds[name] for name in shown)
     lines = [
         f"{record['model']} in {record['dtype']}, {record['pixels']} px, {record['grid']} patches a side, on "
         f"{record['gpu'] if record['device'] == 'cuda' else record['processor']}:",
         f"{record['pictures_per_second']:.2f} pictures a second, at most {record['peak_gb']:.2f} GB.",
-        *(f"  {name:12} {1000 * stages[name]:9.1f} ms {100 * stages[name] / whole:5.1f}%" for name in shown),
     ]
+    for name in shown:
+        where = f"  GPU {1000 * gpu[name]:9.1f} ms" if gpu.get(name) else "  processor" * bool(gpu)
+        lines.append(f"  {name:12} {1000 * seconds[name]:9.1f} ms {100 * seconds[name] / total:5.1f}%{where}")
     if record["device"] == "cpu":
         lines.append(f"On average {record['processor_share']:.2f} processors worked for it.")
     if told := record.get("chain"):
@@ -162,13 +219,13 @@ def backbone_of(arguments: argparse.Namespace) -> Backbone:
 def measured(arguments: argparse.Namespace) -> dict:
     """Carry out `walkcut bench speed`; the record, which is written."""
     model, backbone = Path(arguments.model).name, backbone_of(arguments)
-    words = ["--random-weights"] * arguments.random_weights
+    words = ["--whole"] * arguments.whole + ["--random-weights"] * arguments.random_weights
     words += ["--compile"] * arguments.compiled + ["--offload"] * arguments.offload
     words += ["--dtype", arguments.dtype] * (arguments.dtype != "auto") + ["--grid", str(arguments.grid)]
     if arguments.cutters is not None:
         words += ["--cutters", str(arguments.cutters)] + ["--batch", str(arguments.batch)] * (arguments.batch > 1)
     command = " ".join(["walkcut bench speed --model", model, *words])
-    record = throughput(backbone, command, arguments.pictures, arguments.grid)
+    record = throughput(backbone, command, arguments.pictures, arguments.grid, arguments.whole)
     if arguments.cutters is not None:
         record["chain"] = chain(backbone, arguments.pictures, arguments.grid, arguments.cutters, arguments.batch)
     return keep(arguments.out / f"speed-{model}.json", record, "command")
