@@ -1,6 +1,6 @@
 """A pass of a denoiser as it comes, with its channels last, compiled by torch, and both: in turn, in one run.
 
-    python tests/perf/layouts.py            writes book/results/layouts.json, in some 15 minutes on two cores
+    python tests/perf/layouts.py            writes book/results/layouts.json, in some 10 minutes on two cores
 
 Stable Diffusion 1.4 has random weights: they make no difference to the time of a pass. The picture is of noise and
 square. On a GPU, where there is one.
@@ -27,7 +27,7 @@ from walkcut.segmentation import timed
 
 OUT = Path(__file__).resolve().parent.parent.parent / "book" / "results" / "layouts.json"
 GRID = 64
-ROUNDS = {"dead-leaves": 12, "sd-1.4": 4}
+ROUNDS = {"dead-leaves": 12, "sd-1.4": 6}
 WAYS = ("as it comes", "channels last", "compiled", "compiled, channels last")
 
 
