@@ -132,7 +132,7 @@ def test_the_command_runs_an_architecture_without_weights(
     arguments = parser.parse_args(["bench", "speed", *words, "--out", str(tmp_path)])
     assert arguments.run(arguments) == 0
     record = json.loads((tmp_path / "speed-sd-1.4.json").read_text())
-    line = "walkcut bench speed --model sd-1.4 --random-weights --grid 16 --cutters 0 --batch 4"
+    line = "walkcut bench speed --model sd-1.4 --random-weights --grid 16 --pictures 2 --cutters 0 --batch 4"
     assert record["command"] == (line.replace("sd-1.4", "sd-1.4 --whole") if whole else line)
     told = record["chain"]
     assert (told["cutters"], told["batch"], told["pictures"]) == (0, 4, 8)

@@ -57,8 +57,12 @@ def test_the_lines_of_the_page_fit_its_box(capsys: pytest.CaptureFixture) -> Non
 
 def test_rates_are_read_where_they_were_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = {"VAE": 0.1, "denoiser": 9.0, "capture": 0.2, "walk": 0.1, "cut": 9.0, "pixels": 9.0}
-    own = {"command": "walkcut bench speed", "gpu": None, "processor": "a processor", "seconds": seconds}
+    own = {"model": "dead-leaves", "gpu": None, "processor": "a processor", "seconds": seconds}
     (tmp_path / "speed-dead-leaves.json").write_text(json.dumps(own))
+    theirs = {"model": "sd-2.1", "gpu": "my GPU", "seconds": seconds | {"read": 9.0, "write": 9.0}}
+    theirs |= {"chain": {"cutters": 8, "pictures_per_second": 4.5}}
+    (tmp_path / "speed-sd-2.1.json").write_text(json.dumps(theirs))  # a reader's own
+    (tmp_path / "speed.json").write_text(json.dumps({"curve": []}))  # of another kind
     seconds = {"VAE": 0.1, "denoiser": 0.2, "listening": 0.1, "walk": 0.1, "cut": 1.0, "pixels": 0.5}
     rows = [{"model": "sd-1.4", "seconds": seconds, "pictures_per_second": 0.5}]
     record = {"command": "walkcut bench speed --model MODEL", "gpu": "a GPU", "measurements": rows}
@@ -69,9 +73,11 @@ def test_rates_are_read_where_they_were_measured(tmp_path: Path, monkeypatch: py
     assert found["dead-leaves' look, a processor"] == pytest.approx(2.5)
     assert found["sd-1.4's look, a GPU"] == pytest.approx(2)
     assert found["sd-1.4 with 3 cutters, whole chain, a GPU"] == 1.5
+    assert found["sd-2.1's look, my GPU"] == pytest.approx(2.5)
+    assert found["sd-2.1 with 8 cutters, whole chain, my GPU"] == 4.5
     told = {f"{row['method']}, as reported": row["pictures_per_second"] for row in published()["speeds"]}
     assert told.items() <= found.items()
-    assert len(found) == 3 + len(told)
+    assert len(found) == 5 + len(told)
 
 
 def test_the_words_on_the_gpu_are_those_of_its_numbers() -> None:

@@ -327,17 +327,17 @@ def time_and_memory(cost: dict) -> dict[str, list[tuple[float, float, str]]]:
 
 
 def rates() -> dict[str, float]:
-    """Pictures a second, as measured or reported elsewhere: looks of two denoisers, a whole chain, whole methods."""
-    own = json.loads((RESULTS / "speed-dead-leaves.json").read_text())
-    gpu = json.loads((RESULTS / "speed-gpu.json").read_text())
-    stable, chain = gpu["measurements"][0], gpu["chain"]
-    look = [own["seconds"][part] for part in ("VAE", "capture", "walk")]
-    on_gpu = [stable["seconds"][part] for part in ("VAE", "denoiser", "listening", "walk")]
-    found = {
-        f"dead-leaves' look, {own['processor']}": 1 / sum(look),
-        f"{stable['model']}'s look, {gpu['gpu']}": 1 / sum(on_gpu),
-        f"{chain['model']} with {chain['cutters']} cutters, whole chain, {gpu['gpu']}": chain["pictures_per_second"],
-    }
+    """Pictures a second, as measured or reported elsewhere: looks of denoisers, whole chains, whole methods."""
+    found = {}
+    for path in sorted(RESULTS.glob("speed-*.json")):  # of `walkcut bench speed`; one on a GPU holds several
+        record = json.loads(path.read_text())
+        one, where = record.get("measurements", [record])[0], record["gpu"] or record["processor"]
+        seconds = one["seconds"]
+        listened = seconds.get("capture") or seconds["denoiser"] + seconds["listening"]
+        found[f"{one['model']}'s look, {where}"] = 1 / (seconds["VAE"] + listened + seconds["walk"])
+        if chain := record.get("chain"):
+            name = f"{one['model']} with {chain['cutters']} cutters, whole chain, {where}"
+            found[name] = chain["pictures_per_second"]
     return found | {f"{row['method']}, as reported": row["pictures_per_second"] for row in published()["speeds"]}
 
 

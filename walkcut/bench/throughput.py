@@ -222,6 +222,7 @@ def measured(arguments: argparse.Namespace) -> dict:
     words = ["--whole"] * arguments.whole + ["--random-weights"] * arguments.random_weights
     words += ["--compile"] * arguments.compiled + ["--offload"] * arguments.offload
     words += ["--dtype", arguments.dtype] * (arguments.dtype != "auto") + ["--grid", str(arguments.grid)]
+    words += ["--pictures", str(arguments.pictures)] * (arguments.pictures != 10)
     if arguments.cutters is not None:
         words += ["--cutters", str(arguments.cutters)] + ["--batch", str(arguments.batch)] * (arguments.batch > 1)
     command = " ".join(["walkcut bench speed --model", model, *words])
