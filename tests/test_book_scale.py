@@ -70,11 +70,11 @@ def test_rates_are_read_where_they_were_measured(tmp_path: Path, monkeypatch: py
     (tmp_path / "speed-gpu.json").write_text(json.dumps(record))
     monkeypatch.setattr(reading, "RESULTS", tmp_path)
     found = reading.rates()
-    assert found["dead-leaves' look, a processor"] == pytest.approx(2.5)
-    assert found["sd-1.4's look, a GPU"] == pytest.approx(2)
-    assert found["sd-1.4 with 3 cutters, whole chain, a GPU"] == 1.5
-    assert found["sd-2.1's look, my GPU"] == pytest.approx(2.5)
-    assert found["sd-2.1 with 8 cutters, whole chain, my GPU"] == 4.5
+    assert found["look of dead-leaves, a processor"] == pytest.approx(2.5)
+    assert found["look of sd-1.4, a GPU"] == pytest.approx(2)
+    assert found["chain of sd-1.4, 3 cutters, a GPU"] == 1.5
+    assert found["look of sd-2.1, my GPU"] == pytest.approx(2.5)
+    assert found["chain of sd-2.1, 8 cutters, my GPU"] == 4.5
     told = {f"{row['method']}, as reported": row["pictures_per_second"] for row in published()["speeds"]}
     assert told.items() <= found.items()
     assert len(found) == 5 + len(told)
@@ -89,10 +89,10 @@ def test_the_words_on_the_gpu_are_those_of_its_numbers() -> None:
     seconds, chain = rows["sd-1.4"]["seconds"], record["chain"]
     look = sum(seconds[part] for part in ("VAE", "denoiser", "listening", "walk"))
     assert 8 < (seconds["cut"] + seconds["pixels"]) / look < 8.5
-    assert 1 / look == reading.rates()["sd-1.4's look, NVIDIA H200"]
+    assert 1 / look == reading.rates()["look of sd-1.4, NVIDIA H200"]
     assert 16 < chain["pictures_per_second"] < 16.5
     assert chain["cutters"] == 14
-    assert "sd-1.4 with 14 cutters, whole chain, NVIDIA H200" in reading.rates()
+    assert "chain of sd-1.4, 14 cutters, NVIDIA H200" in reading.rates()
     backbone = random_backbone("sd-1.4", small=True)
     grids = [backbone.grid(sample(name), 64) for name in sample_names()]
     assert sum(sorted(grid) == [40, 64] for grid in grids) > len(grids) / 2

@@ -919,10 +919,27 @@ def test_the_page_of_arithmetic_reads_its_numbers_right() -> None:
     rate = chain["pictures_per_second"]
     says(page, f"With fourteen cutters beside it the chain passed {rate:.0f} photographs a second, four a pass")
     assert own["threads"] == 2
-    says(page, f"{own['processor_share']:.2f} for the two threads of the second row, whose pictures were noise")
+    says(page, f"{own['processor_share']:.2f} for the two threads of the second row.")
     height, width = sample("fig").shape[:2]
     assert 75 < 12e6 / (height * width) < 80
     says(page, "A photograph of twelve megapixels has nearly eighty times as many as ours")
+
+
+@pytest.mark.parametrize(("model", "rounds"), [("sd-1.4", 6), ("dead-leaves", 12)])
+def test_neither_layout_surely_shortens_a_pass(model: str, rounds: int) -> None:
+    record = result("layouts")
+    assert (record["gpu"], record["threads"]) == (None, 2)
+    rows = {one["way"]: one for one in record["measurements"] if one["model"] == model}
+    plain, ratios = np.array(rows["as it comes"]["denoiser_s"]), {}
+    assert len(plain) == rounds
+    for way, one in rows.items():
+        times = np.array(one["denoiser_s"]) / plain
+        ratios[way] = f"{np.median(times):.2f} [{times.min():.2f}, {times.max():.2f}]"
+        assert times.min() < 1 < times.max() or way == "as it comes"
+        assert one["apart"] < 3e-6
+        assert one["dtype"] == "float32"
+    last, compiled, both = (ratios[way] for way in ("channels last", "compiled", "compiled, channels last"))
+    says("gpu.md", f"{last} times as long with channels last, {compiled} compiled, {both} with both")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

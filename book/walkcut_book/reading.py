@@ -334,10 +334,9 @@ def rates() -> dict[str, float]:
         one, where = record.get("measurements", [record])[0], record["gpu"] or record["processor"]
         seconds = one["seconds"]
         listened = seconds.get("capture") or seconds["denoiser"] + seconds["listening"]
-        found[f"{one['model']}'s look, {where}"] = 1 / (seconds["VAE"] + listened + seconds["walk"])
+        found[f"look of {one['model']}, {where}"] = 1 / (seconds["VAE"] + listened + seconds["walk"])
         if chain := record.get("chain"):
-            name = f"{one['model']} with {chain['cutters']} cutters, whole chain, {where}"
-            found[name] = chain["pictures_per_second"]
+            found[f"chain of {one['model']}, {chain['cutters']} cutters, {where}"] = chain["pictures_per_second"]
     return found | {f"{row['method']}, as reported": row["pictures_per_second"] for row in published()["speeds"]}
 
 

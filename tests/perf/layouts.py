@@ -45,7 +45,7 @@ def prepared(model: str, way: str, device: torch.device) -> Backbone:
 
 
 def measured(model: str, device: torch.device) -> list[dict]:
-    """Seconds of the VAE, of the first bare pass of the denoiser and of those after it; how far attention is apart."""
+    """Seconds of the VAE and of a bare pass of the denoiser, the first left out; how far attention is apart."""
     backbones = {way: prepared(model, way, device) for way in WAYS}
     rows: dict[str, dict] = {}
     for turn in range(ROUNDS[model] + 1):
@@ -57,13 +57,16 @@ def measured(model: str, device: torch.device) -> list[dict]:
                 backbone.encode(image, GRID)
             with timed(seconds, "whole", device):
                 capture(backbone, [image], recipe, Deaf())
-            bare = seconds["whole"] - seconds["VAE"]
             if not turn:
-                rows[way] = {"way": way, "first_s": round(bare, 2), "apart": apart(backbone, backbones[WAYS[0]], image)}
-                rows[way] |= {"vae_s": [], "denoiser_s": []}
+                rows[way] = {
+                    "way": way,
+                    "apart": apart(backbone, backbones[WAYS[0]], image),
+                    "vae_s": [],
+                    "denoiser_s": [],
+                }
             else:
                 rows[way]["vae_s"].append(round(seconds["VAE"], 4))
-                rows[way]["denoiser_s"].append(round(bare, 4))
+                rows[way]["denoiser_s"].append(round(seconds["whole"] - seconds["VAE"], 4))
     about = {"model": model, "pixels": side, "dtype": str(backbone.dtype).removeprefix("torch."), "device": device.type}
     return [about | row for row in rows.values()]
 
