@@ -42,7 +42,7 @@ ROOMS = {
 }
 # Code lines: docstrings, comments and blank lines apart. Where they stand, not where they should: the core is to have
 # 1,500 and the whole 7,500. A new subject may add 300, and says what went for it.
-MOST = {"core": 1700, "bench": 2623, "all": 9413}
+MOST = {"core": 1701, "bench": 2623, "all": 9414}
 SKIPPED = {"_build", "build", "dist", "__pycache__", "mathjax", "weights", "samples"}
 TEXT = {".py", ".md", ".toml", ".yml", ".yaml", ".cff", ".txt", ".ipynb", ".json", ".bib", ".js", ".css", ".csv", ""}
 

@@ -142,9 +142,9 @@ def weight_before(W: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
     for rows, at in zip(W.split(size, 1), place.split(size, 1), strict=True):
         if W.is_cuda:
             sums.append((rows * (place[:, None] <= at[..., None])).sum(2, dtype=torch.float64))
-        else:  # a quarter of torch's time
+        else:  # a fraction of torch's time
             earlier = rows.numpy() * (place.numpy()[:, None] <= at.numpy()[..., None])
-            sums.append(torch.from_numpy(earlier.sum(2, dtype=np.float64)))
+            sums.append(torch.from_numpy(last_sums(earlier)))
     return torch.cat(sums, 1)
 
 
@@ -174,19 +174,20 @@ def real(name: str, values: Any) -> torch.Tensor:
 
 
 def row_sums(A: torch.Tensor) -> torch.Tensor:
-    """Row sums of A (m, n) as float64 (m,); of many float32 numbers, within chunks of 64 as such, between them float64.
+    """Row sums of A (m, n) as float64 (m,)."""
+    return A.sum(1, dtype=torch.float64) if A.is_cuda else torch.from_numpy(last_sums(A.numpy()))
+
+
+def last_sums(A: np.ndarray) -> np.ndarray:
+    """Sums along the last axis as float64; of many float32 numbers, within chunks of 64 as such, between them float64.
 
     As exact as summing float64 copies where it matters, and as fast as reading A.
     """
-    if A.shape[1] <= FEW:
-        return exact_row_sums(A)
-    whole = A.shape[1] // CHUNK * CHUNK
-    return exact_row_sums(A[:, :whole].unflatten(1, (-1, CHUNK)).sum(2)) + exact_row_sums(A[:, whole:])
-
-
-def exact_row_sums(A: torch.Tensor) -> torch.Tensor:
-    """Row sums of A (m, n) as float64 (m,), every number taken as float64."""
-    return A.sum(1, dtype=torch.float64) if A.is_cuda else torch.from_numpy(A.numpy().sum(1, dtype=np.float64))
+    if A.shape[-1] <= FEW:
+        return A.sum(-1, dtype=np.float64)
+    whole = A.shape[-1] // CHUNK * CHUNK
+    chunks = np.einsum("...c->...", A[..., :whole].reshape(*A.shape[:-1], -1, CHUNK))  # half the time of its sum
+    return chunks.sum(-1, dtype=np.float64) + A[..., whole:].sum(-1, dtype=np.float64)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

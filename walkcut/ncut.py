@@ -197,7 +197,7 @@ def _normalised(degrees: torch.Tensor, matvec: Product) -> tuple[torch.Tensor, t
     """Of b graphs D^-1/2 (b, n), the unit vector along D^1/2 1, and M x; a node that only fills up has 0 in all."""
     root = degrees.sqrt()
     unit = torch.where(root > 0, 1 / root, 0.0)
-    return unit, root / torch.linalg.vector_norm(root, dim=1, keepdim=True), lambda x: matvec(x * unit).double() * unit
+    return unit, root / torch.linalg.vector_norm(root, dim=1, keepdim=True), lambda x: matvec(x * unit) * unit
 
 
 def _top_two(W: torch.Tensor, unit: torch.Tensor, first: torch.Tensor) -> tuple[np.ndarray, torch.Tensor]:
