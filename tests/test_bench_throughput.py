@@ -87,6 +87,9 @@ def test_words_say_where_a_stage_ran() -> None:
     assert said["read"] == said["write"] == "processor"
     assert said["cut"].split() == ["GPU", "80.0", "ms"]
     assert said["listening"].split() == ["GPU", "5.0", "ms"]
+    unseen = throughput.text(record | {"gpu_seconds": None, "device": "mps", "processor": "M9"})
+    assert len(unseen.splitlines()) == 2 + 8
+    assert all(line.endswith("%") for line in unseen.splitlines()[2:])
 
 
 def test_the_bare_pass_is_not_counted(tiny: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
