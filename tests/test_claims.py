@@ -939,7 +939,7 @@ def test_neither_layout_surely_shortens_a_pass(model: str, rounds: int) -> None:
         assert one["apart"] < 3e-6
         assert one["dtype"] == "float32"
     last, compiled, both = (ratios[way] for way in ("channels last", "compiled", "compiled, channels last"))
-    says("gpu.md", f"{last} times as long with channels last, {compiled} compiled, {both} with both")
+    says("gpu.md", f"| {model}, {one['pixels']} px | {last} | {compiled} | {both} |")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -140,14 +140,18 @@ def throughput(
 
 
 def _pictures(backbone: Backbone, count: int, grid: int, folder: Path | None) -> list[Picture]:
-    """Pictures to be segmented: of noise, or the samples, over and over, whose outputs go to a folder."""
+    """Pictures to be segmented: of noise; or the samples, where a folder is given for their outputs."""
     if folder is None:
         side = backbone.patch * grid
         images = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
         return [lambda image=image: one_picture(backbone, image, grid)[1] for image in images]  # type: ignore[misc]
-    paths = [sample_path(name) for name in sample_names()]
-    jobs = [Job(paths[i % len(paths)], folder / f"{i}") for i in range(count)]
-    return [partial(from_file_to_files, backbone, job, grid) for job in jobs]
+    return [partial(from_file_to_files, backbone, job, grid) for job in _sample_jobs(count, folder)]
+
+
+def _sample_jobs(count: int, folder: Path) -> list[Job]:
+    """So many pictures of the samples, those of one size in a row, for batches; their outputs go to a folder."""
+    names = sample_names()
+    return [Job(sample_path(names[i * len(names) // count]), folder / f"{i}") for i in range(count)]
 
 
 def chain(backbone: Backbone, pictures: int, grid: int, cutters: int, batch: int = 1) -> dict:
@@ -166,11 +170,10 @@ def chain(backbone: Backbone, pictures: int, grid: int, cutters: int, batch: int
     dict
         What was run, and "pictures_per_second" of its second half.
     """
-    pictures, names, ends = max(pictures, 8 * max(cutters, 1)), sample_names(), []
+    pictures, ends = max(pictures, 8 * max(cutters, 1)), []
     recipe = resolve("walkcut", backbone.eye, {"grid": grid})
     with TemporaryDirectory() as folder:
-        shown = [names[i * len(names) // pictures] for i in range(pictures)]  # those of one size in a row, for batches
-        jobs = [Job(sample_path(name), Path(folder) / f"{i}") for i, name in enumerate(shown)]
+        jobs = _sample_jobs(pictures, Path(folder))
         for report in segment_files(jobs, recipe, workers=cutters, batch=batch, backbone=backbone):
             if report.failure:
                 raise InputError(report.failure)
